@@ -1,0 +1,214 @@
+"""The canonical record of one tap, and the hash chain over records.
+
+A record's canonical bytes are what the journal keeps, what the chain hashes and what the server stores; every other
+coding is a view that gives exactly these bytes back. How records travel is `wire.batch`'s matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from enum import IntEnum
+from typing import Final
+
+from wire.fields import FormatError
+from wire.ids import CardId, TapId, TerminalId
+from wire.money import FEN_MAX, Fen
+
+RECORD_VERSION: Final = 1
+HASH_BYTES: Final = 32
+TAC_BYTES: Final = 4
+NO_TAC: Final = bytes(TAC_BYTES)
+
+# Cards and terminals keep China Standard Time, which has had no daylight saving since 1991.
+CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
+
+_LAYOUT: Final = struct.Struct(">B6sHIBBB18sIIHI4sIIQB")
+RECORD_BYTES: Final = _LAYOUT.size
+_MAC2_VERIFIED: Final = 0x01
+
+
+class Outcome(IntEnum):
+    """How a tap ended. Only DEBITED moves money; UNKNOWN may have."""
+
+    DEBITED = 1
+    VOIDED = 2
+    REFUSED = 3
+    UNKNOWN = 4
+
+
+class Refusal(IntEnum):
+    """Why the till did not start a debit."""
+
+    HOTLISTED = 1
+    NOT_YET_VALID = 2
+    EXPIRED = 3
+    INSUFFICIENT_BALANCE = 4
+    OVER_TAP_LIMIT = 5
+    NO_PURSE = 6
+    COUNTER_EXHAUSTED = 7
+    FOREIGN_ISSUER = 8
+
+
+class VoidReason(IntEnum):
+    """Why an open tap moved no money."""
+
+    DEBIT_NOT_SENT = 64
+    DEBIT_REFUSED = 65
+    NOT_EXECUTED = 66
+
+
+class ClockQuality(IntEnum):
+    """What last set the terminal's wall clock, worst first."""
+
+    UNSET = 0
+    BATTERY = 1
+    NETWORK = 2
+    SERVER = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapTime:
+    """When a tap was opened, by three witnesses: the boot, the monotonic time in it, and the wall clock with its quality."""
+
+    utc_s: int
+    boot: int
+    uptime_ms: int
+    quality: ClockQuality
+
+    def card_date_time(self) -> tuple[bytes, bytes]:
+        """Local date CCYYMMDD (4 bytes BCD) and time HHMMSS (3 bytes BCD) as they enter MAC1 and TAC."""
+        local = datetime.fromtimestamp(self.utc_s, UTC).astimezone(CAMPUS_ZONE)
+        return bytes.fromhex(local.strftime("%Y%m%d")), bytes.fromhex(local.strftime("%H%M%S"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapRecord:
+    """One tap as it is kept for ever.
+
+    `balance_before_fen` and `counter` are what INITIALIZE FOR PURCHASE returned (0 when it did not answer them), `ttsn` the
+    PSAM's serial for this tap (0 when none was drawn), `tac` the card's proof to its issuer (zeros when there is none).
+    `mac2_verified` says whether the PSAM accepted the card's MAC2.
+    """
+
+    tap_id: TapId
+    outcome: Outcome
+    reason: Refusal | VoidReason | None
+    mac2_verified: bool
+    card: CardId
+    amount_fen: Fen
+    balance_before_fen: Fen
+    counter: int
+    ttsn: int
+    tac: bytes
+    opened_at: TapTime
+
+    @property
+    def debited_fen(self) -> Fen:
+        """The money that this record says left the purse."""
+        return self.amount_fen if self.outcome is Outcome.DEBITED else Fen(0)
+
+    def to_bytes(self) -> bytes:
+        """The canonical bytes, `RECORD_BYTES` long; layout in `wire/FORMAT.md`."""
+        return _LAYOUT.pack(
+            RECORD_VERSION,
+            self.tap_id.terminal,
+            self.tap_id.epoch,
+            self.tap_id.seq,
+            self.outcome,
+            self.reason or 0,
+            _MAC2_VERIFIED if self.mac2_verified else 0,
+            self.card.to_bytes(),
+            self.amount_fen,
+            self.balance_before_fen,
+            self.counter,
+            self.ttsn,
+            self.tac,
+            self.opened_at.utc_s,
+            self.opened_at.boot,
+            self.opened_at.uptime_ms,
+            self.opened_at.quality,
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TapRecord:
+        """Read canonical bytes; `FormatError` for anything that `to_bytes` cannot have written."""
+        if len(data) != RECORD_BYTES:
+            raise FormatError(f"a record has {RECORD_BYTES} bytes, not {len(data)}")
+        version, terminal, epoch, seq, outcome, reason, flags, card, *purse, boot, uptime_ms, quality = (
+            _LAYOUT.unpack(data)
+        )
+        amount_fen, balance_fen, counter, ttsn, tac, utc_s = purse
+        if version != RECORD_VERSION:
+            raise FormatError(f"record version {version} is not known here")
+        if flags & ~_MAC2_VERIFIED:
+            raise FormatError(f"record flags {flags:#04x} are not known here")
+        return cls(
+            tap_id=tap_id(terminal, epoch, seq),
+            outcome=read_outcome(outcome),
+            reason=read_reason(read_outcome(outcome), reason),
+            mac2_verified=bool(flags & _MAC2_VERIFIED),
+            card=CardId.from_bytes(card),
+            amount_fen=Fen(amount_fen),
+            balance_before_fen=Fen(balance_fen),
+            counter=counter,
+            ttsn=ttsn,
+            tac=tac,
+            opened_at=TapTime(utc_s=utc_s, boot=boot, uptime_ms=uptime_ms, quality=read_quality(quality)),
+        )
+
+
+def tap_id(terminal: bytes, epoch: int, seq: int) -> TapId:
+    """A `TapId` from untrusted numbers; `FormatError` when epoch or sequence is zero or too large."""
+    if not (0 < epoch <= 0xFFFF and 0 < seq <= 0xFFFF_FFFF):
+        raise FormatError(f"epoch {epoch}, sequence {seq} is no tap's number")
+    return TapId(TerminalId(terminal), epoch, seq)
+
+
+def read_outcome(value: int) -> Outcome:
+    """`Outcome` from its number, or `FormatError`."""
+    try:
+        return Outcome(value)
+    except ValueError as error:
+        raise FormatError(f"outcome {value} is not known here") from error
+
+
+def read_reason(outcome: Outcome, value: int) -> Refusal | VoidReason | None:
+    """The reason that goes with `outcome`, or `FormatError`: DEBITED and UNKNOWN have none, the others need theirs."""
+    try:
+        if outcome is Outcome.REFUSED:
+            return Refusal(value)
+        if outcome is Outcome.VOIDED:
+            return VoidReason(value)
+    except ValueError as error:
+        raise FormatError(f"reason {value} does not go with {outcome.name}") from error
+    if value:
+        raise FormatError(f"reason {value} does not go with {outcome.name}")
+    return None
+
+
+def read_quality(value: int) -> ClockQuality:
+    """`ClockQuality` from its number, or `FormatError`."""
+    try:
+        return ClockQuality(value)
+    except ValueError as error:
+        raise FormatError(f"clock quality {value} is not known here") from error
+
+
+def check_amount(value: int) -> Fen:
+    """Fen from an untrusted number; `FormatError` beyond the card's four bytes."""
+    if not 0 <= value <= FEN_MAX:
+        raise FormatError(f"{value} fen is beyond what a card can hold")
+    return Fen(value)
+
+
+def genesis_hash(terminal: TerminalId, epoch: int) -> bytes:
+    """The chain's start for one journal, so that two journals never share a chain."""
+    return hashlib.sha256(b"campus journal v1" + terminal + epoch.to_bytes(2, "big")).digest()
+
+
+def next_hash(before: bytes, canonical: bytes) -> bytes:
+    """h_n = SHA-256(h_(n-1) | canonical record)."""
+    return hashlib.sha256(before + canonical).digest()

@@ -1,0 +1,142 @@
+"""One session between terminal and server, for both roles, without input or output of its own.
+
+Bytes in give messages out, messages in give bytes out, and each side holds itself and the other to the same table of
+what may follow what. Keys, journals and time belong to the callers; so does closing the link after an error.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import Final
+
+from wire.errors import CampusError
+from wire.frame import FrameDecoder, encode_frame
+from wire.messages import (
+    Challenge,
+    Enrol,
+    Enrolled,
+    HotlistUpdate,
+    Identify,
+    Message,
+    Receipt,
+    Refused,
+    Upload,
+    Welcome,
+    read_message,
+)
+
+UNANSWERED_MAX: Final = 4  # batches under way at once; more only delays the moment that a rejection is heard
+
+
+class Role(Enum):
+    """Which end of the session this is."""
+
+    CLIENT = auto()
+    SERVER = auto()
+
+
+class State(Enum):
+    """How far the two have come."""
+
+    START = auto()
+    CHALLENGED = auto()
+    IDENTIFYING = auto()
+    ENROLLING = auto()
+    OPEN = auto()
+    OVER = auto()
+
+
+class ProtocolViolation(CampusError):
+    """A message came that may not come now."""
+
+    code = "protocol-violation"
+
+
+_SENDER: Final[dict[type[Message], Role]] = {
+    Challenge: Role.SERVER,
+    Identify: Role.CLIENT,
+    Enrol: Role.CLIENT,
+    Enrolled: Role.SERVER,
+    Welcome: Role.SERVER,
+    Upload: Role.CLIENT,
+    Receipt: Role.SERVER,
+    Refused: Role.SERVER,
+    HotlistUpdate: Role.SERVER,
+}
+
+# A batch may follow Identify at once: the first contact needs no probe. A rejection ends the session unless it answers
+# a batch of a terminal that was let in.
+_NEXT: Final[dict[tuple[State, type[Message]], State]] = {
+    (State.START, Challenge): State.CHALLENGED,
+    (State.START, Refused): State.OVER,
+    (State.CHALLENGED, Identify): State.IDENTIFYING,
+    (State.CHALLENGED, Enrol): State.ENROLLING,
+    (State.CHALLENGED, Refused): State.OVER,
+    (State.ENROLLING, Enrolled): State.OVER,
+    (State.ENROLLING, Refused): State.OVER,
+    (State.IDENTIFYING, Upload): State.IDENTIFYING,
+    (State.IDENTIFYING, Welcome): State.OPEN,
+    (State.IDENTIFYING, Refused): State.OVER,
+    (State.OPEN, Upload): State.OPEN,
+    (State.OPEN, Receipt): State.OPEN,
+    (State.OPEN, Refused): State.OPEN,
+    (State.OPEN, HotlistUpdate): State.OPEN,
+}
+
+
+class Session:
+    """The state of one conversation; `bytes_sent` and `bytes_received` count what the frames weigh."""
+
+    def __init__(self, role: Role) -> None:
+        self._role = role
+        self._decoder = FrameDecoder()
+        self._unanswered = 0
+        self.state = State.START
+        self.bytes_sent = 0
+        self.bytes_received = 0
+
+    @property
+    def unanswered(self) -> int:
+        """Batches without an answer so far."""
+        return self._unanswered
+
+    def receive(self, data: bytes) -> list[Message]:
+        """Messages that `data` completes.
+
+        Raises `FrameCorrupt`, `FormatError` or `ProtocolViolation`; the session is over then, and what came before the
+        fault in the same portion is lost with it, as if the link had failed a moment earlier.
+        """
+        self.bytes_received += len(data)
+        other = Role.SERVER if self._role is Role.CLIENT else Role.CLIENT
+        try:
+            messages = [read_message(kind, body) for kind, body in self._decoder.feed(data)]
+            for message in messages:
+                self._advance(message, other)
+        except CampusError:
+            self.state = State.OVER
+            raise
+        return messages
+
+    def send(self, message: Message) -> bytes:
+        """The bytes of `message`; `ProtocolViolation` if it may not be sent now."""
+        self._advance(message, self._role)
+        data = encode_frame(message.kind, message.to_bytes())
+        self.bytes_sent += len(data)
+        return data
+
+    def _advance(self, message: Message, sender: Role) -> None:
+        kind = type(message)
+        following = _NEXT.get((self.state, kind))
+        if following is None or _SENDER[kind] is not sender:
+            raise ProtocolViolation(
+                f"{kind.__name__} from the {sender.name.lower()} in state {self.state.name}"
+            )
+        if kind is Upload:
+            if self._unanswered == UNANSWERED_MAX:
+                raise ProtocolViolation(f"more than {UNANSWERED_MAX} batches without an answer")
+            self._unanswered += 1
+        elif self.state is State.OPEN and kind in (Receipt, Refused):
+            if self._unanswered == 0:
+                raise ProtocolViolation(f"{kind.__name__} without a batch to answer")
+            self._unanswered -= 1
+        self.state = following

@@ -1,0 +1,43 @@
+"""Ed25519 as the wire uses it: keys as 32 bytes, signatures as 64, one purpose label before everything that is signed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from wire.errors import CampusError
+
+PUBLIC_KEY_BYTES: Final = 32
+SIGNATURE_BYTES: Final = 64
+
+# What a signature is for goes in front of what is signed, so that none can be passed off as another.
+IDENTITY: Final = b"campus identity v1"
+ENROLMENT: Final = b"campus enrolment v1"
+TICKET: Final = b"campus ticket v1"
+BATCH: Final = b"campus batch v1"
+
+
+class SignatureInvalid(CampusError):
+    """The signature was not made by this key over these bytes."""
+
+    code = "signature-invalid"
+
+
+def sign(key: Ed25519PrivateKey, purpose: bytes, data: bytes) -> bytes:
+    """64 bytes over `purpose | data`; the same input gives the same signature (RFC 8032)."""
+    return key.sign(purpose + data)
+
+
+def verify(public_key: bytes, purpose: bytes, data: bytes, signature: bytes) -> None:
+    """Raise `SignatureInvalid` unless `signature` is `public_key`'s over `purpose | data`; a malformed key counts as that."""
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, purpose + data)
+    except (InvalidSignature, ValueError) as error:
+        raise SignatureInvalid(f"a signature for {purpose.decode()!r} does not fit its key") from error
+
+
+def public_bytes(key: Ed25519PrivateKey) -> bytes:
+    """The 32 bytes of the public half."""
+    return key.public_key().public_bytes_raw()

@@ -20,10 +20,12 @@ from wire.record import (
     HASH_BYTES,
     NO_TAC,
     TAC_BYTES,
+    Outcome,
     TapRecord,
     TapTime,
     check_amount,
     next_hash,
+    read_mac2,
     read_outcome,
     read_quality,
     read_reason,
@@ -33,7 +35,8 @@ from wire.record import (
 BATCH_VERSION: Final = 1
 TAPS_MAX: Final = 500  # one row never exceeds 79 bytes, so a full batch stays far below a frame's limit
 
-_HAS_REASON, _MAC2, _TAC, _BOOT, _QUALITY = 0x04, 0x08, 0x10, 0x20, 0x40
+_MAC2_SHIFT, _TAC, _BOOT, _QUALITY = 2, 0x10, 0x20, 0x40
+_WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +155,7 @@ def _encode_rows(records: Sequence[TapRecord]) -> bytes:
         at = record.opened_at
         out.append(
             (record.outcome - 1)
-            | (_HAS_REASON if record.reason is not None else 0)
-            | (_MAC2 if record.mac2_verified else 0)
+            | record.mac2 << _MAC2_SHIFT
             | (_TAC if record.tac != NO_TAC else 0)
             | (_BOOT if at.boot != boot else 0)
             | (_QUALITY if at.quality != quality else 0)
@@ -196,7 +198,7 @@ class _RowDecoder:
         if flags & 0x80:
             raise FormatError(f"row flags {flags:#04x} are not known here")
         outcome = read_outcome((flags & 0x03) + 1)
-        reason = read_reason(outcome, reader.uint(1) if flags & _HAS_REASON else 0)
+        reason = read_reason(outcome, reader.uint(1) if outcome in _WITH_REASON else 0)
         card = self._card()
         amount_fen, balance_before_fen = check_amount(reader.varint()), check_amount(reader.varint())
         counter = _bounded(reader.varint(), 2)
@@ -212,7 +214,7 @@ class _RowDecoder:
             tap_id=tap_id(self._terminal, self._epoch, seq),
             outcome=outcome,
             reason=reason,
-            mac2_verified=bool(flags & _MAC2),
+            mac2=read_mac2(flags >> _MAC2_SHIFT & 0x03),
             card=card,
             amount_fen=amount_fen,
             balance_before_fen=balance_before_fen,

@@ -35,12 +35,7 @@ class Ticket:
 
     def issue(self, key: Ed25519PrivateKey) -> bytes:
         """The ticket's bytes with the operator's signature: what a technician carries to the terminal."""
-        body = (
-            bytes((TICKET_VERSION, self.stream))
-            + self.terminal
-            + self.expires_utc_s.to_bytes(4, "big")
-            + self.nonce
-        )
+        body = bytes((TICKET_VERSION, self.stream)) + self.terminal + self.expires_utc_s.to_bytes(4, "big") + self.nonce
         return body + signature.sign(key, signature.TICKET, body)
 
     @classmethod

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NewType
 
-TerminalId = NewType(
-    "TerminalId", bytes
-)  # 6 bytes: the number in the PSAM's file 0016, part of every MAC and TAC
+TerminalId = NewType("TerminalId", bytes)  # 6 bytes: the number in the PSAM's file 0016, part of every MAC and TAC
 IssuerId = NewType("IssuerId", bytes)  # 8 bytes, BCD: bytes 1-8 of the card's file 0015
 Asn = NewType("Asn", bytes)  # 10 bytes, BCD: the card application's serial number, bytes 11-20 of file 0015
 

@@ -114,9 +114,7 @@ class Enrol:
 
     def verify(self, nonce: bytes) -> None:
         """Raise `SignatureInvalid` unless the sender has the private half of `public_key`."""
-        signature.verify(
-            self.public_key, signature.ENROLMENT, nonce + self.public_key + self.ticket, self.proof
-        )
+        signature.verify(self.public_key, signature.ENROLMENT, nonce + self.public_key + self.ticket, self.proof)
 
     def to_bytes(self) -> bytes:
         """public key 32, signature 64, ticket."""
@@ -256,8 +254,7 @@ class HotlistUpdate:
 Message = Challenge | Identify | Enrol | Enrolled | Welcome | Upload | Receipt | Refused | HotlistUpdate
 
 _BY_KIND: Final[dict[int, type[Message]]] = {
-    kind.kind: kind
-    for kind in (Challenge, Identify, Enrol, Enrolled, Welcome, Upload, Receipt, Refused, HotlistUpdate)
+    kind.kind: kind for kind in (Challenge, Identify, Enrol, Enrolled, Welcome, Upload, Receipt, Refused, HotlistUpdate)
 }
 
 

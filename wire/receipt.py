@@ -18,7 +18,7 @@ class Suspense(IntEnum):
     """Why a record was taken in but its money is parked until somebody explains it."""
 
     TAC_WRONG = 1
-    MAC2_NOT_VERIFIED = 2
+    MAC2_REFUSED = 2
     OUTCOME_UNKNOWN = 3
     COUNTER_TAKEN = 4
     TAP_DIFFERS = 5

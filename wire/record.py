@@ -27,7 +27,6 @@ CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
 
 _LAYOUT: Final = struct.Struct(">B6sHIBBB18sIIHI4sIIQB")
 RECORD_BYTES: Final = _LAYOUT.size
-_MAC2_VERIFIED: Final = 0x01
 
 
 class Outcome(IntEnum):
@@ -60,6 +59,14 @@ class VoidReason(IntEnum):
     NOT_EXECUTED = 66
 
 
+class Mac2(IntEnum):
+    """What the terminal's PSAM said of the card's MAC2. The TAC, checked by the server, is the stronger proof."""
+
+    NOT_CHECKED = 0
+    VERIFIED = 1
+    REFUSED = 2
+
+
 class ClockQuality(IntEnum):
     """What last set the terminal's wall clock, worst first."""
 
@@ -90,13 +97,12 @@ class TapRecord:
 
     `balance_before_fen` and `counter` are what INITIALIZE FOR PURCHASE returned (0 when it did not answer them), `ttsn` the
     PSAM's serial for this tap (0 when none was drawn), `tac` the card's proof to its issuer (zeros when there is none).
-    `mac2_verified` says whether the PSAM accepted the card's MAC2.
     """
 
     tap_id: TapId
     outcome: Outcome
     reason: Refusal | VoidReason | None
-    mac2_verified: bool
+    mac2: Mac2
     card: CardId
     amount_fen: Fen
     balance_before_fen: Fen
@@ -119,7 +125,7 @@ class TapRecord:
             self.tap_id.seq,
             self.outcome,
             self.reason or 0,
-            _MAC2_VERIFIED if self.mac2_verified else 0,
+            self.mac2,
             self.card.to_bytes(),
             self.amount_fen,
             self.balance_before_fen,
@@ -137,19 +143,17 @@ class TapRecord:
         """Read canonical bytes; `FormatError` for anything that `to_bytes` cannot have written."""
         if len(data) != RECORD_BYTES:
             raise FormatError(f"a record has {RECORD_BYTES} bytes, not {len(data)}")
-        version, terminal, epoch, seq, outcome, reason, flags, card, *purse, boot, uptime_ms, quality = (
-            _LAYOUT.unpack(data)
+        version, terminal, epoch, seq, outcome, reason, mac2, card, *purse, boot, uptime_ms, quality = _LAYOUT.unpack(
+            data
         )
         amount_fen, balance_fen, counter, ttsn, tac, utc_s = purse
         if version != RECORD_VERSION:
             raise FormatError(f"record version {version} is not known here")
-        if flags & ~_MAC2_VERIFIED:
-            raise FormatError(f"record flags {flags:#04x} are not known here")
         return cls(
             tap_id=tap_id(terminal, epoch, seq),
             outcome=read_outcome(outcome),
             reason=read_reason(read_outcome(outcome), reason),
-            mac2_verified=bool(flags & _MAC2_VERIFIED),
+            mac2=read_mac2(mac2),
             card=CardId.from_bytes(card),
             amount_fen=Fen(amount_fen),
             balance_before_fen=Fen(balance_fen),
@@ -187,6 +191,14 @@ def read_reason(outcome: Outcome, value: int) -> Refusal | VoidReason | None:
     if value:
         raise FormatError(f"reason {value} does not go with {outcome.name}")
     return None
+
+
+def read_mac2(value: int) -> Mac2:
+    """`Mac2` from its number, or `FormatError`."""
+    try:
+        return Mac2(value)
+    except ValueError as error:
+        raise FormatError(f"MAC2 result {value} is not known here") from error
 
 
 def read_quality(value: int) -> ClockQuality:

@@ -128,9 +128,7 @@ class Session:
         kind = type(message)
         following = _NEXT.get((self.state, kind))
         if following is None or _SENDER[kind] is not sender:
-            raise ProtocolViolation(
-                f"{kind.__name__} from the {sender.name.lower()} in state {self.state.name}"
-            )
+            raise ProtocolViolation(f"{kind.__name__} from the {sender.name.lower()} in state {self.state.name}")
         if kind is Upload:
             if self._unanswered == UNANSWERED_MAX:
                 raise ProtocolViolation(f"more than {UNANSWERED_MAX} batches without an answer")

@@ -24,6 +24,7 @@ from wire.record import (
     TapRecord,
     TapTime,
     check_amount,
+    check_uptime,
     next_hash,
     read_mac2,
     read_outcome,
@@ -209,7 +210,7 @@ class _RowDecoder:
         if flags & _QUALITY:
             self._quality = reader.uint(1)
         self._utc_s = _bounded(self._utc_s + reader.delta(), 4)
-        self._uptime_ms = _bounded(self._uptime_ms + reader.delta(), 8)
+        self._uptime_ms = check_uptime(self._uptime_ms + reader.delta())
         return TapRecord(
             tap_id=tap_id(self._terminal, self._epoch, seq),
             outcome=outcome,

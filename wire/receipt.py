@@ -68,8 +68,11 @@ class Cursor:
 
     @classmethod
     def read(cls, reader: FieldReader) -> Cursor:
-        """Take a cursor off the reader."""
-        return cls(reader.uint(2), reader.uint(4), reader.take(HASH_BYTES))
+        """Take a cursor off the reader; `FormatError` for epoch or number 0, which no journal has."""
+        cursor = cls(reader.uint(2), reader.uint(4), reader.take(HASH_BYTES))
+        if cursor.epoch == 0 or cursor.next_seq == 0:
+            raise FormatError("epochs and sequence numbers start at 1")
+        return cursor
 
 
 @dataclass(frozen=True, slots=True)

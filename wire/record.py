@@ -21,6 +21,7 @@ RECORD_VERSION: Final = 1
 HASH_BYTES: Final = 32
 TAC_BYTES: Final = 4
 NO_TAC: Final = bytes(TAC_BYTES)
+UPTIME_MS_MAX: Final = (1 << 63) - 1  # a difference of two then fits a batch row's 64 bits
 
 # Cards and terminals keep China Standard Time, which has had no daylight saving since 1991.
 CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
@@ -160,7 +161,9 @@ class TapRecord:
             counter=counter,
             ttsn=ttsn,
             tac=tac,
-            opened_at=TapTime(utc_s=utc_s, boot=boot, uptime_ms=uptime_ms, quality=read_quality(quality)),
+            opened_at=TapTime(
+                utc_s=utc_s, boot=boot, uptime_ms=check_uptime(uptime_ms), quality=read_quality(quality)
+            ),
         )
 
 
@@ -214,6 +217,13 @@ def check_amount(value: int) -> Fen:
     if not 0 <= value <= FEN_MAX:
         raise FormatError(f"{value} fen is beyond what a card can hold")
     return Fen(value)
+
+
+def check_uptime(value: int) -> int:
+    """Milliseconds since the boot from an untrusted number; `FormatError` beyond `UPTIME_MS_MAX`."""
+    if not 0 <= value <= UPTIME_MS_MAX:
+        raise FormatError(f"an uptime of {value} ms is out of bounds")
+    return value
 
 
 def genesis_hash(terminal: TerminalId, epoch: int) -> bytes:

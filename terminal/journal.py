@@ -1,0 +1,399 @@
+"""The till's journal: every tap, in order, for ever; also the outbox that the uplink reads.
+
+Two insert-only tables. `opened` holds what is known before a debit, committed before the card is told to pay; `sealed`
+holds the canonical record with its chain hash, committed before anybody is told that it worked. One process writes
+(`Journal`), any number read (`JournalReader`). Getting taps to the server is `sync`'s matter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self, cast
+
+import apsw
+
+from wire.errors import CampusError
+from wire.fields import FormatError
+from wire.ids import CardId, TapId, TerminalId
+from wire.money import Fen
+from wire.record import (
+    NO_TAC,
+    Mac2,
+    Outcome,
+    Refusal,
+    TapRecord,
+    TapTime,
+    VoidReason,
+    genesis_hash,
+    next_hash,
+)
+
+_BUSY_MS: Final = 2_000  # only another opener's recovery ever holds the file; longer than that is a fault
+_SYNCHRONOUS_FULL: Final = 2
+
+_SCHEMA: Final = """
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY CONSTRAINT one_journal_a_file CHECK (id = 1),
+    terminal BLOB NOT NULL CONSTRAINT terminal_has_six_bytes CHECK (length(terminal) = 6),
+    epoch INTEGER NOT NULL CONSTRAINT epoch_starts_at_one CHECK (epoch BETWEEN 1 AND 65535)
+) STRICT;
+
+CREATE TABLE boot (
+    boot INTEGER PRIMARY KEY,
+    boot_id TEXT NOT NULL CONSTRAINT a_boot_is_counted_once UNIQUE
+) STRICT;
+
+CREATE TABLE opened (
+    seq INTEGER PRIMARY KEY,
+    intent BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE sealed (
+    seq INTEGER PRIMARY KEY,
+    record BLOB NOT NULL,
+    hash BLOB NOT NULL CONSTRAINT hash_has_32_bytes CHECK (length(hash) = 32),
+    total_fen INTEGER NOT NULL CONSTRAINT total_never_falls_below_zero CHECK (total_fen >= 0)
+) STRICT;
+
+CREATE TRIGGER opened_follows_the_last_sealed BEFORE INSERT ON opened
+WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) FROM sealed) + 1
+BEGIN SELECT RAISE(ABORT, 'opened_follows_the_last_sealed'); END;
+
+CREATE TRIGGER sealed_has_no_gap BEFORE INSERT ON sealed
+WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) FROM sealed) + 1
+BEGIN SELECT RAISE(ABORT, 'sealed_has_no_gap'); END;
+
+CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
+BEGIN SELECT RAISE(ABORT, 'journal_is_never_changed'); END;
+CREATE TRIGGER journal_is_never_deleted BEFORE DELETE ON journal
+BEGIN SELECT RAISE(ABORT, 'journal_is_never_deleted'); END;
+CREATE TRIGGER opened_is_never_changed BEFORE UPDATE ON opened
+BEGIN SELECT RAISE(ABORT, 'opened_is_never_changed'); END;
+CREATE TRIGGER opened_is_never_deleted BEFORE DELETE ON opened
+BEGIN SELECT RAISE(ABORT, 'opened_is_never_deleted'); END;
+CREATE TRIGGER sealed_is_never_changed BEFORE UPDATE ON sealed
+BEGIN SELECT RAISE(ABORT, 'sealed_is_never_changed'); END;
+CREATE TRIGGER sealed_is_never_deleted BEFORE DELETE ON sealed
+BEGIN SELECT RAISE(ABORT, 'sealed_is_never_deleted'); END;
+"""
+
+
+class JournalMissing(CampusError):
+    """There is no journal yet: the terminal was not enrolled, or the till has not started since."""
+
+    code = "journal-missing"
+    retryable = True
+
+
+class JournalDamaged(CampusError):
+    """The file is not a journal, or its records do not follow from each other. Nothing is written to it."""
+
+    code = "journal-damaged"
+
+
+class JournalForeign(CampusError):
+    """The journal belongs to another terminal or epoch than this terminal is enrolled as."""
+
+    code = "journal-foreign"
+
+
+class JournalInUse(CampusError):
+    """Another till writes this journal."""
+
+    code = "journal-in-use"
+
+
+class JournalUnwritable(CampusError):
+    """The disk did not take a record: full, read-only or failing. The till must not go on selling."""
+
+    code = "journal-unwritable"
+
+
+class TapNotOpen(CampusError):
+    """A tap was to be sealed or voided that is not the open one, or a new one opened while one is."""
+
+    code = "tap-not-open"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalHead:
+    """The end of the sealed records: last number (0: none), the chain's hash after it, all debits so far."""
+
+    seq: int
+    hash: bytes
+    total_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TapIntent:
+    """What is known of a tap before the card is told to pay; fields as in `TapRecord`."""
+
+    card: CardId
+    amount_fen: Fen
+    balance_before_fen: Fen
+    counter: int
+    ttsn: int
+    opened_at: TapTime
+
+
+class JournalReader:
+    """A read-only view, safe beside the writing till; every call sees all that is committed by then."""
+
+    def __init__(self, connection: apsw.Connection, path: Path) -> None:
+        self._db = connection
+        self._path = path
+        row = self._one("SELECT terminal, epoch FROM journal")
+        if row is None:
+            raise JournalDamaged(f"{path.name} names no terminal")
+        self.terminal = TerminalId(cast(bytes, row[0]))
+        self.epoch = cast(int, row[1])
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing journal; `JournalMissing` or `JournalDamaged` otherwise."""
+        if not path.exists():
+            raise JournalMissing(f"there is no journal at {path}")
+        return cls(_connect(path, apsw.SQLITE_OPEN_READONLY), path)
+
+    def close(self) -> None:
+        """Close the file; using the reader afterwards is a bug."""
+        self._db.close()
+
+    def head(self) -> JournalHead:
+        """The end of the sealed records."""
+        row = self._one("SELECT seq, hash, total_fen FROM sealed ORDER BY seq DESC LIMIT 1")
+        if row is None:
+            return JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
+        return JournalHead(cast(int, row[0]), cast(bytes, row[1]), cast(int, row[2]))
+
+    def records(self, first_seq: int, count_max: int) -> list[TapRecord]:
+        """Sealed records from `first_seq` on, consecutive, at most `count_max`."""
+        rows = self._all(
+            "SELECT record FROM sealed WHERE seq >= ? ORDER BY seq LIMIT ?",
+            (first_seq, count_max),
+        )
+        return [self._read(cast(bytes, row[0])) for row in rows]
+
+    def hash_before(self, seq: int) -> bytes:
+        """The chain's hash before record `seq`, which may be the one after the last."""
+        return self._before(seq).hash
+
+    def total_before_fen(self, seq: int) -> int:
+        """The sum of all debits before record `seq`, which may be the one after the last."""
+        return self._before(seq).total_fen
+
+    def opened_tap(self) -> TapRecord | None:
+        """The tap that was opened and not sealed, as the record it becomes if nothing more is learnt; None: no such."""
+        row = self._one("SELECT intent FROM opened WHERE seq > (SELECT coalesce(max(seq), 0) FROM sealed)")
+        return None if row is None else self._read(cast(bytes, row[0]))
+
+    def verify(self) -> JournalHead:
+        """Recompute the whole chain and all totals; `JournalDamaged` names the first record that does not fit."""
+        head = JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
+        for seq, raw, stored_hash, total_fen in self._db.execute(
+            "SELECT seq, record, hash, total_fen FROM sealed ORDER BY seq"
+        ):
+            record = self._read(cast(bytes, raw))
+            expected = TapId(self.terminal, self.epoch, head.seq + 1)
+            head = JournalHead(
+                expected.seq,
+                next_hash(head.hash, cast(bytes, raw)),
+                head.total_fen + record.debited_fen,
+            )
+            if (record.tap_id, seq, stored_hash, total_fen) != (expected, head.seq, head.hash, head.total_fen):
+                raise JournalDamaged(f"record {seq} of {self._path.name} does not follow from the one before")
+        return head
+
+    def _before(self, seq: int) -> JournalHead:
+        if seq == 1:
+            return JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
+        row = self._one("SELECT seq, hash, total_fen FROM sealed WHERE seq = ?", (seq - 1,))
+        if row is None:
+            raise JournalDamaged(f"{self._path.name} has no record {seq - 1}")
+        return JournalHead(cast(int, row[0]), cast(bytes, row[1]), cast(int, row[2]))
+
+    def _read(self, raw: bytes) -> TapRecord:
+        try:
+            return TapRecord.from_bytes(raw)
+        except FormatError as error:
+            raise JournalDamaged(f"a record of {self._path.name} cannot be read: {error}") from error
+
+    def _one(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> tuple[object, ...] | None:
+        return next(iter(self._all(sql, values)), None)
+
+    def _all(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
+        try:
+            return list(self._db.execute(sql, values))
+        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+            raise JournalDamaged(f"{self._path.name} cannot be read: {error}") from error
+
+
+class Journal(JournalReader):
+    """The one writer. WAL with synchronous=FULL is asserted at every open: what a method has returned survives a cut."""
+
+    def __init__(self, connection: apsw.Connection, path: Path, lock_fd: int) -> None:
+        super().__init__(connection, path)
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open_for(cls, path: Path, *, terminal: TerminalId, epoch: int) -> Self:
+        """Open the journal of this enrolment, or make it; its chain is verified whole.
+
+        Raises `JournalForeign`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed nothing.
+        """
+        lock_fd = _lock(path)
+        try:
+            if not path.exists():
+                _create(path, terminal, epoch)
+            journal = cls(_connect(path, apsw.SQLITE_OPEN_READWRITE), path, lock_fd)
+            if (journal.terminal, journal.epoch) != (terminal, epoch):
+                raise JournalForeign(
+                    f"{path.name} is epoch {journal.epoch} of terminal {journal.terminal.hex()}; "
+                    f"this terminal is enrolled as {terminal.hex()}, epoch {epoch}"
+                )
+            journal.verify()
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        return journal
+
+    def close(self) -> None:
+        """Close the file and let another till have it."""
+        super().close()
+        os.close(self._lock_fd)
+
+    def boot_number(self, boot_id: str) -> int:
+        """The number of this boot of the machine, counted from 1; `boot_id` is the kernel's."""
+        with self._writing():
+            self._db.execute("INSERT INTO boot (boot_id) VALUES (?) ON CONFLICT DO NOTHING", (boot_id,))
+        row = self._one("SELECT boot FROM boot WHERE boot_id = ?", (boot_id,))
+        assert row is not None, "a boot that was inserted is there"
+        return cast(int, row[0])
+
+    def open_tap(self, intent: TapIntent) -> TapRecord:
+        """Commit what is known before a debit; only then may the card be told to pay.
+
+        Returns the record that this tap becomes if nothing more is ever learnt (outcome UNKNOWN). `TapNotOpen` while
+        another tap is open.
+        """
+        if (left := self.opened_tap()) is not None:
+            raise TapNotOpen(f"tap {left.tap_id.seq} is still open")
+        tap = self._record(intent, Outcome.UNKNOWN, None)
+        with self._writing():
+            self._db.execute("INSERT INTO opened VALUES (?, ?)", (tap.tap_id.seq, tap.to_bytes()))
+        return tap
+
+    def seal_tap(self, tap: TapRecord, *, tac: bytes, mac2: Mac2) -> TapRecord:
+        """Commit that the open tap's debit happened, with its proof; only then may anybody be told so."""
+        return self._seal(tap, replace(tap, outcome=Outcome.DEBITED, tac=tac, mac2=mac2))
+
+    def void_tap(self, tap: TapRecord, reason: VoidReason) -> TapRecord:
+        """Commit that the open tap moved no money."""
+        return self._seal(tap, replace(tap, outcome=Outcome.VOIDED, reason=reason))
+
+    def seal_unknown(self, tap: TapRecord) -> TapRecord:
+        """Commit that nobody here can tell whether the open tap moved money; the server will find out."""
+        return self._seal(tap, tap)
+
+    def refuse_tap(self, intent: TapIntent, refusal: Refusal) -> TapRecord:
+        """Record, in one commit, a card that the rules turned away. `TapNotOpen` while a tap is open."""
+        if (left := self.opened_tap()) is not None:
+            raise TapNotOpen(f"tap {left.tap_id.seq} is still open")
+        return self._append(self._record(intent, Outcome.REFUSED, refusal))
+
+    def _record(self, intent: TapIntent, outcome: Outcome, reason: Refusal | None) -> TapRecord:
+        return TapRecord(
+            tap_id=TapId(self.terminal, self.epoch, self.head().seq + 1),
+            outcome=outcome,
+            reason=reason,
+            mac2=Mac2.NOT_CHECKED,
+            card=intent.card,
+            amount_fen=intent.amount_fen,
+            balance_before_fen=intent.balance_before_fen,
+            counter=intent.counter,
+            ttsn=intent.ttsn,
+            tac=NO_TAC,
+            opened_at=intent.opened_at,
+        )
+
+    def _seal(self, tap: TapRecord, sealed: TapRecord) -> TapRecord:
+        if (left := self.opened_tap()) != tap:
+            raise TapNotOpen(f"tap {tap.tap_id.seq} is not the open one ({left and left.tap_id.seq})")
+        return self._append(sealed)
+
+    def _append(self, record: TapRecord) -> TapRecord:
+        head, raw = self.head(), record.to_bytes()
+        total_fen = head.total_fen + record.debited_fen
+        with self._writing():
+            self._db.execute(
+                "INSERT INTO sealed VALUES (?, ?, ?, ?)",
+                (record.tap_id.seq, raw, next_hash(head.hash, raw), total_fen),
+            )
+        return record
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Each statement in here is a commit of its own; what the disk refuses is `JournalUnwritable`."""
+        try:
+            yield
+        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError) as error:
+            raise JournalUnwritable(f"{self._path.name} could not be written: {error}") from error
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    """Open an existing file and assert the one safe setting (see TERMINAL.md, "Power cuts")."""
+    try:
+        connection = apsw.Connection(str(path), flags=flags)
+        connection.set_busy_timeout(_BUSY_MS)
+        connection.execute("PRAGMA synchronous = FULL")
+        mode = connection.pragma("journal_mode")
+        synchronous = connection.pragma("synchronous")
+        tables = connection.pragma("table_info", "sealed")
+    except apsw.Error as error:
+        raise JournalDamaged(f"{path.name} cannot be opened: {error}") from error
+    if mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not tables:
+        connection.close()
+        raise JournalDamaged(f"{path.name} is no journal (mode {mode}, synchronous {synchronous})")
+    return connection
+
+
+def _create(path: Path, terminal: TerminalId, epoch: int) -> None:
+    """Make the file under another name and rename it, so that a journal is there whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    try:
+        connection = apsw.Connection(str(draft))
+        connection.pragma("journal_mode", "wal")
+        connection.execute("PRAGMA synchronous = FULL")
+        with connection:
+            connection.execute(_SCHEMA)
+            connection.execute("INSERT INTO journal VALUES (1, ?, ?)", (terminal, epoch))
+        connection.close()  # the last one out moves everything from the WAL into the file
+        draft.rename(path)
+    except (apsw.Error, OSError) as error:
+        raise JournalUnwritable(f"no journal could be made in {path.parent}: {error}") from error
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _lock(path: Path) -> int:
+    """Hold the lock file beside the journal until the process ends; `JournalInUse` if somebody else does."""
+    try:
+        lock_fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise JournalUnwritable(f"{path.parent} cannot be written: {error}") from error
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock_fd)
+        raise JournalInUse(f"another till is writing {path}") from error
+    return lock_fd

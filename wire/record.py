@@ -49,7 +49,7 @@ class Refusal(IntEnum):
     OVER_TAP_LIMIT = 5
     NO_PURSE = 6
     COUNTER_EXHAUSTED = 7
-    FOREIGN_ISSUER = 8
+    CARD_BLOCKED = 8
 
 
 class VoidReason(IntEnum):

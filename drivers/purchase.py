@@ -1,0 +1,243 @@
+"""The purchase dialogue between card and PSAM, as a pure state machine: three commands to the card, two to the PSAM.
+
+Each method takes what just happened and returns what to do next. The order is the point: the decision comes before
+the PSAM is asked, the journal's commit between MAC1 and DEBIT, and DEBIT is returned exactly once. Left out: channels,
+journal and rules, which `terminal.sale` brings; and what to do about a torn debit (`terminal.recovery`).
+
+JR/T 0025.2-2010, purchase transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from drivers import apdu
+from drivers.apdu import Sw, describe_sw
+from drivers.purse import (
+    CardProfile,
+    CardUnreadable,
+    PsamIdentity,
+    PurseInfo,
+    PurseSession,
+    PurseView,
+    parse_balance,
+    parse_initialize,
+    parse_select,
+)
+from wire.money import Fen
+from wire.record import Mac2, TapTime
+
+_MAC1_ANSWER_BYTES: Final = 8
+_PROOF_BYTES: Final = 8
+
+# Answers to DEBIT after which the standard leaves the purse as it was. Anything else, 6581 included, is "not known".
+_NOT_DEBITED: Final = frozenset(
+    {
+        Sw.WRONG_LENGTH,
+        Sw.NOT_INITIALIZED,
+        Sw.CONDITIONS_NOT_SATISFIED,
+        Sw.COMMAND_UNKNOWN,
+        Sw.MAC_WRONG,
+        Sw.BALANCE_INSUFFICIENT,
+        Sw.COUNTER_EXHAUSTED,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToCard:
+    """Send this to the card, then call `card_answered` or `card_lost`."""
+
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToPsam:
+    """Send this to the PSAM, then call `psam_answered` or `psam_lost`."""
+
+    command: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Ask the rules about this card, then call `approved`, or drop the dialogue."""
+
+    view: PurseView
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Make the tap durable with these facts, then call `committed`."""
+
+    view: PurseView
+    session: PurseSession
+    ttsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class PurchaseProof:
+    """The debit happened: the card's proof to its issuer, and what the PSAM said of its proof to us."""
+
+    tac: bytes
+    mac2: Mac2
+    balance_fen: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class NotDebited:
+    """The card or the PSAM said no before any money moved; `opened` tells whether the tap was committed already."""
+
+    why: str
+    opened: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TornDebit:
+    """DEBIT was sent and its answer is lost or unclear: only the card can tell (`terminal.recovery`)."""
+
+    why: str
+
+
+Result = PurchaseProof | NotDebited | TornDebit
+Step = ToCard | ToPsam | Decide | Commit | Result
+
+
+class _State(Enum):
+    SELECTING = auto()
+    INITIALIZING = auto()
+    ASKING_BALANCE = auto()
+    DECIDING = auto()
+    DRAWING_MAC1 = auto()
+    COMMITTING = auto()
+    DEBITING = auto()
+    CHECKING_MAC2 = auto()
+    OVER = auto()
+
+
+class Purchase:
+    """One purchase of `amount_fen` with one card at one terminal; a new one for every presentation of a card."""
+
+    def __init__(self, *, profile: CardProfile, psam: PsamIdentity, amount_fen: Fen, opened_at: TapTime) -> None:
+        self._profile = profile
+        self._psam = psam
+        self._amount_fen = amount_fen
+        self._date, self._time = opened_at.card_date_time()
+        self._state = _State.SELECTING
+        self._info: PurseInfo | None = None
+        self._view: PurseView | None = None
+        self._initialize_status = 0
+        self._ttsn = 0
+        self._mac1 = b""
+        self._tac = b""
+
+    def start(self) -> Step:
+        """The first step."""
+        return ToCard(apdu.select_by_aid(self._profile.aid))
+
+    def card_answered(self, data: bytes, sw: int) -> Step:
+        """The card answered the last `ToCard`; raises `CardUnreadable` before any money can have moved, never after."""
+        if self._state is _State.SELECTING:
+            self._info = parse_select(data, sw)
+            self._state = _State.INITIALIZING
+            return ToCard(
+                apdu.initialize_for_purchase(
+                    key_index=self._psam.key_index, amount_fen=self._amount_fen, terminal=self._psam.terminal
+                )
+            )
+        if self._state is _State.INITIALIZING:
+            return self._initialized(data, sw)
+        if self._state is _State.ASKING_BALANCE:
+            return self._decide(parse_balance(data, sw), None, Sw.BALANCE_INSUFFICIENT)
+        assert self._state is _State.DEBITING, f"no answer of the card is awaited in {self._state}"
+        return self._debited(data, sw)
+
+    def approved(self) -> Step:
+        """The rules let the card pay."""
+        assert self._state is _State.DECIDING, f"nothing is to be decided in {self._state}"
+        session = self._session()
+        self._state = _State.DRAWING_MAC1
+        return ToPsam(
+            apdu.init_sam_for_purchase(
+                random=session.random,
+                counter=session.counter,
+                amount_fen=self._amount_fen,
+                date=self._date,
+                time=self._time,
+                key_version=session.key_version,
+                algorithm=session.algorithm,
+                factors=self._profile.factors(self._known_view().card),
+            )
+        )
+
+    def psam_answered(self, data: bytes, sw: int) -> Step:
+        """The PSAM answered the last `ToPsam`."""
+        if self._state is _State.DRAWING_MAC1:
+            if sw != Sw.OK or len(data) != _MAC1_ANSWER_BYTES:
+                return self._end(NotDebited(f"the PSAM gave no MAC1: {describe_sw(sw)}", opened=False))
+            self._ttsn, self._mac1 = int.from_bytes(data[:4], "big"), data[4:]
+            self._state = _State.COMMITTING
+            return Commit(self._known_view(), self._session(), self._ttsn)
+        assert self._state is _State.CHECKING_MAC2, f"no answer of the PSAM is awaited in {self._state}"
+        return self._end(self._proof(Mac2.VERIFIED if sw == Sw.OK else Mac2.REFUSED))
+
+    def committed(self) -> Step:
+        """The tap is durable: the card may be told to pay. The one place that DEBIT comes from."""
+        assert self._state is _State.COMMITTING, f"nothing is to be committed in {self._state}"
+        self._state = _State.DEBITING
+        return ToCard(
+            apdu.debit_for_purchase(ttsn=self._ttsn, date=self._date, time=self._time, mac1=self._mac1),
+        )
+
+    def card_lost(self, why: str) -> Result:
+        """The card did not answer the last `ToCard`, and is gone."""
+        if self._state is _State.DEBITING:
+            return self._end(TornDebit(why))
+        return self._end(NotDebited(why, opened=False))
+
+    def psam_lost(self, why: str) -> Result:
+        """The PSAM did not answer the last `ToPsam`. After DEBIT the money has moved all the same."""
+        if self._state is _State.CHECKING_MAC2:
+            return self._end(self._proof(Mac2.NOT_CHECKED))
+        return self._end(NotDebited(why, opened=False))
+
+    def _initialized(self, data: bytes, sw: int) -> Step:
+        if sw == Sw.BALANCE_INSUFFICIENT:
+            self._state = _State.ASKING_BALANCE
+            return ToCard(apdu.get_balance())
+        if sw != Sw.OK:
+            return self._decide(Fen(0), None, sw)
+        session = parse_initialize(data)
+        return self._decide(session.balance_fen, session, sw)
+
+    def _decide(self, balance_fen: Fen, session: PurseSession | None, status: int) -> Step:
+        assert self._info is not None, "SELECT came first"
+        self._view = PurseView(info=self._info, balance_fen=balance_fen, session=session, status=status)
+        self._state = _State.DECIDING
+        return Decide(self._view)
+
+    def _debited(self, data: bytes, sw: int) -> Step:
+        if sw == Sw.OK and len(data) == _PROOF_BYTES:
+            self._tac = data[:4]
+            self._state = _State.CHECKING_MAC2
+            return ToPsam(apdu.credit_sam_for_purchase(data[4:]))
+        if sw in _NOT_DEBITED:
+            return self._end(NotDebited(f"the card refused the debit: {describe_sw(sw)}", opened=True))
+        return self._end(TornDebit(f"the card's answer to DEBIT is no proof: {describe_sw(sw)}, {len(data)} bytes"))
+
+    def _proof(self, mac2: Mac2) -> PurchaseProof:
+        return PurchaseProof(self._tac, mac2, Fen(self._session().balance_fen - self._amount_fen))
+
+    def _session(self) -> PurseSession:
+        session = self._known_view().session
+        assert session is not None, "the rules approve only a card that answered INITIALIZE"
+        return session
+
+    def _known_view(self) -> PurseView:
+        assert self._view is not None, "INITIALIZE came first"
+        return self._view
+
+    def _end(self, result: Result) -> Result:
+        self._state = _State.OVER
+        return result

@@ -1,0 +1,1 @@
+"""The settlement server: what terminals upload is proved, kept, and booked."""

@@ -1,0 +1,1 @@
+"""Double entry from what the streams and the card registry recorded."""

@@ -1,0 +1,1 @@
+"""The cards: registry, keys, hotlist."""

@@ -1,0 +1,205 @@
+"""The issuer's master keys behind one port, `KeyStore`; here as a file sealed with a passphrase.
+
+Left out: a hardware module, which is another class with the same methods.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from wire import pboc
+from wire.errors import CampusError
+from wire.ids import CardId
+from wire.record import NO_TAC, TapRecord
+
+# scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 15, 8, 1
+_SALT_BYTES: Final = 16
+_NONCE_BYTES: Final = 12
+_SEAL_VERSION: Final = 1
+_LABEL: Final = b"campus issuer keys v1"
+_DES_PARITY: Final = 0x01
+_CARDS_CACHED: Final = 65_536  # TAC keys of a whole campus, about 10 MB
+
+
+class KeyHalvesEqual(CampusError):
+    """A key's two halves are equal: 3DES would be single DES, and the TAC key zero."""
+
+    code = "key-halves-equal"
+
+
+class KeysExist(CampusError):
+    """There is a key file already; cards were issued from it, so it is never replaced."""
+
+    code = "keys-exist"
+
+
+class KeysUnreadable(CampusError):
+    """The key file is missing or damaged."""
+
+    code = "keys-unreadable"
+
+
+class PassphraseWrong(CampusError):
+    """The passphrase does not open the key file, or the file was changed."""
+
+    code = "passphrase-wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class CardKeys:
+    """One card's three keys of 16 bytes, for personalisation; never shown."""
+
+    purchase: bytes = field(repr=False)
+    load: bytes = field(repr=False)
+    tac: bytes = field(repr=False)
+
+
+class KeyStore(Protocol):
+    """What the server asks of whoever holds the issuer's masters."""
+
+    def verify_purchase_tac(self, record: TapRecord) -> bool:
+        """Whether this issuer's card made the record's TAC over the record's own debit."""
+
+    def card_keys(self, card: CardId) -> CardKeys:
+        """The keys to personalise a card with."""
+
+    def purchase_master(self) -> bytes:
+        """The 16-byte master that a terminal's PSAM is loaded with."""
+
+
+class FileKeyStore:
+    """Masters from a file sealed with scrypt and AES-GCM; make one with `create`, open it with `open`."""
+
+    def __init__(self, masters: CardKeys, *, two_level: bool) -> None:
+        self._masters = masters
+        self._two_level = two_level
+        self._tac_key = lru_cache(_CARDS_CACHED)(self._make_tac_key)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        passphrase: bytes,
+        *,
+        masters: CardKeys | None = None,
+        two_level: bool = False,
+        random: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> Self:
+        """Seal masters (new ones, if none are given) into a new file.
+
+        `two_level` cards' keys descend from the master by issuer and ASN, others' by ASN alone. Raises `KeysExist` or
+        `KeyHalvesEqual`.
+        """
+        if masters is None:
+            masters = CardKeys(*(random(pboc.KEY_BYTES) for _ in range(3)))
+        for master in (masters.purchase, masters.load, masters.tac):
+            strong_key(master)
+        plain = bytes((two_level,)) + masters.purchase + masters.load + masters.tac
+        salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
+        sealed = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, plain, _LABEL)
+        text = json.dumps(
+            {"version": _SEAL_VERSION, "salt": salt.hex(), "nonce": nonce.hex(), "sealed": sealed.hex()}, indent=2
+        )
+        write_secret(path, text.encode() + b"\n")
+        return cls(masters, two_level=two_level)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: bytes) -> Self:
+        """Unseal; raises `KeysUnreadable` or `PassphraseWrong`."""
+        try:
+            content = json.loads(path.read_text())
+            version = content["version"]
+            salt, nonce, sealed = (bytes.fromhex(content[name]) for name in ("salt", "nonce", "sealed"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise KeysUnreadable(f"{path} is not a key file") from error
+        if version != _SEAL_VERSION:
+            raise KeysUnreadable(f"{path} has version {version}, which is not known here")
+        try:
+            plain = AESGCM(_stretch(passphrase, salt)).decrypt(nonce, sealed, _LABEL)
+        except (InvalidTag, ValueError) as error:
+            raise PassphraseWrong(f"the passphrase does not open {path}") from error
+        size = pboc.KEY_BYTES
+        masters = CardKeys(*(plain[1 + index * size : 1 + (index + 1) * size] for index in range(3)))
+        return cls(masters, two_level=bool(plain[0]))
+
+    def verify_purchase_tac(self, record: TapRecord) -> bool:
+        """See `KeyStore`."""
+        if record.tac == NO_TAC:
+            return False
+        date, time = record.opened_at.card_date_time()
+        tac = pboc.purchase_tac(
+            tac_key=self._tac_key(record.card),
+            amount_fen=record.amount_fen,
+            terminal=record.tap_id.terminal,
+            ttsn=record.ttsn,
+            date_time_bcd=date + time,
+        )
+        return secrets.compare_digest(tac, record.tac)
+
+    def card_keys(self, card: CardId) -> CardKeys:
+        """See `KeyStore`; raises `KeyHalvesEqual` rather than give out a weak key."""
+        masters = self._masters
+        keys = (strong_key(self._derive(master, card)) for master in (masters.purchase, masters.load, masters.tac))
+        return CardKeys(*keys)
+
+    def purchase_master(self) -> bytes:
+        """See `KeyStore`."""
+        return self._masters.purchase
+
+    def _derive(self, master: bytes, card: CardId) -> bytes:
+        if self._two_level:
+            master = pboc.diversify(master, card.issuer)
+        return pboc.diversify(master, card.asn[-pboc.BLOCK_BYTES :])
+
+    def _make_tac_key(self, card: CardId) -> bytes:
+        return pboc.tac_key(self._derive(self._masters.tac, card))
+
+
+def strong_key(key: bytes) -> bytes:
+    """The key itself; `KeyHalvesEqual` for one that must not be used."""
+    assert len(key) == pboc.KEY_BYTES, "a key has 16 bytes"
+    # DES ignores each byte's lowest bit: halves that differ only there are equal.
+    left, right = (bytes(byte & ~_DES_PARITY for byte in half) for half in (key[:8], key[8:]))
+    if left == right:
+        raise KeyHalvesEqual("the key's two halves are equal; no card is issued with it")
+    return key
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """A new file that only its owner reads, durable before this returns; `KeysExist` if there is one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Written beside and then linked: a crash leaves the whole file or none, and a file that exists is never replaced.
+    draft = path.with_name(path.name + ".new")
+    draft.unlink(missing_ok=True)
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)
+    except FileExistsError as error:
+        raise KeysExist(f"{path} exists already and is not replaced") from error
+    finally:
+        draft.unlink()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _stretch(passphrase: bytes, salt: bytes) -> bytes:
+    return Scrypt(salt=salt, length=32, n=_SCRYPT_N, r=_SCRYPT_R, p=_SCRYPT_P).derive(passphrase)

@@ -1,0 +1,1 @@
+"""Tables of the card registry's database."""

@@ -1,0 +1,56 @@
+"""The card registry's tables: cards, the journal of what was put on purses, the journal of the hotlist."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class Card(models.Model):
+    """One purse that this school answers for."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    issuer: models.Field[bytes, bytes] = models.BinaryField()
+    asn: models.Field[bytes, bytes] = models.BinaryField()
+    registered_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "card"
+        constraints = [
+            models.UniqueConstraint(fields=["issuer", "asn"], name="a_card_is_registered_once"),
+        ]
+
+
+class PurseOpening(models.Model):
+    """Money that was on a purse when the school took it over; positions without gaps from 1."""
+
+    position: models.Field[int, int] = models.IntegerField(primary_key=True)
+    card: models.ForeignKey[Card, Card] = models.ForeignKey(Card, on_delete=models.PROTECT, db_constraint=True)
+    opening_balance_fen: models.Field[int, int] = models.BigIntegerField()
+    opening_counter: models.Field[int, int] = models.IntegerField()
+    opened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "purse_opening"
+        constraints = [
+            models.UniqueConstraint(fields=["card"], name="a_purse_is_opened_once"),
+            models.CheckConstraint(condition=Q(opening_balance_fen__gte=0), name="opening_balance_is_not_negative"),
+            models.CheckConstraint(
+                condition=Q(opening_counter__gte=0, opening_counter__lte=0xFFFF),
+                name="opening_counter_fits_the_card",
+            ),
+        ]
+
+
+class HotlistEntry(models.Model):
+    """A card put on the hotlist or taken off it; the newest position is the hotlist's version."""
+
+    position: models.Field[int, int] = models.IntegerField(primary_key=True)
+    issuer: models.Field[bytes, bytes] = models.BinaryField()
+    asn: models.Field[bytes, bytes] = models.BinaryField()
+    listed: models.Field[bool, bool] = models.BooleanField()
+    reason: models.Field[str, str] = models.TextField()
+    changed_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "hotlist_entry"

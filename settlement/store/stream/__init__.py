@@ -1,0 +1,1 @@
+"""Tables of one stream's database; the four streams have the same."""

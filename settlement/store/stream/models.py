@@ -1,0 +1,96 @@
+"""A stream's tables: terminals with their cursors, the journal of taps, batches as they came, evidence of forks."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+
+class Terminal(models.Model):
+    """One journal (terminal and epoch) and how far the server has it; the only table here whose rows change."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    public_key: models.Field[bytes, bytes] = models.BinaryField()
+    ticket_nonce: models.Field[bytes, bytes] = models.BinaryField()
+    enrolled_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    next_seq: models.Field[int, int] = models.BigIntegerField()
+    head_hash: models.Field[bytes, bytes] = models.BinaryField()
+    total_fen: models.Field[int, int] = models.BigIntegerField()
+    heard_seq: models.Field[int, int] = models.BigIntegerField()
+    heard_total_fen: models.Field[int, int] = models.BigIntegerField()
+    heard_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    quarantined_because: models.Field[str | None, str | None] = models.TextField(null=True)
+
+    class Meta:
+        db_table = "terminal"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch"], name="a_terminal_starts_an_epoch_once"),
+            models.UniqueConstraint(fields=["ticket_nonce"], name="a_ticket_is_good_once"),
+            models.CheckConstraint(condition=Q(epoch__gte=1), name="epoch_starts_at_one"),
+            models.CheckConstraint(condition=Q(next_seq__gte=1), name="terminal_seq_starts_at_one"),
+            models.CheckConstraint(condition=Q(total_fen__gte=0), name="terminal_total_is_not_negative"),
+        ]
+
+
+class Tap(models.Model):
+    """The stream's journal: positions without gaps from 1, each with the canonical record and two chain hashes."""
+
+    position: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    seq: models.Field[int, int] = models.BigIntegerField()
+    record: models.Field[bytes, bytes] = models.BinaryField()
+    chain_hash: models.Field[bytes, bytes] = models.BinaryField()
+    stream_hash: models.Field[bytes, bytes] = models.BinaryField()
+    outcome: models.Field[int, int] = models.SmallIntegerField()
+    card: models.Field[bytes, bytes] = models.BinaryField()
+    counter: models.Field[int, int] = models.IntegerField()
+    amount_fen: models.Field[int, int] = models.BigIntegerField()
+    suspense: models.Field[int | None, int | None] = models.SmallIntegerField(null=True)
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "tap"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch", "seq"], name="a_tap_is_taken_in_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gte=0), name="tap_amount_is_not_negative"),
+            models.CheckConstraint(condition=Q(outcome__gte=1, outcome__lte=4), name="tap_outcome_is_known"),
+            models.CheckConstraint(condition=Q(seq__gte=1), name="tap_seq_starts_at_one"),
+        ]
+
+
+class Batch(models.Model):
+    """Every batch that was taken, byte for byte, with the receipt that it got and gets again."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    digest: models.Field[bytes, bytes] = models.BinaryField()
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    first_seq: models.Field[int, int] = models.BigIntegerField()
+    next_seq: models.Field[int, int] = models.BigIntegerField()
+    raw: models.Field[bytes, bytes] = models.BinaryField()
+    receipt: models.Field[bytes, bytes] = models.BinaryField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "batch"
+        constraints = [
+            models.UniqueConstraint(fields=["digest"], name="a_batch_is_taken_once"),
+            models.CheckConstraint(condition=Q(next_seq__gt=F("first_seq")), name="a_batch_holds_a_tap"),
+        ]
+
+
+class Fork(models.Model):
+    """The batch that contradicted the journal; the version that was here first stays in `tap`."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    seq: models.Field[int, int] = models.BigIntegerField()
+    raw: models.Field[bytes, bytes] = models.BinaryField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "fork"

@@ -1,0 +1,1 @@
+"""One stream: its gateway, and the journal of what its terminals sent."""

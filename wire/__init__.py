@@ -1,1 +1,1 @@
-"""What crosses a boundary between two programs: formats, ids, money, errors. Pure: no socket, database, clock or chance."""
+"""What crosses a boundary between two programs: formats, ids, money, errors. No socket, database, clock, chance."""

@@ -1,4 +1,4 @@
-"""The root of every fault the system raises on purpose. Expected outcomes are values, not exceptions; bugs are `assert`."""
+"""The root of every fault raised on purpose. Expected outcomes are values, not exceptions; bugs are `assert`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import ClassVar
 class CampusError(Exception):
     """A fault with a stable `code` that scripts and people can rely on.
 
-    The text never carries a full card number or a key. `retryable` says whether the same request may succeed later unchanged.
+    The text never carries a full card number or a key. `retryable` says whether the same request may succeed later
+    unchanged.
     """
 
     code: ClassVar[str] = "campus-error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from wire.fields import FieldReader, FormatError
@@ -34,7 +35,7 @@ class Hotlist:
             raise FormatError(f"a snapshot holds at most {CARDS_MAX} cards, not {count}")
         cards = [CardId.from_bytes(reader.take(_CARD_BYTES)) for _ in range(count)]
         reader.finish()
-        if any(first >= second for first, second in zip(cards, cards[1:], strict=False)):
+        if any(first >= second for first, second in pairwise(cards)):
             raise FormatError("the hotlist's cards are not in ascending order")
         return cls(version, frozenset(cards))
 

@@ -56,7 +56,7 @@ class Rejected(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a server stands in one journal: `next_seq` is the first number it lacks, `head_hash` the chain before it."""
+    """Where a server stands in one journal: `next_seq` is the first number it lacks, `head_hash` the chain before."""
 
     epoch: int
     next_seq: int
@@ -77,7 +77,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class BatchReceipt:
-    """Every record of the batch up to `cursor.next_seq` is durable at the server: ACCEPTED, but for those in `suspended`.
+    """Every record below `cursor.next_seq` is durable at the server: ACCEPTED, but for those in `suspended`.
 
     `suspended` pairs sequence numbers, ascending, with the reason.
     """

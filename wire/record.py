@@ -55,7 +55,6 @@ class Refusal(IntEnum):
 class VoidReason(IntEnum):
     """Why an open tap moved no money."""
 
-    DEBIT_NOT_SENT = 64
     DEBIT_REFUSED = 65
     NOT_EXECUTED = 66
 
@@ -79,7 +78,7 @@ class ClockQuality(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapTime:
-    """When a tap was opened, by three witnesses: the boot, the monotonic time in it, and the wall clock with its quality."""
+    """When a tap was opened, by three witnesses: the boot, monotonic time in it, and the wall clock with its quality."""
 
     utc_s: int
     boot: int
@@ -96,8 +95,8 @@ class TapTime:
 class TapRecord:
     """One tap as it is kept for ever.
 
-    `balance_before_fen` and `counter` are what INITIALIZE FOR PURCHASE returned (0 when it did not answer them), `ttsn` the
-    PSAM's serial for this tap (0 when none was drawn), `tac` the card's proof to its issuer (zeros when there is none).
+    `balance_before_fen` and `counter` are what INITIALIZE FOR PURCHASE returned (0 when it did not answer them), `ttsn`
+    the PSAM's serial for this tap (0 when none was drawn), `tac` the card's proof to its issuer (zeros: there is none).
     """
 
     tap_id: TapId
@@ -161,9 +160,7 @@ class TapRecord:
             counter=counter,
             ttsn=ttsn,
             tac=tac,
-            opened_at=TapTime(
-                utc_s=utc_s, boot=boot, uptime_ms=check_uptime(uptime_ms), quality=read_quality(quality)
-            ),
+            opened_at=TapTime(utc_s=utc_s, boot=boot, uptime_ms=check_uptime(uptime_ms), quality=read_quality(quality)),
         )
 
 

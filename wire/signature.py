@@ -1,4 +1,4 @@
-"""Ed25519 as the wire uses it: keys as 32 bytes, signatures as 64, one purpose label before everything that is signed."""
+"""Ed25519 as the wire uses it: keys as 32 bytes, signatures as 64, one purpose label before all that is signed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sign(key: Ed25519PrivateKey, purpose: bytes, data: bytes) -> bytes:
 
 
 def verify(public_key: bytes, purpose: bytes, data: bytes, signature: bytes) -> None:
-    """Raise `SignatureInvalid` unless `signature` is `public_key`'s over `purpose | data`; a malformed key counts as that."""
+    """Raise `SignatureInvalid` unless `signature` is `public_key`'s over `purpose | data`, bad keys included."""
     try:
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, purpose + data)
     except (InvalidSignature, ValueError) as error:

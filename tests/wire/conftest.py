@@ -1,0 +1,129 @@
+"""How Hypothesis draws the values that cross the wire: `st.from_type` of each class gives valid ones only."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from wire.batch import SettlementBatch
+from wire.enrolment import NONCE_BYTES, Ticket
+from wire.hotlist import Hotlist
+from wire.ids import (
+    ASN_BYTES,
+    EPOCH_MAX,
+    ISSUER_ID_BYTES,
+    SEQ_MAX,
+    TERMINAL_ID_BYTES,
+    Asn,
+    CardId,
+    IssuerId,
+    Stream,
+    TapId,
+    TerminalId,
+)
+from wire.money import FEN_MAX, Fen
+from wire.receipt import BatchReceipt, Cursor, Suspense
+from wire.record import (
+    HASH_BYTES,
+    NO_TAC,
+    TAC_BYTES,
+    UPTIME_MS_MAX,
+    ClockQuality,
+    Mac2,
+    Outcome,
+    Refusal,
+    TapRecord,
+    TapTime,
+    VoidReason,
+)
+
+
+def _bytes(size: int) -> st.SearchStrategy[bytes]:
+    return st.binary(min_size=size, max_size=size)
+
+
+_TERMINALS = _bytes(TERMINAL_ID_BYTES).map(TerminalId)
+_EPOCHS = st.integers(1, EPOCH_MAX)
+_SEQS = st.integers(1, SEQ_MAX)
+_U32 = st.integers(0, 0xFFFF_FFFF)
+_FEN = st.integers(0, FEN_MAX).map(Fen)
+_HASHES = _bytes(HASH_BYTES)
+_CARDS = st.builds(CardId, _bytes(ISSUER_ID_BYTES).map(IssuerId), _bytes(ASN_BYTES).map(Asn))
+_TIMES = st.builds(
+    TapTime,
+    utc_s=_U32,
+    boot=_U32,
+    uptime_ms=st.integers(0, UPTIME_MS_MAX),
+    quality=st.sampled_from(ClockQuality),
+)
+_ENDS = st.one_of(
+    st.just((Outcome.DEBITED, None)),
+    st.just((Outcome.UNKNOWN, None)),
+    st.tuples(st.just(Outcome.REFUSED), st.sampled_from(Refusal)),
+    st.tuples(st.just(Outcome.VOIDED), st.sampled_from(VoidReason)),
+)
+
+
+@st.composite
+def _records(
+    draw: st.DrawFn,
+    tap_ids: st.SearchStrategy[TapId],
+    cards: st.SearchStrategy[CardId] = _CARDS,
+) -> TapRecord:
+    outcome, reason = draw(_ENDS)
+    return TapRecord(
+        tap_id=draw(tap_ids),
+        outcome=outcome,
+        reason=reason,
+        mac2=draw(st.sampled_from(Mac2)),
+        card=draw(cards),
+        amount_fen=draw(_FEN),
+        balance_before_fen=draw(_FEN),
+        counter=draw(st.integers(0, 0xFFFF)),
+        ttsn=draw(_U32),
+        tac=draw(st.one_of(st.just(NO_TAC), _bytes(TAC_BYTES))),
+        opened_at=draw(_TIMES),
+    )
+
+
+@st.composite
+def _batches(draw: st.DrawFn) -> SettlementBatch:
+    terminal, epoch, count = draw(_TERMINALS), draw(_EPOCHS), draw(st.integers(1, 8))
+    first_seq = draw(st.integers(1, SEQ_MAX - count))
+    cards = st.sampled_from(draw(st.lists(_CARDS, min_size=1, max_size=3)))
+    return SettlementBatch(
+        terminal=terminal,
+        epoch=epoch,
+        first_seq=first_seq,
+        hash_before=draw(_HASHES),
+        total_before_fen=draw(st.integers(0, 1 << 48)),
+        records=tuple(
+            draw(_records(st.just(TapId(terminal, epoch, first_seq + index)), cards)) for index in range(count)
+        ),
+    )
+
+
+@st.composite
+def _receipts(draw: st.DrawFn) -> BatchReceipt:
+    cursor = draw(st.builds(Cursor, _EPOCHS, _SEQS, _HASHES))
+    seqs = st.sets(st.integers(max(1, cursor.next_seq - 600), cursor.next_seq - 1), max_size=5)
+    suspended = sorted(draw(seqs)) if cursor.next_seq > 1 else []
+    return BatchReceipt(cursor, tuple((seq, draw(st.sampled_from(Suspense))) for seq in suspended))
+
+
+st.register_type_strategy(CardId, _CARDS)
+st.register_type_strategy(TapId, st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS))
+st.register_type_strategy(TapRecord, _records(st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS)))
+st.register_type_strategy(SettlementBatch, _batches())
+st.register_type_strategy(Cursor, st.builds(Cursor, _EPOCHS, _SEQS, _HASHES))
+st.register_type_strategy(BatchReceipt, _receipts())
+st.register_type_strategy(Hotlist, st.builds(Hotlist, _U32, st.frozensets(_CARDS, max_size=6)))
+st.register_type_strategy(
+    Ticket,
+    st.builds(
+        Ticket,
+        terminal=_TERMINALS,
+        stream=st.sampled_from(Stream),
+        expires_utc_s=_U32,
+        nonce=_bytes(NONCE_BYTES),
+    ),
+)

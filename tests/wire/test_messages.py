@@ -1,0 +1,169 @@
+"""Messages: each body gives its message back, anything else is a typed error, and proofs cover every field."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wire.batch import SettlementBatch, sign_batch
+from wire.errors import CampusError
+from wire.fields import FormatError
+from wire.frame import BODY_BYTES_MAX, FrameDecoder
+from wire.hotlist import Hotlist
+from wire.ids import TERMINAL_ID_BYTES, TerminalId
+from wire.messages import (
+    NONCE_BYTES,
+    Challenge,
+    Enrol,
+    Enrolled,
+    HotlistUpdate,
+    Identify,
+    Message,
+    Receipt,
+    Refused,
+    Upload,
+    Welcome,
+    read_message,
+)
+from wire.receipt import BatchReceipt, Cursor, Rejection
+from wire.signature import SignatureInvalid, public_bytes
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+NONCE = bytes(range(NONCE_BYTES))
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
+BODIES = [FrameDecoder().feed(bytes.fromhex(vector["hex"]))[0] for vector in VECTORS["frame"]]
+
+U32 = st.integers(0, 0xFFFF_FFFF)
+TERMINALS = st.binary(min_size=TERMINAL_ID_BYTES, max_size=TERMINAL_ID_BYTES).map(TerminalId)
+IDENTIFIES = st.builds(
+    Identify,
+    terminal=TERMINALS,
+    epoch=st.integers(0, 0xFFFF),
+    head_seq=U32,
+    total_fen=st.integers(0, (1 << 64) - 1),
+    hotlist_version=U32,
+    proof=st.binary(min_size=64, max_size=64),
+)
+MESSAGES: st.SearchStrategy[Message] = st.one_of(
+    st.builds(Challenge, st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES), U32),
+    IDENTIFIES,
+    st.builds(
+        Enrol,
+        public_key=st.binary(min_size=32, max_size=32),
+        ticket=st.binary(max_size=100),
+        proof=st.binary(min_size=64, max_size=64),
+    ),
+    st.builds(Enrolled, TERMINALS, st.integers(1, 0xFFFF)),
+    st.builds(Welcome, st.from_type(Cursor)),
+    st.from_type(SettlementBatch).map(lambda batch: Upload(sign_batch(batch, KEY))),
+    st.builds(Receipt, st.from_type(BatchReceipt)),
+    st.builds(
+        Refused,
+        st.sampled_from(Rejection),
+        st.none() | st.from_type(Cursor),
+        st.text(max_size=50, alphabet=st.characters(codec="utf-8")),
+    ),
+    st.builds(HotlistUpdate, st.from_type(Hotlist)),
+)
+
+
+@given(MESSAGES)
+def test_message_round_trip(message: Message) -> None:
+    assert read_message(message.kind, message.to_bytes()) == message
+
+
+@given(st.integers(0, 255), st.binary(max_size=150))
+def test_garbage_is_a_typed_error_or_a_message_of_these_bytes(kind: int, body: bytes) -> None:
+    with suppress(CampusError):
+        message = read_message(kind, body)
+        assert message.kind == kind
+        assert read_message(kind, message.to_bytes()) == message
+
+
+@given(MESSAGES, st.data())
+def test_mutated_message_is_a_typed_error_or_a_message(message: Message, data: st.DataObject) -> None:
+    raw = bytearray(message.to_bytes())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at : at + data.draw(st.integers(0, 2))] = data.draw(st.binary(max_size=2))
+    with suppress(CampusError):
+        read_message(message.kind, bytes(raw))
+
+
+@pytest.mark.parametrize(("kind", "body"), BODIES, ids=[vector["name"] for vector in VECTORS["frame"]])
+def test_body_cut_short_is_a_typed_error_or_says_less(kind: int, body: bytes) -> None:
+    whole = read_message(kind, body)
+    for size in range(len(body)):
+        with suppress(FormatError):
+            assert read_message(kind, body[:size]) != whole
+            # Only the two bodies that end in free text or in the ticket can be cut and still be read.
+            assert isinstance(whole, Enrol | Refused)
+
+
+@pytest.mark.parametrize("kind", [0, 10, 255])
+def test_unknown_kind_is_a_format_error(kind: int) -> None:
+    with pytest.raises(FormatError, match="not known here"):
+        read_message(kind, b"")
+
+
+def test_challenge_of_another_protocol_version_is_refused() -> None:
+    with pytest.raises(FormatError, match="version 2"):
+        Challenge.from_bytes(b"\2" + bytes(20))
+
+
+@given(IDENTIFIES, st.data())
+def test_identity_proof_covers_nonce_and_every_field(identify: Identify, data: st.DataObject) -> None:
+    signed = identify.signed(KEY, NONCE)
+    signed.verify(public_bytes(KEY), NONCE)
+    with pytest.raises(SignatureInvalid):
+        signed.verify(public_bytes(KEY), NONCE[::-1])
+    raw = bytearray(signed.to_bytes())
+    bit = data.draw(st.integers(0, len(raw) * 8 - 1))
+    raw[bit // 8] ^= 1 << (bit % 8)
+    with pytest.raises(SignatureInvalid):
+        Identify.from_bytes(bytes(raw)).verify(public_bytes(KEY), NONCE)
+
+
+def test_enrolment_proof_covers_nonce_key_and_ticket() -> None:
+    enrol = Enrol(public_key=public_bytes(KEY), ticket=b"ticket").signed(KEY, NONCE)
+    enrol.verify(NONCE)
+    other = public_bytes(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    for changed in (replace(enrol, ticket=b"other"), replace(enrol, public_key=other)):
+        with pytest.raises(SignatureInvalid):
+            changed.verify(NONCE)
+    with pytest.raises(SignatureInvalid):
+        enrol.verify(NONCE[::-1])
+
+
+def test_long_detail_is_cut_between_characters() -> None:
+    read = Refused.from_bytes(Refused(Rejection.BUSY, None, "满" * 100).to_bytes())
+    assert read.detail == "满" * 66
+
+
+@pytest.mark.parametrize("body", ["0102", "0000", "0d00", "0100ff", "0101"])
+def test_rejection_that_cannot_be_read_is_a_format_error(body: str) -> None:
+    with pytest.raises(FormatError):
+        Refused.from_bytes(bytes.fromhex(body))
+
+
+def test_every_kind_has_its_own_number_and_its_vector() -> None:
+    kinds: list[type[Message]] = [
+        Challenge,
+        Identify,
+        Enrol,
+        Enrolled,
+        Welcome,
+        Upload,
+        Receipt,
+        Refused,
+        HotlistUpdate,
+    ]
+    assert [kind.kind for kind in kinds] == list(range(1, 10))
+    assert {kind for kind, _ in BODIES} == set(range(1, 10))
+    assert all(len(body) <= BODY_BYTES_MAX for _, body in BODIES)

@@ -1,0 +1,117 @@
+"""The golden vectors of wire format 1: what stands in the file decodes to its fields, and its fields encode to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from wire.batch import TAPS_MAX, decode_batch, sign_batch
+from wire.enrolment import Ticket, parse_ticket_text, ticket_text
+from wire.frame import FrameDecoder, encode_frame
+from wire.hotlist import Hotlist
+from wire.messages import Enrol, Identify, Upload, read_message
+from wire.receipt import BatchReceipt
+from wire.record import Outcome, TapRecord
+
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
+TERMINAL_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["keys"]["terminal_private"]))
+TERMINAL_PUBLIC = bytes.fromhex(VECTORS["keys"]["terminal_public"])
+OPERATOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["keys"]["operator_private"]))
+OPERATOR_PUBLIC = bytes.fromhex(VECTORS["keys"]["operator_public"])
+Vector = dict[str, object]
+
+
+def plain(value: object) -> object:
+    """A decoded value as JSON has it: bytes in hex, enumerations by name."""
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, IntEnum):
+        return value.name
+    if isinstance(value, frozenset):
+        return [plain(item) for item in sorted(value)]
+    if isinstance(value, tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def vectors(section: str) -> pytest.MarkDecorator:
+    """Run a test for every vector of a section, under the vector's name."""
+    entries = VECTORS[section]
+    return pytest.mark.parametrize("vector", entries, ids=[entry["name"] for entry in entries])
+
+
+def raw(vector: Vector) -> bytes:
+    """The vector's bytes."""
+    return bytes.fromhex(str(vector["hex"]))
+
+
+@vectors("record")
+def test_record_vector_is_read_and_written(vector: Vector) -> None:
+    record = TapRecord.from_bytes(raw(vector))
+    assert plain(record) == vector["fields"]
+    assert record.to_bytes() == raw(vector)
+
+
+@vectors("batch")
+def test_batch_vector_is_read_signed_again_and_verified(vector: Vector) -> None:
+    signed = decode_batch(raw(vector))
+    assert plain(signed.batch) == vector["fields"]
+    assert signed.batch.head_hash.hex() == vector["head_hash"]
+    assert sign_batch(signed.batch, TERMINAL_KEY).raw == raw(vector)
+    signed.verify(TERMINAL_PUBLIC)
+
+
+@vectors("receipt")
+def test_receipt_vector_is_read_and_written(vector: Vector) -> None:
+    receipt = BatchReceipt.from_bytes(raw(vector))
+    assert plain(receipt) == vector["fields"]
+    assert receipt.to_bytes() == raw(vector)
+
+
+@vectors("hotlist")
+def test_hotlist_vector_is_read_and_written(vector: Vector) -> None:
+    hotlist = Hotlist.from_bytes(raw(vector))
+    assert plain(hotlist) == vector["fields"]
+    assert hotlist.to_bytes() == raw(vector)
+
+
+@vectors("ticket")
+def test_ticket_vector_is_read_and_issued_again(vector: Vector) -> None:
+    ticket = Ticket.open(raw(vector), OPERATOR_PUBLIC)
+    assert plain(ticket) == vector["fields"]
+    assert ticket.issue(OPERATOR_KEY) == raw(vector)
+    assert ticket_text(raw(vector)) == vector["text"]
+    assert parse_ticket_text(str(vector["text"])) == raw(vector)
+
+
+@vectors("frame")
+def test_frame_vector_is_read_and_written(vector: Vector) -> None:
+    [(kind, body)] = FrameDecoder().feed(raw(vector))
+    message = read_message(kind, body)
+    if isinstance(message, Upload):
+        assert vector["fields"] == f"batch: {VECTORS['batch'][0]['name']}"
+        assert message.to_bytes().hex() == VECTORS["batch"][0]["hex"]
+    else:
+        assert plain(message) == vector["fields"]
+    assert encode_frame(message.kind, message.to_bytes()) == raw(vector)
+
+
+def test_proofs_in_the_frame_vectors_hold_for_the_given_nonce() -> None:
+    nonce = bytes.fromhex(VECTORS["challenge_nonce"])
+    read = [read_message(*FrameDecoder().feed(raw(vector))[0]) for vector in VECTORS["frame"]]
+    [identify] = [message for message in read if isinstance(message, Identify)]
+    [enrol] = [message for message in read if isinstance(message, Enrol)]
+    identify.verify(TERMINAL_PUBLIC, nonce)
+    enrol.verify(nonce)
+
+
+def test_vectors_name_every_outcome() -> None:
+    assert {vector["fields"]["outcome"] for vector in VECTORS["record"]} == {outcome.name for outcome in Outcome}
+    assert len(VECTORS["batch"][0]["fields"]["records"]) <= TAPS_MAX

@@ -78,7 +78,7 @@ class ClockQuality(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TapTime:
-    """When a tap was opened, by three witnesses: the boot, monotonic time in it, and the wall clock with its quality."""
+    """When a tap was opened, by three witnesses: the boot, monotonic time in it, the wall clock with its quality."""
 
     utc_s: int
     boot: int

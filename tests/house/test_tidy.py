@@ -23,7 +23,12 @@ MODULE_LINES_MAX = 600
 DRIVER_LIBRARIES = {"smartcard": "drivers/pcsc.py"}
 
 # Tests that are about more than one module.
-TESTS_ACROSS_MODULES = ("tests/house/", "tests/system/", "tests/wire/test_vectors.py")
+TESTS_ACROSS_MODULES = (
+    "tests/house/",
+    "tests/system/",
+    "tests/wire/test_format_doc.py",
+    "tests/wire/test_vectors.py",
+)
 
 # Modules that no import leads to: alive when the package around them is, each for its reason.
 FOUND_WITHOUT_IMPORT = {

@@ -57,7 +57,7 @@ find_python() { # version; prints the interpreter's path. A pyenv shim for a ver
             return
         fi
     done < <(
-        type -aP "python$1"
+        type -aP "python$1" || true # none in PATH; there may be one in pyenv
         compgen -G "${PYENV_ROOT:-${HOME:-/nonexistent}/.pyenv}/versions/$1.*/bin/python$1"
     )
     return 1
@@ -117,7 +117,7 @@ install_packages() { # Debian packages...
             say "$(basename "$0"): Debian packages are missing: $*"
             warn_of_service "$@"
             say "Please run this once, then try again:"
-            say "  sudo apt-get install --yes --no-install-recommends $*"
+            say "  sudo apt-get update && sudo apt-get install --yes --no-install-recommends $*"
             exit 3
         fi
     fi
@@ -149,7 +149,8 @@ install_python() { # for a machine without a fitting Python: Debian's own, where
     local version
     for version in "${PYTHON_VERSIONS[@]}"; do
         if type -P apt-cache >/dev/null && apt-cache show "python$version" >/dev/null 2>&1; then
-            install_packages "python$version" "python$version-venv"
+            # shellcheck disable=SC2046 # a list of names
+            install_packages "python$version" "python$version-venv" "python$version-dev" $(missing_to_run)
             VENV=$ROOT/.venv-$version VERSION=$version
             PYTHON=$(find_python "$version") && return
         fi
@@ -158,11 +159,8 @@ install_python() { # for a machine without a fitting Python: Debian's own, where
 }
 
 build_venv() { # runtime or dev; does only the part that is out of date
-    local pip=("$VENV/bin/python" -m pip install --quiet) packages
+    local pip=("$VENV/bin/python" -m pip install --quiet)
     if ! runtime_is_ready; then
-        packages=$(missing_to_build "$PYTHON" "$VERSION")
-        # shellcheck disable=SC2086 # a list of names
-        install_packages $packages
         say "Setting up ${VENV#"$ROOT"/} with $PYTHON ..."
         rm -rf "$VENV"
         quietly "$PYTHON" -m venv "$VENV"
@@ -185,10 +183,11 @@ bootstrap() { # runtime or dev, then the command line; sets VENV and ARGS
     local kind=$1 packages
     shift
     take_python_option "$@"
+    choose_venv "$kind"
     packages=$(missing_to_run)
+    if ! runtime_is_ready; then packages+=" $(missing_to_build "$PYTHON" "$VERSION")"; fi
     # shellcheck disable=SC2086 # a list of names
     install_packages $packages
-    choose_venv "$kind"
     if venv_is_ready "$kind"; then return; fi
     [[ -w $ROOT ]] || give_up 1 "cannot write to $ROOT, where the virtual environment goes; use a clone of your own"
     # One set-up at a time. The lock is let go before anything else starts, so that a long run does not hold it.

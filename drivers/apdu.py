@@ -92,7 +92,7 @@ def init_sam_for_purchase(
     algorithm: int,
     factors: bytes,
 ) -> bytes:
-    """INIT_SAM_FOR_PURCHASE; answers TTSN 4, MAC1 4. `factors`: the ASN's low 8 bytes, then the issuer's if two levels."""
+    """INIT_SAM_FOR_PURCHASE; answers TTSN 4, MAC1 4. `factors`: the ASN's low 8 bytes, then the issuer's, if any."""
     data = (
         random
         + counter.to_bytes(2, "big")

@@ -17,7 +17,6 @@ from drivers import apdu
 from drivers.apdu import Sw, describe_sw
 from drivers.purse import (
     CardProfile,
-    CardUnreadable,
     PsamIdentity,
     PurseInfo,
     PurseSession,
@@ -180,7 +179,7 @@ class Purchase:
             self._state = _State.COMMITTING
             return Commit(self._known_view(), self._session(), self._ttsn)
         assert self._state is _State.CHECKING_MAC2, f"no answer of the PSAM is awaited in {self._state}"
-        return self._end(self._proof(Mac2.VERIFIED if sw == Sw.OK else Mac2.REFUSED))
+        return self._end(self._proof(mac2_verdict(sw)))
 
     def committed(self) -> Step:
         """The tap is durable: the card may be told to pay. The one place that DEBIT comes from."""
@@ -241,3 +240,12 @@ class Purchase:
     def _end(self, result: Result) -> Result:
         self._state = _State.OVER
         return result
+
+
+def mac2_verdict(sw: int) -> Mac2:
+    """What CREDIT_SAM_FOR_PURCHASE's status word says of MAC2; a PSAM whose session is over has not looked at it."""
+    if sw == Sw.OK:
+        return Mac2.VERIFIED
+    if sw in (Sw.NOT_INITIALIZED, Sw.CONDITIONS_NOT_SATISFIED):
+        return Mac2.NOT_CHECKED
+    return Mac2.REFUSED

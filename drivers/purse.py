@@ -39,8 +39,8 @@ class PsamUnusable(CampusError):
 class CardProfile:
     """What makes one issuer's cards different from another's.
 
-    `prove_offset` is what GET TRANSACTION PROVE adds to the counter that INITIALIZE returned: 0 or 1, the standard does not
-    say. `key_levels` is 1 when card keys come from the ASN alone, 2 when the issuer's factor comes first.
+    `prove_offset` is what GET TRANSACTION PROVE adds to the counter that INITIALIZE returned: 0 or 1, the standard does
+    not say. `key_levels` is 1 when card keys come from the ASN alone, 2 when the issuer's factor comes first.
     """
 
     aid: bytes

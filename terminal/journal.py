@@ -188,7 +188,7 @@ class JournalReader:
         return self._before(seq).total_fen
 
     def opened_tap(self) -> TapRecord | None:
-        """The tap that was opened and not sealed, as the record it becomes if nothing more is learnt; None: no such."""
+        """The tap that was opened and not sealed, as the record it becomes if no more is learnt; None: none is."""
         row = self._one("SELECT intent FROM opened WHERE seq > (SELECT coalesce(max(seq), 0) FROM sealed)")
         return None if row is None else self._read(cast(bytes, row[0]))
 
@@ -234,7 +234,7 @@ class JournalReader:
 
 
 class Journal(JournalReader):
-    """The one writer. WAL with synchronous=FULL is asserted at every open: what a method has returned survives a cut."""
+    """The one writer. WAL and synchronous=FULL are asserted at every open: what a method returned survives a cut."""
 
     def __init__(self, connection: apsw.Connection, path: Path, lock_fd: int) -> None:
         super().__init__(connection, path)

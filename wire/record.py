@@ -85,9 +85,13 @@ class TapTime:
     uptime_ms: int
     quality: ClockQuality
 
+    def local(self) -> datetime:
+        """The wall clock as the campus reads it."""
+        return datetime.fromtimestamp(self.utc_s, UTC).astimezone(CAMPUS_ZONE)
+
     def card_date_time(self) -> tuple[bytes, bytes]:
         """Local date CCYYMMDD (4 bytes BCD) and time HHMMSS (3 bytes BCD) as they enter MAC1 and TAC."""
-        local = datetime.fromtimestamp(self.utc_s, UTC).astimezone(CAMPUS_ZONE)
+        local = self.local()
         return bytes.fromhex(local.strftime("%Y%m%d")), bytes.fromhex(local.strftime("%H%M%S"))
 
 

@@ -1,0 +1,176 @@
+"""`campus-terminal`: runs the till and shows its journal. Wires clock, configuration and devices, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from drivers.pcsc import PcscReader
+from drivers.purse import CAMPUS_CARD
+from terminal.config import load_config
+from terminal.console import ConsoleScreen, JsonScreen, StatusSource
+from terminal.downlink import Downlink
+from terminal.journal import Journal, JournalReader
+from terminal.program import Program, Stop
+from terminal.psam import PsamSlot
+from wire.errors import CampusError
+from wire.ids import mask_asn
+from wire.money import format_fen
+from wire.record import ClockQuality, TapRecord, TapTime
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_TIME_SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
+_BATTERY_CLOCK: Final = Path("/dev/rtc0")
+_LIST_TAPS_MAX: Final = 1_000_000
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `campus-terminal`."""
+    parser = argparse.ArgumentParser(
+        prog="campus-terminal",
+        description="The settlement terminal's till.",
+        epilog="example: campus-terminal run --home ./home",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="sell: type an amount, let a card pay it",
+        description="Runs the till on the card reader named in HOME/terminal/terminal.toml.",
+        epilog="example: campus-terminal run --home ./home   keys: digits, Enter, Backspace, Esc; Ctrl-C ends it",
+    )
+    run.add_argument("--json", action="store_true", help="amounts as lines in, JSON lines out, instead of a screen")
+    journal = commands.add_parser(
+        "journal",
+        help="look at the journal, also while the till is running",
+        description="Shows what the till has recorded. Nothing is ever changed by it.",
+        epilog="examples: campus-terminal journal list   campus-terminal journal show 12",
+    )
+    journal.add_argument(
+        "action", choices=("list", "show", "verify"), help="all taps; one tap whole; recompute the chain"
+    )
+    journal.add_argument("seq", nargs="?", type=int, help="the tap's number, for show")
+    for command in (run, journal):
+        command.add_argument(
+            "--home", type=Path, default=Path("home"), help="the installation's folder (default: ./home)"
+        )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if it went well, 1 with one line on stderr for a `CampusError`, 2 for wrong usage."""
+    arguments = build_parser().parse_args(argv)
+    folder: Path = arguments.home / "terminal"
+    try:
+        if arguments.command == "run":
+            return _run(folder, as_json=arguments.json)
+        return _journal(folder, arguments.action, arguments.seq)
+    except CampusError as error:
+        print(f"campus-terminal: {error} [{error.code}]", file=sys.stderr)
+        return 1
+
+
+def _run(folder: Path, *, as_json: bool) -> int:
+    config = load_config(folder / "terminal.toml")
+    with ExitStack() as open_things:
+        downlink = Downlink(folder / "uplink.db")
+        open_things.callback(downlink.close)
+        enrolment = downlink.enrolment()
+        journal = Journal.open_for(folder / "journal.db", terminal=enrolment.terminal, epoch=enrolment.epoch)
+        open_things.callback(journal.close)
+        boot = journal.boot_number(_BOOT_ID.read_text(encoding="ascii").strip())
+
+        def now() -> TapTime:
+            return TapTime(
+                utc_s=int(time.time()),
+                boot=boot,
+                uptime_ms=time.monotonic_ns() // 1_000_000,
+                quality=_clock_quality(),
+            )
+
+        program = Program(
+            journal=journal,
+            downlink=downlink,
+            reader=PcscReader(config.card_reader),
+            psam=PsamSlot(PcscReader(config.psam_reader), enrolment.terminal),
+            profile=CAMPUS_CARD,
+            limits=config.limits,
+            now=now,
+            monotonic_s=time.perf_counter,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: program.events.put(Stop()))
+        status = StatusSource(journal, downlink, now)
+        if as_json:
+            program.run(JsonScreen(program.events, sys.stdin, sys.stdout))
+        else:
+            screen = ConsoleScreen(program.events, status, sys.stdout)
+            with screen.taken_over():
+                program.run(screen)
+    return 0
+
+
+def _clock_quality() -> ClockQuality:
+    """Network time if systemd-timesyncd says that it set the clock since boot, else a battery's, if there is one."""
+    if _TIME_SYNCHRONISED.exists():
+        return ClockQuality.NETWORK
+    return ClockQuality.BATTERY if _BATTERY_CLOCK.exists() else ClockQuality.UNSET
+
+
+def _journal(folder: Path, action: str, seq: int | None) -> int:
+    reader = JournalReader.open(folder / "journal.db")
+    if action == "verify":
+        head = reader.verify()
+        print(f"{head.seq} taps, debits {format_fen(head.total_fen)}, chain whole, ends in {head.hash.hex()[:16]}")
+        return 0
+    if action == "list":
+        records = reader.records(1, _LIST_TAPS_MAX)
+        for record in records:
+            print(_line(record))
+        if not records:
+            print("no taps yet")
+        return 0
+    found = [] if seq is None else [record for record in reader.records(seq, 1) if record.tap_id.seq == seq]
+    if not found:
+        print("campus-terminal: journal show needs the number of a tap that is there", file=sys.stderr)
+        return 2
+    print(json.dumps(_evidence(found[0]), indent=2))
+    return 0
+
+
+def _line(record: TapRecord) -> str:
+    reason = "" if record.reason is None else f" {record.reason.name}"
+    at = record.opened_at.local().strftime("%Y-%m-%d %H:%M:%S")
+    return (
+        f"{record.tap_id.seq:6d}  {at}  {mask_asn(record.card.asn)}  {format_fen(record.amount_fen):>9}  "
+        f"{record.outcome.name}{reason}"
+    )
+
+
+def _evidence(record: TapRecord) -> dict[str, str | int | None]:
+    return {
+        "tap": str(record.tap_id),
+        "outcome": record.outcome.name,
+        "reason": None if record.reason is None else record.reason.name,
+        "card": mask_asn(record.card.asn),
+        "amount_fen": record.amount_fen,
+        "balance_before_fen": record.balance_before_fen,
+        "counter": record.counter,
+        "ttsn": record.ttsn,
+        "tac": record.tac.hex(),
+        "mac2": record.mac2.name,
+        "opened_at": record.opened_at.local().isoformat(),
+        "clock": record.opened_at.quality.name,
+        "boot": record.opened_at.boot,
+        "uptime_ms": record.opened_at.uptime_ms,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

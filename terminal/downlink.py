@@ -1,0 +1,99 @@
+"""What the sync daemon has brought down, read from its database; the till only ever reads it.
+
+Left out: writing it, and talking to the server (`sync`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import apsw
+
+from wire.errors import CampusError
+from wire.fields import FormatError
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import Stream, TerminalId
+
+_BUSY_MS: Final = 200  # a tap must not wait for the daemon; what was read before serves
+
+
+class NotEnrolled(CampusError):
+    """No server knows this terminal yet: a technician has to enrol it with a ticket."""
+
+    code = "not-enrolled"
+
+
+class DownlinkUnreadable(CampusError):
+    """The sync daemon's database is there but cannot be read."""
+
+    code = "downlink-unreadable"
+    retryable = True
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """Who this terminal is: its number, its journal's epoch, its stream."""
+
+    terminal: TerminalId
+    epoch: int
+    stream: Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """How far the server has this journal: numbers below `next_seq` are safe there; heard at `heard_at_utc_s`."""
+
+    next_seq: int
+    heard_at_utc_s: int | None
+
+
+class Downlink:
+    """A read-only view of the uplink database beside the daemon that writes it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: apsw.Connection | None = None
+        self._hotlist = EMPTY_HOTLIST
+        self._hotlist_body = b""
+
+    def enrolment(self) -> Enrolment:
+        """Who this terminal is; `NotEnrolled` before its first enrolment."""
+        row = self._row("SELECT terminal, epoch, stream FROM enrolment")
+        if row is None:
+            raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
+        return Enrolment(TerminalId(cast(bytes, row[0])), cast(int, row[1]), Stream(cast(int, row[2])))
+
+    def acknowledged(self) -> Acknowledged:
+        """How far the server has the journal; nothing at all before the first receipt."""
+        row = self._row("SELECT next_seq, heard_at_utc_s FROM cursor")
+        return Acknowledged(1, None) if row is None else Acknowledged(cast(int, row[0]), cast(int, row[1]))
+
+    def hotlist(self) -> Hotlist:
+        """The newest hotlist that came down whole; parsed again only when it has changed."""
+        row = self._row("SELECT body FROM hotlist")
+        body = b"" if row is None else cast(bytes, row[0])
+        if body != self._hotlist_body:
+            try:
+                self._hotlist = Hotlist.from_bytes(body)
+            except FormatError as error:
+                raise DownlinkUnreadable(f"the hotlist in {self._path.name} is damaged: {error}") from error
+            self._hotlist_body = body
+        return self._hotlist
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._db is not None:
+            self._db.close()
+
+    def _row(self, sql: str) -> tuple[object, ...] | None:
+        try:
+            if self._db is None:
+                if not self._path.exists():
+                    return None
+                self._db = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READONLY)
+                self._db.set_busy_timeout(_BUSY_MS)
+            return next(iter(self._db.execute(sql)), None)
+        except apsw.Error as error:
+            raise DownlinkUnreadable(f"{self._path.name} cannot be read: {error}") from error

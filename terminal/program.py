@@ -1,0 +1,149 @@
+"""The running till: events in from reader and keyboard, commands carried out one at a time, the screen told after each.
+
+Everything that can wait for a device does so in a thread that only puts events into one queue; card, PSAM and journal
+are touched by the loop alone, so that a tap is never in two hands.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from drivers.channel import CardRemoved, ReaderFault
+from drivers.purse import CardProfile, CardUnreadable, PsamUnusable
+from drivers.reader import Reader
+from terminal.downlink import Downlink, DownlinkUnreadable
+from terminal.journal import Journal, JournalUnwritable
+from terminal.psam import PsamForeign, PsamSlot
+from terminal.rules import Limits
+from terminal.sale import NotPaid, Sale, SaleResult, Torn
+from terminal.till import ChargePurse, Command, GiveUpTorn, ResolveTorn, SaleEnded, Till, TillEvent, TillFailed
+from wire.record import TapTime
+
+_REDRAW_S: Final = 0.5  # clock and upload state move without events
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The program is asked to end; what is under way is finished first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redraw:
+    """Something that only the screen knows has changed, such as a half-typed amount."""
+
+
+class Screen(Protocol):
+    """Where the till shows itself."""
+
+    def show(self, till: Till) -> None:
+        """Draw the present state; called after every event and twice a second."""
+        ...
+
+    def ended(self, result: SaleResult, elapsed_ms: float) -> None:
+        """A sale came to this result, so long after card and amount were both there."""
+        ...
+
+
+class Program:
+    """One till on one reader, from start to `Stop`."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        downlink: Downlink,
+        reader: Reader,
+        psam: PsamSlot,
+        profile: CardProfile,
+        limits: Limits,
+        now: Callable[[], TapTime],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        # A SimpleQueue, because a signal handler may put while the loop gets.
+        self.events: queue.SimpleQueue[TillEvent | Redraw | Stop] = queue.SimpleQueue()
+        self._journal = journal
+        self._downlink = downlink
+        self._reader = reader
+        self._psam = psam
+        self._profile = profile
+        self._limits = limits
+        self._now = now
+        self._monotonic_s = monotonic_s
+        self._sale: Sale | None = None
+
+    def run(self, screen: Screen) -> None:
+        """Serve until `Stop`; a tap that is under way then is finished first."""
+        till = Till(self._journal.opened_tap())
+        watcher = threading.Thread(target=self._watch_reader, name="reader", daemon=True)
+        watcher.start()
+        try:
+            self._serve(till, screen)
+        finally:
+            self._reader.stop()
+            watcher.join()
+            self._psam.close()
+
+    def _serve(self, till: Till, screen: Screen) -> None:
+        while True:
+            screen.show(till)
+            try:
+                event = self.events.get(timeout=_REDRAW_S)
+            except queue.Empty:
+                continue
+            if isinstance(event, Stop):
+                return
+            if isinstance(event, Redraw):
+                continue
+            began_s = self._monotonic_s()
+            command = till.handle(event)
+            while command is not None:
+                following = self._carry_out(command)
+                elapsed_ms = (self._monotonic_s() - began_s) * 1000
+                command = till.handle(following)
+                if isinstance(following, SaleEnded):
+                    screen.show(till)
+                    screen.ended(following.result, elapsed_ms)
+
+    def _carry_out(self, command: Command) -> TillEvent:
+        """Do what the till decided; every fault becomes an event that says what is the case now."""
+        try:
+            return SaleEnded(self._do(command))
+        except JournalUnwritable as error:
+            return TillFailed(str(error))
+        except (CardRemoved, ReaderFault, CardUnreadable, PsamUnusable, PsamForeign, DownlinkUnreadable) as error:
+            tap = self._journal.opened_tap()
+            return SaleEnded(NotPaid(str(error)) if tap is None else Torn(tap, str(error)))
+
+    def _do(self, command: Command) -> SaleResult:
+        sale = self._ready_sale()
+        if isinstance(command, GiveUpTorn):
+            return sale.give_up(command.tap)
+        with self._reader.connect() as card:
+            match command:
+                case ChargePurse(amount_fen):
+                    return sale.charge(card, amount_fen)
+                case ResolveTorn(tap):
+                    return sale.resolve(card, tap)
+
+    def _ready_sale(self) -> Sale:
+        """The sale machinery over a PSAM that answers; made anew when the PSAM had to be connected again."""
+        identity = self._psam.ensure()
+        if self._sale is None or self._sale.psam != identity:
+            self._sale = Sale(
+                journal=self._journal,
+                psam_channel=self._psam,
+                psam=identity,
+                profile=self._profile,
+                limits=self._limits,
+                hotlist=self._downlink.hotlist,
+                now=self._now,
+            )
+        return self._sale
+
+    def _watch_reader(self) -> None:
+        for event in self._reader.events():
+            self.events.put(event)

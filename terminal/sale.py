@@ -1,0 +1,226 @@
+"""One tap from presented card to sealed record: purchase dialogue, rules and journal brought together.
+
+The order of commits is the whole matter: opened before DEBIT, sealed before anything is told. Left out: what the
+cashier sees (`terminal.till`) and where cards come from (`drivers.reader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drivers import apdu, purchase
+from drivers.channel import CardChannel, CardRemoved, ReaderFault
+from drivers.purchase import (
+    Commit,
+    Decide,
+    NotDebited,
+    Purchase,
+    PurchaseProof,
+    ToCard,
+    ToPsam,
+    TornDebit,
+    mac2_verdict,
+)
+from drivers.purse import CardProfile, PsamIdentity
+from terminal.journal import Journal, TapIntent
+from terminal.recovery import Fate, OtherCard, resolve_torn
+from terminal.rules import Approval, Limits, authorise
+from wire.hotlist import Hotlist
+from wire.ids import CardId
+from wire.money import Fen
+from wire.record import Mac2, Refusal, TapRecord, TapTime, VoidReason
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """The debit is sealed; goods may go. `balance_fen` is what the card has left."""
+
+    record: TapRecord
+    balance_fen: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class ProofRefused:
+    """The debit is sealed, but the PSAM refused the card's proof: the card is not what it seems, no goods."""
+
+    record: TapRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The rules turned the card away; recorded."""
+
+    refusal: Refusal
+    card: CardId
+    balance_fen: Fen
+
+
+@dataclass(frozen=True, slots=True)
+class NotPaid:
+    """No money moved, and the card may be presented again."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """Nobody knows yet whether money moved; the tap stays open until the same card comes back."""
+
+    record: TapRecord
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class WrongCard:
+    """Another card came while a torn tap is open; nothing was done with it."""
+
+    wanted: CardId
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """The torn tap is closed as UNKNOWN; the server will find out what became of it."""
+
+    record: TapRecord
+
+
+SaleResult = Approved | ProofRefused | Refused | NotPaid | Torn | WrongCard | Unresolved
+
+
+class Sale:
+    """What all sales at this terminal share. `hotlist` and `now` are asked anew for every tap."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        psam_channel: CardChannel,
+        psam: PsamIdentity,
+        profile: CardProfile,
+        limits: Limits,
+        hotlist: Callable[[], Hotlist],
+        now: Callable[[], TapTime],
+    ) -> None:
+        self._journal = journal
+        self._psam_channel = psam_channel
+        self.psam = psam
+        self._profile = profile
+        self._limits = limits
+        self._hotlist = hotlist
+        self._now = now
+        self._psam_session_of: TapRecord | None = None  # whose MAC2 the PSAM can still check
+
+    def charge(self, card: CardChannel, amount_fen: Fen) -> SaleResult:
+        """Take `amount_fen` from the present card, once.
+
+        Raises `CardUnreadable` before anything is opened, and `JournalUnwritable`; an opened tap then stays open.
+        """
+        opened_at = self._now()
+        dialogue = Purchase(profile=self._profile, psam=self.psam, amount_fen=amount_fen, opened_at=opened_at)
+        tap: TapRecord | None = None
+        step = dialogue.start()
+        while True:
+            match step:
+                case ToCard(command):
+                    step = _ask(card, command, dialogue.card_answered, dialogue.card_lost)
+                case ToPsam(command):
+                    step = _ask(self._psam_channel, command, dialogue.psam_answered, dialogue.psam_lost)
+                case Decide(view):
+                    verdict = authorise(
+                        view,
+                        amount_fen=amount_fen,
+                        hotlist=self._hotlist(),
+                        limits=self._limits,
+                        opened_at=opened_at,
+                    )
+                    if isinstance(verdict, Refusal):
+                        self._journal.refuse_tap(
+                            TapIntent(
+                                card=view.card,
+                                amount_fen=amount_fen,
+                                balance_before_fen=view.balance_fen,
+                                counter=view.session.counter if view.session else 0,
+                                ttsn=0,
+                                opened_at=opened_at,
+                            ),
+                            verdict,
+                        )
+                        return Refused(verdict, view.card, view.balance_fen)
+                    assert isinstance(verdict, Approval), "a verdict is an approval or a refusal"
+                    step = dialogue.approved()
+                case Commit(view, session, ttsn):
+                    intent = TapIntent(
+                        card=view.card,
+                        amount_fen=amount_fen,
+                        balance_before_fen=session.balance_fen,
+                        counter=session.counter,
+                        ttsn=ttsn,
+                        opened_at=opened_at,
+                    )
+                    tap = self._psam_session_of = self._journal.open_tap(intent)
+                    step = dialogue.committed()
+                case _:
+                    return self._finish(step, tap)
+
+    def resolve(self, card: CardChannel, tap: TapRecord) -> SaleResult:
+        """Close the open, torn `tap` with what the present card says.
+
+        Raises `CardRemoved`, `ReaderFault` or `CardUnreadable` with the tap still open: present the card again.
+        """
+        answer = resolve_torn(card, tap, profile=self._profile, psam=self.psam)
+        if isinstance(answer, OtherCard):
+            return WrongCard(tap.card)
+        if answer.fate is Fate.UNKNOWN:
+            return self.give_up(tap)
+        if answer.fate is Fate.NOT_EXECUTED:
+            self._journal.void_tap(tap, VoidReason.NOT_EXECUTED)
+            return NotPaid("the card was not debited")
+        mac2 = self._check_late(tap, answer.mac2)
+        return self._sealed(tap, tac=answer.tac, mac2=mac2, balance_fen=Fen(tap.balance_before_fen - tap.amount_fen))
+
+    def give_up(self, tap: TapRecord) -> SaleResult:
+        """Close the open, torn `tap` as UNKNOWN: the customer is gone, or the card cannot tell any more."""
+        return Unresolved(self._journal.seal_unknown(tap))
+
+    def _finish(self, result: purchase.Step, tap: TapRecord | None) -> SaleResult:
+        match result:
+            case PurchaseProof(tac, mac2, balance_fen):
+                assert tap is not None, "a proof follows a debit, which follows the commit"
+                return self._sealed(tap, tac=tac, mac2=mac2, balance_fen=balance_fen)
+            case TornDebit(why):
+                assert tap is not None, "a torn debit follows the commit"
+                return Torn(tap, why)
+            case NotDebited(why, opened):
+                if opened:
+                    assert tap is not None, "the dialogue says that the tap was opened"
+                    self._journal.void_tap(tap, VoidReason.DEBIT_REFUSED)
+                return NotPaid(why)
+        raise AssertionError(f"{result} does not end a purchase")
+
+    def _sealed(self, tap: TapRecord, *, tac: bytes, mac2: Mac2, balance_fen: Fen) -> SaleResult:
+        record = self._journal.seal_tap(tap, tac=tac, mac2=mac2)
+        return ProofRefused(record) if mac2 is Mac2.REFUSED else Approved(record, balance_fen)
+
+    def _check_late(self, tap: TapRecord, mac2: bytes) -> Mac2:
+        """MAC2 of a proof that came late: the PSAM can check it only while this tap's session is its last one."""
+        if not mac2 or self._psam_session_of != tap:
+            return Mac2.NOT_CHECKED
+        try:
+            _, sw = self._psam_channel.transmit(apdu.credit_sam_for_purchase(mac2))
+        except (CardRemoved, ReaderFault):
+            return Mac2.NOT_CHECKED  # the TAC is there, and the server checks that
+        return mac2_verdict(sw)
+
+
+def _ask(
+    channel: CardChannel,
+    command: bytes,
+    answered: Callable[[bytes, int], purchase.Step],
+    lost: Callable[[str], purchase.Result],
+) -> purchase.Step:
+    try:
+        data, sw = channel.transmit(command)
+    except (CardRemoved, ReaderFault) as fault:
+        return lost(str(fault))
+    return answered(data, sw)

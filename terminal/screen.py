@@ -1,0 +1,208 @@
+"""The plain console screen: the till's state as lines of text, keys as events. Pure.
+
+Big screens, other languages and touch come with another screen; the words here are what a cashier acts on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from terminal.sale import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    SaleResult,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
+from terminal.till import AmountEntered, CancelPressed, Phase, Till
+from wire.ids import mask_asn
+from wire.money import AmountUnreadable, format_fen, parse_yuan
+from wire.record import Refusal
+
+_GREEN, _RED, _YELLOW, _PLAIN = "\x1b[1;37;42m", "\x1b[1;37;41m", "\x1b[1;30;43m", ""
+_BOLD: Final = "\x1b[1m"
+_RESET: Final = "\x1b[0m"
+_TYPED_MAX: Final = 8
+
+REFUSAL_WORDS: Final = {
+    Refusal.HOTLISTED: "this card is on the list of cards to refuse; ask the customer to see the card office",
+    Refusal.NOT_YET_VALID: "this card is not valid yet",
+    Refusal.EXPIRED: "this card is no longer valid; the card office renews it",
+    Refusal.INSUFFICIENT_BALANCE: "not enough money on the card",
+    Refusal.OVER_TAP_LIMIT: "more than this till may take at once",
+    Refusal.NO_PURSE: "there is no purse on this card",
+    Refusal.COUNTER_EXHAUSTED: "the card is used up; the card office replaces it",
+    Refusal.CARD_BLOCKED: "this card is blocked; the card office can help",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is always in sight: who we are, what the server has, how old what it sent is."""
+
+    terminal: str
+    clock: str
+    sealed: int
+    unsent: int
+    unsent_fen: int
+    heard_s_ago: int | None
+    hotlist_version: int
+    hotlist_cards: int
+
+
+class Keys:
+    """Digits and a point become an amount; Enter hands it over; Backspace and Esc take back. One key at a time."""
+
+    def __init__(self) -> None:
+        self.typed = ""
+        self.problem = ""
+
+    def press(self, key: str) -> AmountEntered | CancelPressed | None:
+        """Take one key; an event when it completes one."""
+        self.problem = ""
+        if key in ("\r", "\n"):
+            return self._enter()
+        if key in ("\x7f", "\b"):
+            self.typed = self.typed[:-1]
+        elif key == "\x1b":
+            if not self.typed:
+                return CancelPressed()
+            self.typed = ""
+        elif key in "0123456789." and len(self.typed) < _TYPED_MAX:
+            self.typed += key
+        return None
+
+    def _enter(self) -> AmountEntered | None:
+        text, self.typed = self.typed, ""
+        if not text:
+            return None
+        try:
+            return amount_entered(text)
+        except AmountUnreadable as error:
+            self.problem = str(error)
+            return None
+
+
+def amount_entered(text: str) -> AmountEntered:
+    """A typed amount as an event; `AmountUnreadable` for zero, too much, or what is no amount."""
+    amount_fen = parse_yuan(text)
+    if amount_fen == 0:
+        raise AmountUnreadable("an amount is at least 0.01")
+    return AmountEntered(amount_fen)
+
+
+def draw(till: Till, keys: Keys, status: Status, *, width: int, height: int) -> list[str]:
+    """The whole screen: `height` lines, none wider than `width` on the screen, colours included."""
+    colour, headline, detail = _headline(till)
+    amount = keys.typed or ("" if till.amount_fen is None else format_fen(till.amount_fen))
+    body = [
+        _spread(f" CAMPUS TILL   terminal {status.terminal}", status.clock + " ", width, _BOLD),
+        "",
+        f"   Amount   {_BOLD}{amount or '0.00':>10}{_RESET}",
+        "",
+        f"   {colour}{_cut('  ' + headline + '  ', width - 4)}{_RESET}",
+        *(f"   {line}" for line in _wrap(detail, width - 4)[:2]),
+        *(f"   {line}" for line in _wrap(keys.problem, width - 4)[:2]),
+    ]
+    foot = [
+        _cut(f" {_sent_words(status)}", width),
+        _cut(f" {_hotlist_words(status)}", width),
+        _cut(" digits and Enter: amount   Backspace: correct   Esc: clear   Ctrl-C: end", width),
+    ]
+    body = body[: max(height - len(foot), 0)]
+    return (body + [""] * (height - len(foot) - len(body)) + foot)[:height]
+
+
+def result_words(result: SaleResult) -> tuple[str, str, str]:
+    """What a result means for the cashier: colour, headline, and the sentence under it."""
+    match result:
+        case Approved(record, balance_fen):
+            paid = f"{format_fen(record.amount_fen)} paid, {format_fen(balance_fen)} left"
+            return _GREEN, "APPROVED", f"{paid}. Tap {record.tap_id.seq}, card {record.card}."
+        case ProofRefused(record):
+            return (
+                _RED,
+                "REFUSED: the card failed its proof",
+                f"Keep the goods, call the office: tap {record.tap_id.seq}.",
+            )
+        case Refused(refusal, card, balance_fen):
+            words = REFUSAL_WORDS[refusal]
+            return _RED, "REFUSED", f"{words[0].upper()}{words[1:]}. Card {card} has {format_fen(balance_fen)}."
+        case NotPaid(why):
+            return _YELLOW, "NOT PAID: present the card again", f"No money was taken ({why})."
+        case Torn(_, why):
+            return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"The card left too early ({why})."
+        case WrongCard(wanted):
+            return _YELLOW, "PRESENT THE FIRST CARD AGAIN", f"This is another card; {wanted} is wanted."
+        case Unresolved(record):
+            text = f"Nobody here can tell whether {format_fen(record.amount_fen)} was paid; the school will find out."
+            return _YELLOW, "NOT KNOWN", text
+
+
+def _headline(till: Till) -> tuple[str, str, str]:
+    if till.failure is not None:
+        return _RED, "OUT OF ORDER", f"{till.failure}. No sales until this is mended and the till started again."
+    if till.reader_fault is not None:
+        return _RED, "NO CARD READER", f"{till.reader_fault}. Check its cable; the till goes on by itself."
+    if till.torn is not None:
+        return _torn_headline(till)
+    if till.result is not None:
+        return result_words(till.result)
+    if till.phase is Phase.CARD:
+        return _PLAIN, "PRESENT CARD", ""
+    return _PLAIN, "Type an amount", ""
+
+
+def _torn_headline(till: Till) -> tuple[str, str, str]:
+    assert till.torn is not None, "asked only while a torn tap is open"
+    if till.giving_up:
+        text = "Esc again closes the sale as unknown. Only if the customer is gone."
+        return _YELLOW, "GIVE UP ON THIS CARD?", text
+    if till.result is not None:
+        return result_words(till.result)
+    sale = f"{format_fen(till.torn.amount_fen)} with card {mask_asn(till.torn.card.asn)}"
+    return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"The sale of {sale} was interrupted (tap {till.torn.tap_id.seq})."
+
+
+def _sent_words(status: Status) -> str:
+    heard = "nothing heard from the server yet"
+    if status.heard_s_ago is not None:
+        heard = f"server heard {_ago(status.heard_s_ago)} ago"
+    if status.unsent == 0:
+        return f"{status.sealed} taps, all at the server   {heard}"
+    return f"{status.sealed} taps, {status.unsent} not yet at the server ({format_fen(status.unsent_fen)})   {heard}"
+
+
+def _hotlist_words(status: Status) -> str:
+    if status.hotlist_version == 0:
+        return "no hotlist yet"
+    return f"hotlist {status.hotlist_version}, {status.hotlist_cards} cards to refuse"
+
+
+def _ago(seconds: int) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
+
+
+def _spread(left: str, right: str, width: int, style: str) -> str:
+    return style + _cut(left.ljust(max(width - len(right), 0)), max(width - len(right), 0)) + right[:width] + _RESET
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(_cut(word, width))
+    return lines

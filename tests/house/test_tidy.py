@@ -285,7 +285,7 @@ def references(source: str, modules: set[str], name: str, *, is_package: bool) -
     parents = name.split(".") if is_package else name.split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-            named.add(node.value)
+            named |= {node.value, f"{node.value}.__main__"}
         if isinstance(node, ast.ImportFrom) and node.level:
             start = [*parents[: len(parents) - node.level + 1], *([node.module] if node.module else [])]
             named |= {".".join(start), *(".".join([*start, alias.name]) for alias in node.names)}

@@ -1,1 +1,3 @@
-"""The simulator, a shipped product: cards, PSAM, reader and the campus around them. Left out: anything a till or server needs in service."""
+"""The simulator, a shipped product: cards, PSAM, reader and the campus around them. Left out: anything a till or
+server needs in service.
+"""

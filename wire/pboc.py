@@ -1,7 +1,8 @@
-"""The PBOC purse's cryptography: key diversification, session keys, MAC1, MAC2 and TAC of purchase and load (JR/T 0025.2-2010).
+"""The PBOC purse's cryptography: key diversification, session keys, MAC1, MAC2 and TAC of purchase and load (JR/T
+0025.2-2010).
 
-Left out: APDUs, secure messaging, and the rule that a key with equal halves is never issued. Such a key is computed here like any other,
-because cards that hold one exist.
+Left out: APDUs, secure messaging, and the rule that a key with equal halves is never issued. Such a key is computed
+here like any other, because cards that hold one exist.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ _LOAD_SESSION_TAIL: Final = b"\x80\x00"
 
 
 def diversify(master: bytes, factor: bytes) -> bytes:
-    """The 16-byte key below `master` for an 8-byte factor; twice for two levels, the issuer's factor first, then the ASN's low 8 bytes."""
+    """The 16-byte key below `master` for an 8-byte factor; twice for two levels, the issuer's factor first, then the
+    ASN's low 8 bytes.
+    """
     assert len(master) == KEY_BYTES, "a master key has 16 bytes"
     assert len(factor) == BLOCK_BYTES, "a factor has 8 bytes"
     cipher = Cipher(TripleDES(master + master[:8]), _ECB).encryptor()
@@ -45,7 +48,9 @@ def session_key(key: bytes, data: bytes) -> bytes:
 
 
 def mac(key: bytes, data: bytes) -> bytes:
-    """The 4-byte MAC with an 8-byte key: DES in CBC from zero, padded with 80 00.. always, left half of the last block."""
+    """The 4-byte MAC with an 8-byte key: DES in CBC from zero, padded with 80 00.. always, left half of the last
+    block.
+    """
     assert len(key) == SESSION_KEY_BYTES, "a session key has 8 bytes"
     padded = data + b"\x80" + bytes(-(len(data) + 1) % BLOCK_BYTES)
     # Three equal keys make 3DES single DES; the library has no DES of its own.

@@ -1,4 +1,5 @@
-"""What every simulated chip does with an APDU before its application sees it: framing, shape checks, `61xx`, `6Cxx`, GET RESPONSE.
+"""What every simulated chip does with an APDU before its application sees it: framing, shape checks, `61xx`, `6Cxx`,
+GET RESPONSE.
 
 Left out: any command of a purse or PSAM.
 """
@@ -50,7 +51,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The one shape in which an instruction is taken, checked before anything changes. A shape of None is left to `run`."""
+    """The one shape in which an instruction is taken, checked before anything changes. A shape of None is left to
+    `run`.
+    """
 
     run: Callable[[Command], Answer]
     p1p2: int | None = None

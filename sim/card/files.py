@@ -1,4 +1,5 @@
-"""A chip's directories and files, and the commands that select and read them: SELECT, READ BINARY, READ RECORD (JR/T 0025.2-2010).
+"""A chip's directories and files, and the commands that select and read them: SELECT, READ BINARY, READ RECORD (JR/T
+0025.2-2010).
 
 Left out: writing, and the access rule that a PIN opens the log.
 """
@@ -23,7 +24,9 @@ _BY_FID: Final = 0x0000
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory: how it is selected, what SELECT answers (A5's content), and its files by short id with their field in the memory."""
+    """A directory: how it is selected, what SELECT answers (A5's content), and its files by short id with their field
+    in the memory.
+    """
 
     fid: int
     name: bytes

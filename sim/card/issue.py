@@ -1,4 +1,6 @@
-"""Personalisation: a new card or its facts for the auditor, made from issuer masters. Left out: the issuer's own key store."""
+"""Personalisation: a new card or its facts for the auditor, made from issuer masters. Left out: the issuer's own key
+store.
+"""
 
 from __future__ import annotations
 
@@ -68,11 +70,14 @@ def issue_card(
 ) -> None:
     """Make a new card in the file `path`; dates are BCD CCYYMMDD.
 
-    Raises `KeyHalvesEqual` for a weak master or card key, `ChipExists` if the file holds a chip, `MemoryFault` if it cannot be written.
+    Raises `KeyHalvesEqual` for a weak master or card key, `ChipExists` if the file holds a chip, `MemoryFault` if it
+    cannot be written.
     """
-    assert len(issuer_id) == ISSUER_ID_BYTES and len(asn) == ASN_BYTES, "issuer id has 8 bytes, ASN 10"
+    assert len(issuer_id) == ISSUER_ID_BYTES, "an issuer id has 8 bytes"
+    assert len(asn) == ASN_BYTES, "an ASN has 10 bytes"
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
-    assert 0 <= opening_balance_fen <= FEN_MAX and 0 <= opening_counter <= COUNTER_MAX, "out of the purse's range"
+    assert 0 <= opening_balance_fen <= FEN_MAX, "a balance fits 4 bytes"
+    assert 0 <= opening_counter <= COUNTER_MAX, "a counter fits 2 bytes"
     public = issuer_id + _APPLICATION_EP + _APPLICATION_VERSION + asn + valid_from_bcd + valid_to_bcd
     issuer_level = issuer_id if profile.two_level_keys else None
     balance, counter = opening_balance_fen.to_bytes(4), opening_counter.to_bytes(2)
@@ -96,7 +101,9 @@ def issue_card(
 
 
 def card_key(master: bytes, *, asn: Asn, issuer_id: IssuerId | None = None) -> bytes:
-    """One card's key, over one level or, with an issuer id, two; raises `KeyHalvesEqual` instead of giving out a weak one."""
+    """One card's key, over one level or, with an issuer id, two; raises `KeyHalvesEqual` instead of giving out a weak
+    one.
+    """
     key = pboc.diversify(strong_key(master), issuer_id) if issuer_id is not None else master
     return strong_key(pboc.diversify(strong_key(key), asn[-ASN_FACTOR_BYTES:]))
 

@@ -1,7 +1,7 @@
 """A chip's EEPROM in one file: named fields that change together or not at all, whenever the power goes.
 
-The file has two slots; a commit writes the older one whole, with the next sequence number and a CRC, and syncs it. Opening takes the
-valid slot with the higher number. Left out: what the fields mean.
+The file has two slots; a commit writes the older one whole, with the next sequence number and a CRC, and syncs it.
+Opening takes the valid slot with the higher number. Left out: what the fields mean.
 """
 
 from __future__ import annotations
@@ -94,6 +94,47 @@ class DiskFile:
     def close(self) -> None:
         """Give the file back."""
         os.close(self._fd)
+
+
+class PowerCut(CampusError):
+    """The power went during a write: the chip is off, and its memory holds what was written before."""
+
+    code = "card-power-cut"
+    retryable = True
+
+
+class RamFile:
+    """A `ByteFile` in RAM whose power goes after `steps_left` steps; a step is one byte written or one sync."""
+
+    def __init__(self, image: bytes, steps_left: int | None = None) -> None:
+        self.image = bytearray(image)
+        self.steps_left = steps_left
+
+    def read_all(self) -> bytes:
+        """The whole file."""
+        return bytes(self.image)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write `data` from `offset` on, as far as the power lasts."""
+        granted = self._take(len(data))
+        self.image[offset : offset + granted] = data[:granted]
+        if granted < len(data):
+            raise PowerCut(f"{granted} of {len(data)} bytes were written")
+
+    def sync(self) -> None:
+        """Return, unless the power is gone."""
+        if not self._take(1):
+            raise PowerCut("nothing was synced")
+
+    def close(self) -> None:
+        """Keep the image for the next power on."""
+
+    def _take(self, steps: int) -> int:
+        if self.steps_left is None:
+            return steps
+        granted = min(steps, self.steps_left)
+        self.steps_left -= granted
+        return granted
 
 
 class Memory:

@@ -1,4 +1,6 @@
-"""Card profiles: what one card maker does differently from another within the standard. Left out: anything of one single card."""
+"""Card profiles: what one card maker does differently from another within the standard. Left out: anything of one
+single card.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ CAMPUS_AID: Final = bytes.fromhex("A00000000386980701")
 
 
 class Numbering(Enum):
-    """The number by which a card calls a transaction: its counter before (N) or after (N+1). The standard does not say."""
+    """The number by which a card calls a transaction: its counter before (N) or after (N+1). The standard does not
+    say.
+    """
 
     BEFORE = 0
     AFTER = 1
@@ -37,7 +41,9 @@ class CardProfile:
 
 
 def contactless_atr(historical: bytes) -> bytes:
-    """The answer to reset that a reader makes up for a contactless card (PC/SC part 3): T=0 and T=1, historical bytes, checksum."""
+    """The answer to reset that a reader makes up for a contactless card (PC/SC part 3): T=0 and T=1, historical bytes,
+    checksum.
+    """
     body = bytes((0x80 | len(historical), 0x80, 0x01)) + historical
     return b"\x3b" + body + bytes((reduce(xor, body),))
 

@@ -1,4 +1,5 @@
-"""The electronic purse on the card: balance, purchase, proof of the last purchase (JR/T 0025.2-2010), as a state machine over its memory.
+"""The electronic purse on the card: balance, purchase, proof of the last purchase (JR/T 0025.2-2010), as a state
+machine over its memory.
 
 Left out: load, PIN, secure messaging, compound purchase. Every step is in the memory before its answer goes out.
 """
@@ -44,7 +45,9 @@ class _Initialised:
 
 
 class Purse(Chip):
-    """A powered purse card. `rng` gives the random of INITIALIZE; a faulty memory raises `MemoryFault` and no answer goes out."""
+    """A powered purse card. `rng` gives the random of INITIALIZE; a faulty memory raises `MemoryFault` and no answer
+    goes out.
+    """
 
     def __init__(self, memory: Memory, rng: Random) -> None:
         self._memory = memory

@@ -1,1 +1,3 @@
-"""Simulated chips in front of a program: through a private PC/SC daemon, or in the same process. Left out: the chips themselves."""
+"""Simulated chips in front of a program: through a private PC/SC daemon, or in the same process. Left out: the chips
+themselves.
+"""

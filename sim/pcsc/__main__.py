@@ -1,8 +1,9 @@
 """The program inside the private namespaces: it runs pcscd and hands out connections to its virtual readers.
 
-Started by `sim.pcsc.private` as `python -m sim.pcsc FOLDER`, with new mount and network namespaces already around it. FOLDER becomes
-/run, pcscd's drivers folder becomes empty (so that USB readers stay with the machine's own pcscd), and nothing listens outside. A client
-connects to FOLDER/dial, sends a slot's digit and is passed a TCP connection to that slot. Ends when its standard input ends or on SIGTERM.
+Started by `sim.pcsc.private` as `python -m sim.pcsc FOLDER`, with new mount and network namespaces already around it.
+FOLDER becomes /run, pcscd's drivers folder becomes empty (so that USB readers stay with the machine's own pcscd), and
+nothing listens outside. A client connects to FOLDER/dial, sends a slot's digit and is passed a TCP connection to that
+slot. Ends when its standard input ends or on SIGTERM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Names shared by both sides of the private pcscd: files in its folder, the reader's name, ports inside its network namespace."""
+"""Names shared by both sides of the private pcscd: files in its folder, the reader's name, ports inside its network
+namespace.
+"""
 
 from __future__ import annotations
 

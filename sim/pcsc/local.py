@@ -1,4 +1,6 @@
-"""The reader without a daemon: a `CardChannel` straight onto a simulated chip, for fast tests. Left out: presence events."""
+"""The reader without a daemon: a `CardChannel` straight onto a simulated chip, for fast tests. Left out: presence
+events.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A private PC/SC daemon with two virtual readers, apart from any pcscd and readers that the machine already uses.
 
-It runs in its own mount and network namespaces, as root or, with a user namespace, as an ordinary user. A program reaches it with
-the environment variable PCSCLITE_CSOCK_NAME set to `socket_path`. Left out: the chips in the readers (`sim.pcsc.slot`).
+It runs in its own mount and network namespaces, as root or, with a user namespace, as an ordinary user. A program
+reaches it with the environment variable PCSCLITE_CSOCK_NAME set to `socket_path`. Left out: the chips in the readers
+(`sim.pcsc.slot`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
@@ -39,10 +39,11 @@ class PcscdUnavailable(CampusError):
 
 
 class PrivatePcscd:
-    """A context manager: inside it pcscd serves the readers `SLOT_NAMES`. `folder` keeps its socket and log and is emptied at the start.
+    """A context manager: inside it pcscd serves the readers `SLOT_NAMES`. `folder` keeps its socket and log and is
+    emptied at the start.
 
-    If the folder's name is too long for a socket, a short temporary one is used instead; `folder` says which. Nothing is left running
-    when this process ends, however it ends.
+    If the folder's name is too long for a socket, a short temporary one is used instead; `folder` says which. Nothing
+    is left running when this process ends, however it ends.
     """
 
     reader_names: Final = SLOT_NAMES
@@ -77,7 +78,8 @@ class PrivatePcscd:
         """End pcscd and wait until it has ended; harmless when it is not running."""
         process, self._process = self._process, None
         if process is not None:
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
             try:
                 process.wait(STOP_S_MAX)
@@ -117,7 +119,7 @@ class PrivatePcscd:
 
     def _prepare_folder(self) -> None:
         if len(os.fsencode(self.socket_path)) > SUN_PATH_MAX:
-            self._temporary = tempfile.TemporaryDirectory(prefix="campus-pcscd-", dir="/tmp")  # noqa: S108
+            self._temporary = tempfile.TemporaryDirectory(prefix="campus-pcscd-", dir="/tmp")
             self.folder = Path(self._temporary.name)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "lock", "w")  # noqa: SIM115  held until stop()
@@ -150,8 +152,7 @@ class PrivatePcscd:
             )
         self._process = process
         assert process.stdout is not None
-        deadline = time.monotonic() + START_S_MAX
-        ready, _, _ = select.select([process.stdout], [], [], deadline - time.monotonic())
+        ready, _, _ = select.select([process.stdout], [], [], START_S_MAX)
         if not ready:
             raise PcscdUnavailable(f"the private pcscd was not ready within {START_S_MAX:.0f} s")
         if process.stdout.readline() != "ready\n":

@@ -35,13 +35,15 @@ class Dialler(Protocol):
 
 
 class VirtualSlot:
-    """Slot `slot` of the private pcscd. One owner calls `insert` and `remove`; the chip is served by a thread between them.
+    """Slot `slot` of the private pcscd; `clock` gives monotonic seconds.
 
-    From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has been told, so that it notices every exchange
-    of cards. A chip whose memory fails leaves the reader at once; `remove()` raises what it raised.
+    One owner calls `insert` and `remove`; the chip is served by a thread between them.
+
+    From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has been told, so that it notices
+    every exchange of cards. A chip whose memory fails leaves the reader at once; `remove()` raises what it raised.
     """
 
-    def __init__(self, dialler: Dialler, slot: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, dialler: Dialler, slot: int, *, clock: Callable[[], float]) -> None:
         self._dialler = dialler
         self._slot = slot
         self._clock = clock
@@ -154,7 +156,8 @@ def _receive(connection: socket.socket, buffer: bytearray) -> bytes | None:
                 if message:
                     return message
                 continue
-        # Linux forgets this option by itself. Without it each APDU waits 40 ms: the driver writes length and data apart,
+        # Linux forgets this option by itself. Without it each APDU waits 40 ms: the driver writes length and data
+        # apart,
         # and Nagle holds the second back until the first is acknowledged.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         data = connection.recv(_RECV_BYTES)

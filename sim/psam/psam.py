@@ -1,7 +1,9 @@
-"""The PSAM application: terminal number, MAC1 for a purchase, check of MAC2, and a TTSN that never repeats (JR/T 0025.2-2010).
+"""The PSAM application: terminal number, MAC1 for a purchase, check of MAC2, and a TTSN that never repeats (JR/T
+0025.2-2010).
 
-No public text says when TTSN moves or how many wrong MAC2 are allowed. This PSAM counts on every 80 70, before it answers, and allows
-one MAC2 for each 80 70 and `WRONG_MAC2_MAX` wrong ones in a row. Left out: every key but the purchase master.
+No public text says when TTSN moves or how many wrong MAC2 are allowed. This PSAM counts on every 80 70, before it
+answers, and allows one MAC2 for each 80 70 and `WRONG_MAC2_MAX` wrong ones in a row. Left out: every key but the
+purchase master.
 """
 
 from __future__ import annotations
@@ -162,7 +164,8 @@ def issue_psam(
     last_ttsn: int = 0,
 ) -> None:
     """Make a new PSAM in the file `path`; raises `KeyHalvesEqual`, `ChipExists` or `MemoryFault`."""
-    assert len(terminal) == TERMINAL_ID_BYTES and len(serial) == SERIAL_BYTES, "terminal has 6 bytes, serial 10"
+    assert len(terminal) == TERMINAL_ID_BYTES, "a terminal id has 6 bytes"
+    assert len(serial) == SERIAL_BYTES, "a PSAM's serial number has 10 bytes"
     create_memory(
         path,
         {

@@ -148,9 +148,7 @@ def test_two_level_diversification_takes_the_issuer_first() -> None:
     published = VECTORS["diversification"][1]
     level1 = pboc.diversify(bytes.fromhex(published["master"]), bytes.fromhex(published["factor_issuer"]))
     assert level1 == bytes.fromhex(published["level1"])
-    assert pboc.diversify(level1, bytes.fromhex(published["factor_asn8"])) == bytes.fromhex(
-        published["derived"]
-    )
+    assert pboc.diversify(level1, bytes.fromhex(published["factor_asn8"])) == bytes.fromhex(published["derived"])
 
 
 @given(half=st.binary(min_size=8, max_size=8))

@@ -6,7 +6,6 @@ Left out: a hardware module, which is another class with the same methods.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from settlement.secretfile import write_secret
 from wire import pboc
 from wire.errors import CampusError
 from wire.ids import CardId
@@ -37,12 +37,6 @@ class KeyHalvesEqual(CampusError):
     """A key's two halves are equal: 3DES would be single DES, and the TAC key zero."""
 
     code = "key-halves-equal"
-
-
-class KeysExist(CampusError):
-    """There is a key file already; cards were issued from it, so it is never replaced."""
-
-    code = "keys-exist"
 
 
 class KeysUnreadable(CampusError):
@@ -99,8 +93,8 @@ class FileKeyStore:
     ) -> Self:
         """Seal masters (new ones, if none are given) into a new file.
 
-        `two_level` cards' keys descend from the master by issuer and ASN, others' by ASN alone. Raises `KeysExist` or
-        `KeyHalvesEqual`.
+        `two_level` cards' keys descend from the master by issuer and ASN, others' by ASN alone. Raises `SecretExists`
+        or `KeyHalvesEqual`.
         """
         if masters is None:
             masters = CardKeys(*(random(pboc.KEY_BYTES) for _ in range(3)))
@@ -175,30 +169,6 @@ def strong_key(key: bytes) -> bytes:
     if left == right:
         raise KeyHalvesEqual("the key's two halves are equal; no card is issued with it")
     return key
-
-
-def write_secret(path: Path, content: bytes) -> None:
-    """A new file that only its owner reads, durable before this returns; `KeysExist` if there is one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside and then linked: a crash leaves the whole file or none, and a file that exists is never replaced.
-    draft = path.with_name(path.name + ".new")
-    draft.unlink(missing_ok=True)
-    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError as error:
-        raise KeysExist(f"{path} exists already and is not replaced") from error
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _stretch(passphrase: bytes, salt: bytes) -> bytes:

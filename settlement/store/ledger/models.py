@@ -53,7 +53,6 @@ class Entry(models.Model):
             models.UniqueConstraint(
                 fields=["card"], condition=Q(kind=_OPENING), name="a_purse_is_opened_in_the_ledger_once"
             ),
-            models.UniqueConstraint(fields=["source", "source_position"], name="a_source_row_is_posted_once"),
             models.CheckConstraint(condition=Q(amount_fen__gte=0), name="entry_amount_is_not_negative"),
         ]
 

@@ -53,10 +53,7 @@ class Migration(migrations.Migration):
                 (
                     "corrects",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        to="ledger.entry",
+                        db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to="ledger.entry"
                     ),
                 ),
             ],
@@ -99,8 +96,7 @@ class Migration(migrations.Migration):
                 "db_table": "suspense_item",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("terminal", "epoch", "seq", "reason"),
-                        name="a_tap_is_suspended_once_for_a_reason",
+                        fields=("terminal", "epoch", "seq", "reason"), name="a_tap_is_suspended_once_for_a_reason"
                     )
                 ],
             },
@@ -112,21 +108,13 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="entry",
             constraint=models.UniqueConstraint(
-                condition=models.Q(("kind", 2)),
-                fields=("card", "counter"),
-                name="a_card_counts_each_purchase_once",
+                condition=models.Q(("kind", 2)), fields=("card", "counter"), name="a_card_counts_each_purchase_once"
             ),
         ),
         migrations.AddConstraint(
             model_name="entry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("kind", 1)), fields=("card",), name="a_purse_is_opened_in_the_ledger_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="entry",
-            constraint=models.UniqueConstraint(
-                fields=("source", "source_position"), name="a_source_row_is_posted_once"
             ),
         ),
         migrations.AddConstraint(

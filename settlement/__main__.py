@@ -1,0 +1,346 @@
+"""The `campus-settlement` command: reads configuration, environment and clock, and wires the server's processes together."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from settlement import authority
+from settlement.ledger.pull import JournalSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.store import Posted
+from settlement.onecard import hotlist, registry
+from settlement.onecard.keys import FileKeyStore
+from settlement.report import read_report, report_json, report_text
+from settlement.secretfile import write_secret
+from settlement.settings import Home, Settings, SettingsInvalid, default_settings_text, parse_settings
+from settlement.store.database import Database, migrate, open_reader, open_writer
+from settlement.store.lock import DatabaseInUse
+from settlement.store.router import ALIASES, LEDGER, ONECARD
+from settlement.streams.desk import Desk, WriterThread
+from settlement.streams.gateway import Gateway
+from wire.enrolment import NONCE_BYTES, Ticket, ticket_text
+from wire.errors import CampusError
+from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
+
+PASSPHRASE_ENV: Final = "CAMPUS_PASSPHRASE_FILE"
+_POLL_S: Final = 0.2  # how long a tap waits for the ledger at most, when nothing else waits
+_FAULT_POLL_S: Final = 2.0  # a source that cannot be read is tried less often
+_LOCK_WAIT_S: Final = 10.0  # two commands on the card registry at once wait for each other
+_DAY_S: Final = 86_400
+
+_log: Final = logging.getLogger("settlement")
+
+
+class UsageFault(Exception):
+    """An argument that argparse cannot judge; the text says what is wrong."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="campus-settlement",
+        description="The settlement server: streams that take the terminals' taps, and the ledger that books them.",
+        epilog="example:\n  campus-settlement init\n  campus-settlement stream canteen",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog="\n  ".join(("examples:", *(f"campus-settlement {example}" for example in examples))),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.add_argument("--home", type=Path, default=Path("home"), help="the installation's folder (default: ./home)")
+        sub.set_defaults(run=run)
+        return sub
+
+    text = "make keys, certificates, databases and settings, whatever of them is missing"
+    init = command("init", _init, text, "init", "init --home /srv/campus --passphrase-file /run/secrets/campus")
+    _add_passphrase(init)
+
+    text = "issue the ticket with which one terminal enrols"
+    ticket = command("ticket", _ticket, text, "ticket --terminal 000000000101 --stream canteen --days 7")
+    ticket.add_argument("--terminal", required=True, metavar="HEX", help="the terminal's number, 12 digits")
+    ticket.add_argument("--stream", required=True, choices=[stream.label for stream in Stream])
+    ticket.add_argument("--days", type=int, default=7, help="how long it is good (default: 7)")
+
+    text = "register cards with what is on their purses, all of a file or none"
+    cards = command("import-cards", _import_cards, text, "import-cards cards.csv")
+    cards.add_argument("file", type=Path, help=f"CSV with the header {','.join(registry.COLUMNS)}")
+
+    text = "show or change the list of cards that terminals refuse"
+    listed = command(
+        "hotlist",
+        _hotlist,
+        text,
+        "hotlist add ISSUER ASN --reason lost",
+        "hotlist remove ISSUER ASN",
+        "hotlist list --json",
+    )
+    listed.add_argument("action", choices=["add", "remove", "list"])
+    listed.add_argument("issuer", nargs="?", help="16 digits")
+    listed.add_argument("asn", nargs="?", help="20 digits")
+    listed.add_argument("--reason", default="lost", help="kept with the change (default: lost)")
+    listed.add_argument("--json", action="store_true", help="for scripts")
+
+    text = "run one stream: its port and its database"
+    stream = command("stream", _stream, text, "stream canteen", "stream tuition --home /srv/campus")
+    stream.add_argument("stream", choices=[stream.label for stream in Stream])
+    _add_passphrase(stream)
+
+    command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
+
+    text = "show balances, suspense, and which taps of each terminal are here and which are missing"
+    report = command("report", _report, text, "report", "report --json | python -m json.tool")
+    report.add_argument("--json", action="store_true", help="for scripts")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 when it did what was asked, 1 for a fault that it names, 2 for wrong usage."""
+    args = build_parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    run: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return run(args)
+    except CampusError as error:
+        print(f"campus-settlement: {error.code}: {error}", file=sys.stderr)
+        return 1
+    except UsageFault as error:
+        print(f"campus-settlement: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"campus-settlement: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        help=f"what opens the issuer keys (default: ${PASSPHRASE_ENV}, else settlement/passphrase in the home folder)",
+    )
+
+
+def _init(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    now = datetime.now(UTC)
+    home.authority.mkdir(parents=True, exist_ok=True)
+    made = []
+    if not home.settings.exists():
+        home.settings.write_text(default_settings_text())
+        made.append("settings")
+    if authority.make_authority(home.authority, now):
+        made.append("certificate authority")
+    if authority.make_server_certificate(home.authority, now):
+        made.append("server certificate")
+    if authority.make_ticket_key(home.ticket_key, home.ticket_public_key):
+        made.append("ticket key")
+    if not home.sealed_keys.exists():
+        named = _passphrase_path(home, args.passphrase_file)
+        if named == home.passphrase and not named.exists():
+            write_secret(named, secrets.token_urlsafe(32).encode() + b"\n")
+            made.append("passphrase")
+        FileKeyStore.create(home.sealed_keys, _read_passphrase(named))
+        made.append("issuer keys")
+    made += [f"{alias} database" for alias in ALIASES if migrate(home.database(alias), alias)]
+    print(f"{home.folder}: " + (f"made {', '.join(made)}" if made else "everything was there already"))
+    return 0
+
+
+def _ticket(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    try:
+        terminal = bytes.fromhex(args.terminal)
+    except ValueError:
+        terminal = b""
+    if len(terminal) != TERMINAL_ID_BYTES:
+        raise UsageFault(f"--terminal must have {2 * TERMINAL_ID_BYTES} hexadecimal digits")
+    if not 0 < args.days <= 365:
+        raise UsageFault("--days must be from 1 to 365")
+    ticket = Ticket(
+        terminal=TerminalId(terminal),
+        stream=_stream_of(args.stream),
+        expires_utc_s=_utc_s() + args.days * _DAY_S,
+        nonce=secrets.token_bytes(NONCE_BYTES),
+    )
+    print(ticket_text(ticket.issue(authority.load_ticket_key(home.ticket_key))))
+    return 0
+
+
+def _import_cards(args: argparse.Namespace) -> int:
+    with args.file.open(newline="", encoding="utf-8-sig") as file:
+        openings = registry.parse_cards(file)
+    with _registry_writer(Home(args.home)) as db:
+        result = registry.import_cards(db, openings, now_utc_s=_utc_s())
+    print(f"{result.created} cards registered, {result.existed} were there already")
+    return 0
+
+
+def _hotlist(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    if args.action == "list":
+        with open_reader(home.database(ONECARD), ONECARD) as db:
+            current = hotlist.read_hotlist(db)
+        cards = [str(card) for card in sorted(current.cards)]
+        if args.json:
+            print(json.dumps({"version": current.version, "cards": cards}))
+        else:
+            print(f"version {current.version}: {len(cards)} cards", *cards, sep="\n")
+        return 0
+    if args.issuer is None or args.asn is None:
+        raise UsageFault(f"hotlist {args.action} needs ISSUER and ASN")
+    try:
+        card = registry.parse_card(args.issuer, args.asn)
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
+    with _registry_writer(home) as db:
+        changed = hotlist.list_card(db, card, listed=args.action == "add", reason=args.reason, now_utc_s=_utc_s())
+        version = hotlist.read_version(db)
+    print(f"card {card}: " + (f"changed, the hotlist is version {version} now" if changed else "nothing to change"))
+    return 0
+
+
+def _stream(args: argparse.Namespace) -> int:
+    home, stream = Home(args.home), _stream_of(args.stream)
+    settings = _read_settings(home)
+    if stream not in settings.streams:
+        raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
+    keys = FileKeyStore.open(home.sealed_keys, _read_passphrase(_passphrase_path(home, args.passphrase_file)))
+    ticket_key = authority.load_ticket_public_key(home.ticket_public_key)
+    tls = authority.server_context(home.authority)
+
+    def open_desk() -> Desk:
+        db = open_writer(home.database(stream.label), stream.label)
+        try:
+            onecard = open_reader(home.database(ONECARD), ONECARD)
+        except CampusError:
+            db.close()
+            raise
+        return Desk(stream=stream, db=db, onecard=onecard, keys=keys, ticket_key=ticket_key, clock=_utc_s)
+
+    chosen = settings.streams[stream]
+    gateway = Gateway(
+        stream=stream,
+        settings=chosen,
+        tls=tls,
+        writer=WriterThread(
+            open_desk, queue_max=chosen.queue_max, deadline_s=chosen.deadline_s, monotonic=time.monotonic
+        ),
+        clock=_utc_s,
+        random=secrets.token_bytes,
+    )
+    asyncio.run(_serve(gateway))
+    return 0
+
+
+async def _serve(gateway: Gateway) -> None:
+    """Serve until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    port = await gateway.start()
+    print(f"listening on {gateway.settings.host}:{port}", flush=True)
+    await stop.wait()
+    await gateway.stop()
+
+
+def _ledger(args: argparse.Namespace) -> int:
+    """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
+    home = Home(args.home)
+    streams = sorted(_read_settings(home).streams)
+    sources: list[JournalSource] = [OpeningSource(home.database(ONECARD))]
+    sources += [StreamSource(home.database(stream.label), stream) for stream in streams]
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_writer(home.database(LEDGER), LEDGER) as db:
+        print("ledger ready", flush=True)
+        _pull_until(stop, db, sources)
+    for source in sources:
+        source.close()
+    return 0
+
+
+def _pull_until(stop: threading.Event, db: Database, sources: Sequence[JournalSource]) -> None:
+    told: dict[str, str] = {}
+    while not stop.is_set():
+        outcome = pull_round(db, sources)
+        faults = {name: f"{error.code}: {error}" for name, error in outcome.faults.items()}
+        for name in faults.keys() | told.keys():
+            if faults.get(name) != told.get(name):  # once when it begins or changes, once when it ends
+                _log.warning("ledger: %s: %s", name, faults.get(name, "can be read again"))
+        told = faults
+        if differ := outcome.posted[Posted.EXISTS_WITH_DIFFERENT_AMOUNT]:
+            _log.error("ledger: %d events came again with another amount", differ)
+        if outcome.rows == 0:
+            stop.wait(_FAULT_POLL_S if len(faults) == len(sources) else _POLL_S)
+
+
+def _report(args: argparse.Namespace) -> int:
+    report = read_report(Home(args.home), now_utc_s=_utc_s())
+    print(json.dumps(report_json(report)) if args.json else report_text(report), end="\n" if args.json else "")
+    return 0
+
+
+def _registry_writer(home: Home) -> Database:
+    """The card registry, for one command; waits for another command to finish with it."""
+    deadline_s = time.monotonic() + _LOCK_WAIT_S
+    while True:
+        try:
+            return open_writer(home.database(ONECARD), ONECARD)
+        except DatabaseInUse:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.05)
+
+
+def _read_settings(home: Home) -> Settings:
+    try:
+        return parse_settings(home.settings.read_text())
+    except OSError as error:
+        raise SettingsInvalid(f"{home.settings} cannot be read; `campus-settlement init` makes it") from error
+
+
+def _passphrase_path(home: Home, named: Path | None) -> Path:
+    if named is not None:
+        return named
+    from_environment = os.environ.get(PASSPHRASE_ENV)
+    return Path(from_environment) if from_environment else home.passphrase
+
+
+def _read_passphrase(path: Path) -> bytes:
+    passphrase = path.read_bytes().strip()
+    if not passphrase:
+        raise UsageFault(f"{path} is empty; it must hold the passphrase")
+    return passphrase
+
+
+def _stream_of(label: str) -> Stream:
+    return next(stream for stream in Stream if stream.label == label)
+
+
+def _utc_s() -> int:
+    return int(time.time())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The ledger pulls every source journal in turn, in bounded portions, the cursor in the postings' transaction.
+
+A source that cannot be read holds up nobody else: its fault is reported and it is tried again in the next round.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from settlement.ledger import store
+from settlement.ledger.entries import Entry, Source, SuspenseItem, entry_for, opening_for
+from settlement.ledger.store import Posted, SourceCursor
+from settlement.onecard.registry import OpeningRow, openings_after
+from settlement.store.database import Database, StoreFault, open_reader
+from settlement.store.router import ONECARD
+from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after
+from wire.errors import CampusError
+from wire.ids import Stream
+from wire.receipt import Suspense
+from wire.record import TapRecord
+
+PORTION_MAX: Final = (
+    500  # rows of one source before the next one's turn; a commit of 500 costs little more than one of 100
+)
+
+
+class SourceBroken(CampusError):
+    """A source journal does not continue where the ledger left it: restored from a backup, or tampered with."""
+
+    code = "source-broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """The next events of a source, with the cursor after them; `rows` counts also those that mean nothing."""
+
+    items: list[Entry | SuspenseItem]
+    cursor: SourceCursor
+    rows: int
+
+
+class JournalSource(Protocol):
+    """A journal that the ledger reads."""
+
+    name: str
+
+    def start(self) -> SourceCursor:
+        """The cursor before the first row."""
+
+    def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
+        """What comes after the cursor; raises `SourceBroken` or `StoreFault`."""
+
+    def close(self) -> None:
+        """Let go of the database; `portion` opens it again."""
+
+
+class StreamSource:
+    """A stream's journal; its hash chain is followed, so no row is skipped, changed or put in between unseen."""
+
+    def __init__(self, path: Path, stream: Stream) -> None:
+        self.name = stream.label
+        self._stream = stream
+        self._reader = _LazyReader(path, stream.label)
+
+    def start(self) -> SourceCursor:
+        """See `JournalSource`."""
+        return SourceCursor(0, stream_genesis(self._stream))
+
+    def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
+        """See `JournalSource`."""
+        # The row at the cursor is read again: it proves that this is still the journal that was read before.
+        rows = taps_after(self._reader.open(), cursor.position - 1, count_max + 1)
+        if cursor.position > 0:
+            if not rows or rows[0].stream_hash != cursor.head_hash:
+                raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
+            rows = rows[1:]
+        items: list[Entry | SuspenseItem] = []
+        position, head_hash = cursor.position, cursor.head_hash
+        for row in rows:
+            head_hash = next_stream_hash(head_hash, row.record, row.suspense, row.received_at_utc_s)
+            if row.position != position + 1 or row.stream_hash != head_hash:
+                raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
+            position = row.position
+            item = self._item(row)
+            if item is not None:
+                items.append(item)
+        return Portion(items, SourceCursor(position, head_hash), len(rows))
+
+    def close(self) -> None:
+        """See `JournalSource`."""
+        self._reader.close()
+
+    def _item(self, row: JournalRow) -> Entry | SuspenseItem | None:
+        return entry_for(
+            TapRecord.from_bytes(row.record),
+            suspense=None if row.suspense is None else Suspense(row.suspense),
+            source=Source(self.name, row.position),
+            received_at_utc_s=row.received_at_utc_s,
+        )
+
+
+class OpeningSource:
+    """The card registry's journal of purses taken over."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = ONECARD
+        self._reader = _LazyReader(path, ONECARD)
+
+    def start(self) -> SourceCursor:
+        """See `JournalSource`."""
+        return SourceCursor(0, b"")
+
+    def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
+        """See `JournalSource`."""
+        rows = openings_after(self._reader.open(), cursor.position, count_max)
+        if rows and [row.position for row in rows] != list(range(cursor.position + 1, cursor.position + 1 + len(rows))):
+            raise SourceBroken(f"the openings after position {cursor.position} have a gap")
+        items: list[Entry | SuspenseItem] = [self._entry(row) for row in rows]
+        return Portion(items, SourceCursor(cursor.position + len(rows), b""), len(rows))
+
+    def close(self) -> None:
+        """See `JournalSource`."""
+        self._reader.close()
+
+    def _entry(self, row: OpeningRow) -> Entry:
+        opening = row.opening
+        return opening_for(
+            opening.card,
+            balance_fen=opening.balance_fen,
+            counter=opening.counter,
+            source=Source(self.name, row.position),
+            opened_at_utc_s=row.opened_at_utc_s,
+        )
+
+
+@dataclass(slots=True)
+class Round:
+    """One turn over all sources: rows read, what became of them, and the sources that could not be read."""
+
+    rows: int = 0
+    posted: Counter[Posted] = field(default_factory=Counter)
+    faults: dict[str, CampusError] = field(default_factory=dict)
+
+
+def pull_portion(db: Database, source: JournalSource, count_max: int = PORTION_MAX) -> tuple[int, list[Posted]]:
+    """Read one portion of one source and post it; the number of rows, and what became of each event."""
+    cursor = store.read_cursor(db, source.name) or source.start()
+    portion = source.portion(cursor, count_max)
+    if portion.rows == 0:
+        return 0, []
+    with db.transaction():
+        results = store.post(db, portion.items)
+        store.set_cursor(db, source.name, portion.cursor)
+    return portion.rows, results
+
+
+def pull_round(db: Database, sources: Sequence[JournalSource], count_max: int = PORTION_MAX) -> Round:
+    """One portion of every source in turn."""
+    outcome = Round()
+    for source in sources:
+        try:
+            rows, results = pull_portion(db, source, count_max)
+        except CampusError as error:
+            source.close()
+            outcome.faults[source.name] = error
+            continue
+        outcome.rows += rows
+        outcome.posted.update(results)
+    return outcome
+
+
+class _LazyReader:
+    """Opens a database when it is first wanted, and again after a fault."""
+
+    def __init__(self, path: Path, alias: str) -> None:
+        self._path = path
+        self._alias = alias
+        self._database: Database | None = None
+
+    def open(self) -> Database:
+        if self._database is None:
+            self._database = open_reader(self._path, self._alias)
+        return self._database
+
+    def close(self) -> None:
+        if self._database is not None:
+            # It is given up because of a fault; the next open tells whether that lasts.
+            with suppress(StoreFault):
+                self._database.close()
+            self._database = None

@@ -1,0 +1,50 @@
+"""The hotlist's journal: each change is a row, the last row's position is the version."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from settlement.store.database import Database
+from wire.errors import CampusError
+from wire.hotlist import CARDS_MAX, Hotlist
+from wire.ids import Asn, CardId, IssuerId
+
+_VERSION: Final = "SELECT coalesce(max(position), 0) FROM hotlist_entry"
+_LISTED: Final = """
+    SELECT entry.issuer, entry.asn FROM hotlist_entry entry
+    WHERE entry.listed AND entry.position =
+        (SELECT max(position) FROM hotlist_entry later WHERE later.issuer = entry.issuer AND later.asn = entry.asn)
+"""
+_ADD: Final = """
+    INSERT INTO hotlist_entry (position, issuer, asn, listed, reason, changed_at_utc_s) VALUES (%s, %s, %s, %s, %s, %s)
+"""
+
+
+class HotlistFull(CampusError):
+    """A terminal cannot be told of more cards than these at once."""
+
+    code = "hotlist-full"
+
+
+def read_version(db: Database) -> int:
+    """The hotlist's version, without the list."""
+    return db.number(_VERSION)
+
+
+def read_hotlist(db: Database) -> Hotlist:
+    """The list as terminals get it."""
+    with db.transaction():
+        cards = db.query(_LISTED, into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn)))
+        return Hotlist(read_version(db), frozenset(cards))
+
+
+def list_card(db: Database, card: CardId, *, listed: bool, reason: str, now_utc_s: int) -> bool:
+    """Put a card on the hotlist or take it off; False if that changes nothing. Raises `HotlistFull`."""
+    with db.transaction():
+        cards = db.query(_LISTED, into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn)))
+        if (card in cards) == listed:
+            return False
+        if listed and len(cards) >= CARDS_MAX:
+            raise HotlistFull(f"the hotlist holds {CARDS_MAX} cards already")
+        db.execute(_ADD, (read_version(db) + 1, card.issuer, card.asn, listed, reason, now_utc_s))
+    return True

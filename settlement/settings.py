@@ -1,0 +1,127 @@
+"""Where an installation keeps its things, and what `settlement.toml` may say. Left out: reading the file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from wire.errors import CampusError
+from wire.ids import Stream
+
+_PORTS: Final = {Stream.TUITION: 7401, Stream.CANTEEN: 7402, Stream.SUPERMARKET: 7403, Stream.SHOPS: 7404}
+
+
+class SettingsInvalid(CampusError):
+    """`settlement.toml` cannot be read, or says something that is not known here."""
+
+    code = "settings-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The files of one installation's server, all below `root`."""
+
+    root: Path
+
+    @property
+    def folder(self) -> Path:
+        """The server's own folder."""
+        return self.root / "settlement"
+
+    @property
+    def authority(self) -> Path:
+        """CA and server certificate; `ca.pem` in it is what terminals get."""
+        return self.folder / "ca"
+
+    @property
+    def settings(self) -> Path:
+        """Settings."""
+        return self.folder / "settlement.toml"
+
+    @property
+    def sealed_keys(self) -> Path:
+        """The issuer's masters."""
+        return self.folder / "keys.sealed"
+
+    @property
+    def passphrase(self) -> Path:
+        """What opens them, unless another file is named."""
+        return self.folder / "passphrase"
+
+    @property
+    def ticket_key(self) -> Path:
+        """What the operator signs tickets with."""
+        return self.folder / "ticket.key"
+
+    @property
+    def ticket_public_key(self) -> Path:
+        """What gateways check tickets with."""
+        return self.folder / "ticket.pub"
+
+    def database(self, alias: str) -> Path:
+        """The database of one stream, of the ledger, or of the card registry."""
+        return self.folder / f"{alias}.db"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSettings:
+    """One stream's gateway. A batch not begun within `deadline_s` is refused as BUSY: its terminal keeps it."""
+
+    host: str = "127.0.0.1"
+    port: int
+    queue_max: int = 64
+    deadline_s: float = 5.0
+    connections_max: int = 1000
+    idle_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of `settlement.toml`."""
+
+    streams: Mapping[Stream, StreamSettings]
+
+
+def default_settings_text() -> str:
+    """What `init` writes: every setting that an operator is likely to change."""
+    sections = [
+        f'[streams.{stream.label}]\nhost = "127.0.0.1"\nport = {port}    # 0: any free one\n'
+        for stream, port in _PORTS.items()
+    ]
+    return "\n".join(sections)
+
+
+def parse_settings(text: str) -> Settings:
+    """Read the settings; raises `SettingsInvalid` in words for anything unknown."""
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsInvalid(f"settlement.toml: {error}") from error
+    if unknown := set(tree) - {"streams"}:
+        raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
+    labels = {stream.label: stream for stream in Stream}
+    streams = {}
+    for label, section in tree.get("streams", {}).items():
+        if label not in labels or not isinstance(section, dict):
+            raise SettingsInvalid(f"settlement.toml: there is no stream {label!r}")
+        streams[labels[label]] = _parse_stream(label, section)
+    return Settings(streams)
+
+
+def _parse_stream(label: str, section: dict[str, object]) -> StreamSettings:
+    known = {field.name: field.type for field in fields(StreamSettings)}
+    for name, value in section.items():
+        kind = known.get(name)
+        if kind is None:
+            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} is not known")
+        right = isinstance(value, str) if kind == "str" else isinstance(value, (int, float) if kind == "float" else int)
+        if not right or isinstance(value, bool):
+            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} = {value!r} is not of type {kind}")
+        if not isinstance(value, str) and not 0 <= value <= 65_535:  # type: ignore[operator] # narrowed just above
+            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} = {value!r} is out of range")
+    if "port" not in section:
+        raise SettingsInvalid(f"settlement.toml: [streams.{label}] needs a port")
+    return StreamSettings(**section)  # type: ignore[arg-type] # every value was checked against its field

@@ -1,0 +1,147 @@
+"""What one stream answers to its terminals, with the databases it needs; and the one thread that may use them.
+
+Left out: connections and bytes (`gateway`), the meaning of a batch (`ingest`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final, Generic, TypeVar
+
+from settlement.onecard.hotlist import read_hotlist, read_version
+from settlement.onecard.keys import KeyStore
+from settlement.store.database import Database, StoreFault
+from settlement.streams import ingest, terminals
+from wire.batch import SignedBatch
+from wire.errors import CampusError
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import Stream
+from wire.messages import Enrol, Enrolled, Identify, Receipt, Refused, Welcome
+
+Clock = Callable[[], int]  # UTC seconds
+Answer = TypeVar("Answer")
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Desk:
+    """One stream's answers; belongs to the thread that made it."""
+
+    def __init__(
+        self, *, stream: Stream, db: Database, onecard: Database, keys: KeyStore, ticket_key: bytes, clock: Clock
+    ) -> None:
+        self._stream = stream
+        self._db = db
+        self._onecard = onecard
+        self._keys = keys
+        self._ticket_key = ticket_key
+        self._clock = clock
+        self._hotlist = EMPTY_HOTLIST
+
+    def enrol(self, message: Enrol, nonce: bytes) -> Enrolled | Refused:
+        """See `terminals.enrol`."""
+        return terminals.enrol(
+            self._db,
+            message,
+            nonce=nonce,
+            stream=self._stream,
+            ticket_key=self._ticket_key,
+            now_utc_s=self._clock(),
+        )
+
+    def identify(self, message: Identify, nonce: bytes) -> Welcome | Refused:
+        """See `terminals.identify`."""
+        return terminals.identify(self._db, message, nonce=nonce, now_utc_s=self._clock())
+
+    def accept(self, signed: SignedBatch) -> Receipt | Refused:
+        """See `ingest.accept_batch`."""
+        return ingest.accept_batch(self._db, signed, stream=self._stream, keys=self._keys, now_utc_s=self._clock())
+
+    def hotlist(self) -> Hotlist:
+        """The newest hotlist that could be read: the registry's trouble is not the stream's."""
+        try:
+            if read_version(self._onecard) != self._hotlist.version:
+                self._hotlist = read_hotlist(self._onecard)
+        except StoreFault as error:
+            _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.version, error)
+        return self._hotlist
+
+    def close(self) -> None:
+        """Close the databases."""
+        self._db.close()
+        self._onecard.close()
+
+
+class TooBusy(CampusError):
+    """The queue is full, or the job waited beyond its deadline; it was not begun."""
+
+    code = "too-busy"
+    retryable = True
+
+
+class _Job(Generic[Answer]):
+    def __init__(self, work: Callable[[Desk], Answer], deadline_s: float) -> None:
+        self.work = work
+        self.deadline_s = deadline_s
+        self.answer: Future[Answer] = Future()
+
+    def run(self, desk: Desk, now_s: float) -> None:
+        if now_s > self.deadline_s:
+            self.answer.set_exception(TooBusy("the queue did not reach this in time"))
+            return
+        try:
+            self.answer.set_result(self.work(desk))
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever waits for the answer
+            self.answer.set_exception(error)
+
+
+class WriterThread:
+    """The thread that owns a `Desk`, with a bounded queue before it: what cannot be done in time is refused."""
+
+    def __init__(
+        self, open_desk: Callable[[], Desk], *, queue_max: int, deadline_s: float, monotonic: Callable[[], float]
+    ) -> None:
+        self._open_desk = open_desk
+        self._deadline_s = deadline_s
+        self._monotonic = monotonic
+        self._jobs: queue.Queue[_Job[object] | None] = queue.Queue(queue_max)
+        self._opened: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="writer")
+
+    def start(self) -> None:
+        """Open the databases; raises what went wrong with that."""
+        self._thread.start()
+        self._opened.result()
+
+    async def ask(self, work: Callable[[Desk], Answer]) -> Answer:
+        """The answer to one job; raises `TooBusy`, or what the job raised."""
+        job = _Job(work, self._monotonic() + self._deadline_s)
+        try:
+            self._jobs.put_nowait(job)  # type: ignore[arg-type] # the queue never looks at an answer
+        except queue.Full as error:
+            raise TooBusy("the queue is full") from error
+        # Shielded: a connection that goes away does not undo what was begun for it.
+        return await asyncio.shield(asyncio.wrap_future(job.answer))
+
+    def finish(self) -> None:
+        """Do what is queued, close the databases, end the thread."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            desk = self._open_desk()
+        except BaseException as error:  # noqa: BLE001 - `start` raises it
+            self._opened.set_exception(error)
+            return
+        self._opened.set_result(None)
+        try:
+            while (job := self._jobs.get()) is not None:
+                job.run(desk, self._monotonic())
+        finally:
+            desk.close()

@@ -1,0 +1,263 @@
+"""One stream's port: TLS 1.3 connections, each a `wire.session` in the server's role, before one writer thread.
+
+Whatever comes in, the gateway goes on serving: every wait has an end, every buffer a limit, a fault is one connection's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from settlement.settings import StreamSettings
+from settlement.store.database import RuleBroken, StoreFault
+from settlement.streams.desk import Clock, Desk, TooBusy, WriterThread
+from wire.errors import CampusError
+from wire.fields import FormatError
+from wire.frame import encode_frame
+from wire.hotlist import Hotlist
+from wire.ids import Stream
+from wire.messages import (
+    NONCE_BYTES,
+    Challenge,
+    Enrol,
+    HotlistUpdate,
+    Identify,
+    Message,
+    Receipt,
+    Refused,
+    Upload,
+    Welcome,
+)
+from wire.receipt import Cursor, Rejection
+from wire.session import ProtocolViolation, Role, Session, State
+
+_READ_MAX: Final = 65_536
+_HANDSHAKE_TIMEOUT_S: Final = 10.0
+_IDENTIFY_TIMEOUT_S: Final = 10.0  # a terminal answers the challenge at once, or it is none
+_SEND_TIMEOUT_S: Final = 20.0  # a receipt has few bytes; a link that does not take them is dead
+_TLS_CLOSE_TIMEOUT_S: Final = 1.0
+_HOTLIST_POLL_S: Final = 1.0
+_STOP_TIMEOUT_S: Final = 10.0
+_BACKLOG: Final = 512
+
+_Reply = TypeVar("_Reply", bound=Message)
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Accepts connections between `start` and `stop`."""
+
+    def __init__(
+        self,
+        *,
+        stream: Stream,
+        settings: StreamSettings,
+        tls: ssl.SSLContext,
+        writer: WriterThread,
+        clock: Clock,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.stream = stream
+        self.settings = settings
+        self.writer = writer
+        self.clock = clock
+        self.random = random
+        self.stopping = False
+        self._tls = tls
+        self._connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen; the port, which the system chose if the settings say 0. Raises `OSError` if it is taken."""
+        self.writer.start()
+        try:
+            self._server = await asyncio.start_server(
+                self._serve,
+                self.settings.host,
+                self.settings.port,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT_S,
+                backlog=_BACKLOG,
+                limit=_READ_MAX,
+            )
+        except OSError:
+            self.writer.finish()
+            raise
+        self._watch = asyncio.create_task(self._watch_hotlist())
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Accept nothing more, answer what is under way, write what is queued."""
+        assert self._server is not None, "it was started"
+        assert self._watch is not None, "it was started"
+        self.stopping = True
+        self._server.close()
+        self._watch.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._watch
+        tasks = [connection.task for connection in self._connections]
+        for connection in self._connections:
+            connection.stop()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=_STOP_TIMEOUT_S)
+            for task in late:
+                task.cancel()
+        await asyncio.to_thread(self.writer.finish)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = _Connection(self, reader, writer)
+        if self.stopping or len(self._connections) >= self.settings.connections_max:
+            _log.warning("%s: %s: refused, %d connections", self.stream.label, connection.peer, len(self._connections))
+            await connection.close()
+            return
+        self._connections.add(connection)
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+
+    async def _watch_hotlist(self) -> None:
+        """Tell everybody who is connected of a new hotlist, within a second or so."""
+        told = None
+        while True:
+            with suppress(TooBusy):  # sales first; the next second will do
+                hotlist = await self.writer.ask(Desk.hotlist)
+                if hotlist.version != told:
+                    told = hotlist.version
+                    for connection in self._connections:
+                        connection.tell(hotlist)
+            await asyncio.sleep(_HOTLIST_POLL_S)
+
+
+class _Connection:
+    """One terminal's conversation."""
+
+    def __init__(self, gateway: Gateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None, "a connection lives in its task"
+        self.task = task
+        self._gateway = gateway
+        self._reader = reader
+        self._writer = writer
+        self._session = Session(Role.SERVER)
+        self._nonce = gateway.random(NONCE_BYTES)
+        self._identity: Identify | None = None
+        self._cursor: Cursor | None = None
+        self._hotlist_version = 0
+        self._reading = False
+        name = writer.get_extra_info("peername")
+        self.peer = f"{name[0]}:{name[1]}" if name else "gone"
+
+    async def run(self) -> None:
+        """Serve until either side is done; a fault ends this connection with one line in the log."""
+        try:
+            await self._converse()
+        except (CampusError, OSError, EOFError) as error:
+            code = error.code if isinstance(error, CampusError) else type(error).__name__
+            _log.warning("%s: %s: %s: %s", self._gateway.stream.label, self.peer, code, error)
+        except asyncio.CancelledError:
+            if not self._gateway.stopping:
+                raise
+        finally:
+            await self.close()
+
+    def stop(self) -> None:
+        """End once nothing is under way."""
+        if self._reading:
+            self.task.cancel()
+
+    def tell(self, hotlist: Hotlist) -> None:
+        """Send a hotlist that the terminal does not have yet."""
+        if self._session.state is State.OPEN and hotlist.version != self._hotlist_version:
+            self._hotlist_version = hotlist.version
+            self._writer.write(self._session.send(HotlistUpdate(hotlist)))
+
+    async def close(self) -> None:
+        """Close in order if the other side takes part, at once if not."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(_TLS_CLOSE_TIMEOUT_S):
+                await self._writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            self._writer.transport.abort()
+
+    async def _converse(self) -> None:
+        await self._send(Challenge(self._nonce, self._gateway.clock()))
+        while self._session.state is not State.OVER and not self._gateway.stopping:
+            data = await self._read()
+            if not data:
+                return
+            try:
+                messages = self._session.receive(data)
+            except (FormatError, ProtocolViolation) as error:
+                # Sent past the session, which is over: a terminal that sends this again would get no further.
+                refused = Refused(Rejection.MALFORMED, self._cursor, str(error))
+                self._writer.write(encode_frame(Refused.kind, refused.to_bytes()))
+                raise
+            for message in messages:
+                await self._answer(message)
+
+    async def _read(self) -> bytes:
+        known = self._identity is not None
+        self._reading = True
+        try:
+            async with asyncio.timeout(self._gateway.settings.idle_timeout_s if known else _IDENTIFY_TIMEOUT_S):
+                return await self._reader.read(_READ_MAX)
+        except TimeoutError:
+            return b""  # silent for too long: the terminal comes again when it has something
+        finally:
+            self._reading = False
+
+    async def _answer(self, message: Message) -> None:
+        if isinstance(message, Enrol):
+            enrol = message
+            await self._send(await self._ask(lambda desk: desk.enrol(enrol, self._nonce)))
+        elif isinstance(message, Identify):
+            identify = message
+            answer = await self._ask(lambda desk: desk.identify(identify, self._nonce))
+            await self._send(answer)
+            if isinstance(answer, Welcome):
+                self._identity, self._cursor = identify, answer.cursor
+                self._hotlist_version = identify.hotlist_version
+                await self._tell_newest()
+        elif isinstance(message, Upload) and self._session.state is State.OPEN:
+            await self._send(await self._accept(message))
+
+    async def _accept(self, message: Upload) -> Receipt | Refused:
+        signed, identity = message.signed_batch, self._identity
+        assert identity is not None, "the session lets nobody upload who was not welcomed"
+        if (signed.batch.terminal, signed.batch.epoch) != (identity.terminal, identity.epoch):
+            return Refused(Rejection.MALFORMED, self._cursor, "the batch is of another journal than was identified")
+        answer = await self._ask(lambda desk: desk.accept(signed))
+        if isinstance(answer, Receipt):
+            self._cursor = answer.receipt.cursor
+        elif answer.cursor is not None:
+            self._cursor = answer.cursor
+        return answer
+
+    async def _ask(self, work: Callable[[Desk], _Reply]) -> _Reply | Refused:
+        """The desk's answer, or BUSY: whatever keeps the server from writing, the terminal keeps its records."""
+        try:
+            return await self._gateway.writer.ask(work)
+        except (TooBusy, StoreFault, RuleBroken) as error:
+            _log.warning("%s: %s: %s: %s", self._gateway.stream.label, self.peer, error.code, error)
+            return Refused(Rejection.BUSY, self._cursor, error.code)
+
+    async def _tell_newest(self) -> None:
+        with suppress(TooBusy):  # the watch tells it a little later
+            self.tell(await self._gateway.writer.ask(Desk.hotlist))
+
+    async def _send(self, message: Message) -> None:
+        self._writer.write(self._session.send(message))
+        async with asyncio.timeout(_SEND_TIMEOUT_S):
+            await self._writer.drain()
+        if isinstance(message, Refused):
+            _log.info("%s: %s: %s %s", self._gateway.stream.label, self.peer, message.rejection.name, message.detail)

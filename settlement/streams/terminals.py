@@ -1,0 +1,105 @@
+"""Terminals at the door of a stream: enrolment with a ticket, identification, and what is known and missing of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from settlement.store.database import Database
+from settlement.streams import store
+from settlement.streams.ingest import unknown_journal
+from wire.enrolment import Ticket
+from wire.fields import FormatError
+from wire.ids import EPOCH_MAX, Stream, TerminalId
+from wire.messages import Enrol, Enrolled, Identify, Refused, Welcome
+from wire.receipt import Rejection
+from wire.record import genesis_hash
+from wire.signature import SignatureInvalid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What the stream has of one journal: all numbers from 1 to `last_seq`; and what the terminal says is beyond."""
+
+    terminal: TerminalId
+    epoch: int
+    last_seq: int
+    total_fen: int
+    missing: range
+    missing_fen: int
+    heard_at_utc_s: int
+    quarantined_because: str | None
+
+
+def enrol(
+    db: Database, message: Enrol, *, nonce: bytes, stream: Stream, ticket_key: bytes, now_utc_s: int
+) -> Enrolled | Refused:
+    """Let a terminal in with its own key and a new epoch; the same ticket and key again get the same answer.
+
+    `ticket_key` is the public half of what the operator signs tickets with.
+    """
+    try:
+        message.verify(nonce)
+    except SignatureInvalid:
+        return Refused(Rejection.SIGNATURE_INVALID, None, "the sender does not hold the key that it sent")
+    try:
+        ticket = Ticket.open(message.ticket, ticket_key)
+    except (FormatError, SignatureInvalid):
+        return Refused(Rejection.TICKET_INVALID, None, "the ticket was not issued here")
+    if ticket.stream is not stream:
+        return Refused(Rejection.WRONG_STREAM, None, f"the ticket is for {ticket.stream.label}")
+    with db.transaction():
+        spent = store.find_ticket(db, ticket.nonce)
+        if spent is not None:
+            if spent.public_key != message.public_key:
+                return Refused(Rejection.TICKET_SPENT, None, "another key was enrolled with this ticket")
+            return Enrolled(spent.terminal, spent.epoch)
+        if ticket.expires_utc_s < now_utc_s:
+            return Refused(Rejection.TICKET_EXPIRED, None, "the ticket is too old; ask for a new one")
+        epoch = store.last_epoch(db, ticket.terminal) + 1
+        if epoch > EPOCH_MAX:
+            return Refused(Rejection.TICKET_INVALID, None, "this terminal number has used up its epochs")
+        store.add_terminal(
+            db,
+            terminal=ticket.terminal,
+            epoch=epoch,
+            public_key=message.public_key,
+            nonce=ticket.nonce,
+            genesis=genesis_hash(ticket.terminal, epoch),
+            now_utc_s=now_utc_s,
+        )
+    return Enrolled(ticket.terminal, epoch)
+
+
+def identify(db: Database, message: Identify, *, nonce: bytes, now_utc_s: int) -> Welcome | Refused:
+    """Check who is there, note how far its journal goes, and say where the stream stands in it."""
+    with db.transaction():
+        row = store.find_terminal(db, message.terminal, message.epoch)
+        if row is None:
+            return unknown_journal(store.last_epoch(db, message.terminal), message.epoch)
+        try:
+            message.verify(row.public_key, nonce)
+        except SignatureInvalid:
+            return Refused(Rejection.SIGNATURE_INVALID, None, "the terminal does not hold the key it enrolled with")
+        # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
+        if (row.heard_seq, row.heard_total_fen) != (message.head_seq, message.total_fen):
+            store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
+    if row.quarantined_because is not None:
+        return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
+    return Welcome(row.cursor)
+
+
+def coverage(db: Database) -> list[Coverage]:
+    """For every journal which numbers the stream has, which are missing, and the money between."""
+    return [
+        Coverage(
+            terminal=TerminalId(row.terminal),
+            epoch=row.epoch,
+            last_seq=row.next_seq - 1,
+            total_fen=row.total_fen,
+            missing=range(row.next_seq, row.heard_seq + 1),
+            missing_fen=row.heard_total_fen - row.total_fen if row.heard_seq >= row.next_seq else 0,
+            heard_at_utc_s=row.heard_at_utc_s,
+            quarantined_because=row.quarantined_because,
+        )
+        for row in store.all_terminals(db)
+    ]

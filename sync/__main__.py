@@ -1,0 +1,207 @@
+"""`campus-syncd`: enrols a terminal, runs the uplink daemon, and says how things stand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Final
+
+from sync.clock import Clock
+from sync.config import UplinkConfig, load_config
+from sync.daemon import Daemon, words_for
+from sync.identity import load_key, load_or_make_key
+from sync.link import Link, TcpLink
+from sync.status import read_status, status_lines
+from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
+from sync.tls import TlsLink, client_context
+from sync.uplink import enrol, ticket_digest
+from terminal.journal import JournalReader
+from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
+from wire.errors import CampusError
+
+STOP_S: Final = 2.0  # what an exchange under way gets to finish; cutting it short loses nothing but its answer
+
+CLOCK: Final = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+
+EXAMPLES: Final = """examples:
+  campus-syncd enrol --home home --ticket-file ticket.txt
+  campus-syncd run --home home
+  campus-syncd status --home home --json
+"""
+
+
+class Stopped(BaseException):
+    """The exchange under way had its time after SIGTERM."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="campus-syncd",
+        description="Carries a terminal's taps to the settlement server and brings its hotlist down.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    enrolling = _command(commands, "enrol", "let this terminal in with a ticket from the operator", run_enrol)
+    ticket = enrolling.add_mutually_exclusive_group(required=True)
+    ticket.add_argument("ticket", nargs="?", metavar="TICKET", help="the ticket's text")
+    ticket.add_argument("--ticket-file", type=Path, metavar="FILE", help="a file with the ticket's text")
+    _command(commands, "run", "carry taps until told to stop (SIGTERM or Ctrl-C)", run_daemon)
+    status = _command(commands, "status", "show enrolment, backlog, last receipt and what came down", run_status)
+    status.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0, or 1 after a fault that is named on stderr."""
+    options = build_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], None] = options.run
+    try:
+        command(options)
+    except CampusError as error:
+        print(f"campus-syncd: {words_for(error)}", file=sys.stderr)
+        return 1
+    except (Stopped, KeyboardInterrupt):
+        return 0
+    return 0
+
+
+def run_enrol(options: argparse.Namespace) -> None:
+    """Make the key if there is none, present the ticket, keep the answer."""
+    folder = _terminal_folder(options)
+    ticket = _ticket(options)
+    says = Ticket.read(ticket)
+    if _enrolled_with(folder, ticket):
+        print(f"terminal {says.terminal.hex()} is already enrolled with this ticket; nothing changed")
+        return
+    config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
+    key = load_or_make_key(folder / "terminal.key")
+    store = UplinkStore.open_or_make(folder / "uplink.db")
+    try:
+        if store.enrolment() is not None:
+            raise AlreadyEnrolled("this terminal is enrolled by another ticket; a new life begins in an empty folder")
+        link = _connect(config, context)
+        try:
+            enrolment = enrol(link, ticket, store=store, key=key, clock=CLOCK)
+        finally:
+            link.close()
+    finally:
+        store.close()
+    print(
+        f"terminal {enrolment.terminal.hex()} is enrolled with the {enrolment.stream.label} stream, "
+        f"epoch {enrolment.epoch}"
+    )
+
+
+def run_daemon(options: argparse.Namespace) -> None:
+    """Carry taps until SIGTERM or SIGINT."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s uplink: %(message)s")
+    folder = _terminal_folder(options)
+    stop = _stop_on_signals()
+    config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
+    if not (folder / "uplink.db").exists():
+        raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
+    store = UplinkStore.open_or_make(folder / "uplink.db")
+    try:
+        store.enrolled()
+        daemon = Daemon(
+            store=store,
+            open_journal=lambda: JournalReader.open(folder / "journal.db"),
+            connect=lambda: _connect(config, context),
+            key=load_key(folder / "terminal.key"),
+            clock=CLOCK,
+            stop=stop,
+            linger_s=config.linger_s,
+        )
+        print("uplink ready", flush=True)
+        daemon.run()
+    finally:
+        store.close()
+
+
+def run_status(options: argparse.Namespace) -> None:
+    """Print how things stand."""
+    status = read_status(_terminal_folder(options), now_utc_s=CLOCK.utc_s())
+    print(json.dumps(status.as_json(), indent=2) if options.json else "\n".join(status_lines(status)))
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    purpose: str,
+    run: Callable[[argparse.Namespace], None],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+    parser.add_argument(
+        "--home", type=Path, default=Path("home"), metavar="H", help="the installation's folder (default: ./home)"
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _terminal_folder(options: argparse.Namespace) -> Path:
+    home: Path = options.home
+    return home / "terminal"
+
+
+def _ticket(options: argparse.Namespace) -> bytes:
+    text: str | None = options.ticket
+    if text is None:
+        path: Path = options.ticket_file
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise TicketUnreadable(f"{path} cannot be read: {error}") from error
+    return parse_ticket_text(text)
+
+
+def _enrolled_with(folder: Path, ticket: bytes) -> bool:
+    """Whether this very ticket let the terminal in before; needs no lock, so it works beside a running daemon."""
+    if not (folder / "uplink.db").exists():
+        return False
+    reader = UplinkReader.open(folder / "uplink.db")
+    try:
+        enrolment = reader.enrolment()
+    finally:
+        reader.close()
+    return enrolment is not None and enrolment.ticket_digest == ticket_digest(ticket)
+
+
+def _connect(config: UplinkConfig, context: ssl.SSLContext) -> Link:
+    link = TcpLink(config.host, config.port)
+    try:
+        return TlsLink(link, context, config.server_name, clock=CLOCK)
+    except BaseException:
+        link.close()
+        raise
+
+
+def _stop_on_signals() -> Event:
+    """An event that SIGTERM or SIGINT sets; what then goes on for longer than `STOP_S` is cut short."""
+    stop = Event()
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.setitimer(signal.ITIMER_REAL, STOP_S)
+
+    def insist(_number: int, _frame: FrameType | None) -> None:
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    signal.signal(signal.SIGALRM, insist)
+    return stop
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""How things stand, for `campus-syncd status`: read from both databases while their writers go on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sync.store import Enrolment, UplinkReader
+from terminal.journal import JournalMissing, JournalReader
+from wire.hotlist import EMPTY_HOTLIST
+from wire.money import format_fen
+from wire.receipt import Suspense
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What there is to know; None where it was never said."""
+
+    enrolment: Enrolment | None = None
+    next_seq: int = 1
+    has_journal: bool = False
+    backlog_taps: int = 0
+    backlog_fen: int = 0
+    receipt_age_s: int | None = None
+    suspended: tuple[tuple[int, Suspense], ...] = ()
+    hotlist_version: int = EMPTY_HOTLIST.version
+    hotlist_cards: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    batches: int = 0
+
+    def as_json(self) -> dict[str, object]:
+        """The same for programs; the names of the fields are stable."""
+        fields = asdict(self)
+        fields["suspended"] = [{"seq": seq, "reason": why.name} for seq, why in self.suspended]
+        if self.enrolment is not None:
+            fields["enrolment"] = {
+                "terminal": self.enrolment.terminal.hex(),
+                "epoch": self.enrolment.epoch,
+                "stream": self.enrolment.stream.label,
+                "enrolled_at_utc_s": self.enrolment.enrolled_at_utc_s,
+            }
+        return fields
+
+
+def read_status(folder: Path, *, now_utc_s: int) -> Status:
+    """Read `uplink.db` and `journal.db` in a terminal's folder; either may not be there yet."""
+    if not (folder / "uplink.db").exists():
+        return Status()
+    store = UplinkReader.open(folder / "uplink.db")
+    try:
+        enrolment = store.enrolment()
+        if enrolment is None:
+            return Status()
+        next_seq, heard_at_utc_s = store.cursor().next_seq, store.heard_at_utc_s()
+        hotlist, counters = store.hotlist(), store.counters()
+        suspended = tuple(store.suspended())
+    finally:
+        store.close()
+    backlog = _backlog(folder / "journal.db", next_seq)
+    taps, fen = backlog or (0, 0)
+    return Status(
+        enrolment=enrolment,
+        next_seq=next_seq,
+        has_journal=backlog is not None,
+        backlog_taps=taps,
+        backlog_fen=fen,
+        receipt_age_s=None if heard_at_utc_s is None else max(0, now_utc_s - heard_at_utc_s),
+        suspended=suspended,
+        hotlist_version=hotlist.version,
+        hotlist_cards=len(hotlist.cards),
+        bytes_sent=counters.bytes_sent,
+        bytes_received=counters.bytes_received,
+        batches=counters.batches,
+    )
+
+
+def status_lines(status: Status) -> list[str]:
+    """The same for people."""
+    if status.enrolment is None:
+        return ["This terminal is not enrolled yet; run campus-syncd enrol with a ticket from the operator."]
+    who = status.enrolment
+    lines = [f"terminal       {who.terminal.hex()}, {who.stream.label} stream, epoch {who.epoch}"]
+    if not status.has_journal:
+        lines.append("backlog        none: the till has not run yet")
+    elif status.backlog_taps == 0:
+        lines.append("backlog        none: the server has every tap")
+    else:
+        lines.append(f"backlog        {status.backlog_taps} taps, {format_fen(status.backlog_fen)} yuan")
+    lines.append(f"acknowledged   every tap before number {status.next_seq}")
+    age = status.receipt_age_s
+    lines.append(f"last answer    {'never' if age is None else f'{age} s ago'}")
+    lines.append(f"hotlist        version {status.hotlist_version}, {status.hotlist_cards} cards")
+    lines.append(
+        f"carried        {status.batches} batches, {status.bytes_sent} bytes up, {status.bytes_received} bytes down"
+    )
+    if not status.suspended:
+        lines.append("suspended      none")
+    lines += [f"suspended      tap {seq}: {why.name}" for seq, why in status.suspended]
+    return lines
+
+
+def _backlog(path: Path, next_seq: int) -> tuple[int, int] | None:
+    """Taps and money that the server has not acknowledged; None without a journal."""
+    try:
+        journal = JournalReader.open(path)
+    except JournalMissing:
+        return None
+    try:
+        head = journal.head()
+        if head.seq + 1 <= next_seq:
+            return 0, 0
+        return head.seq + 1 - next_seq, head.total_fen - journal.total_before_fen(next_seq)
+    finally:
+        journal.close()

@@ -1,0 +1,375 @@
+"""`uplink.db`: the cursor that the server acknowledged, the batch under way, receipts, and what came down.
+
+The sync daemon alone writes it (`UplinkStore`); the till and `status` only read it. Every method that writes is one
+commit, and what it returned from survives a power cut. Deciding what to send is `sync.outbox`'s matter.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from sqlite_utils import Database
+
+from sync.identity import sync_folder
+from wire.batch import SignedBatch
+from wire.errors import CampusError
+from wire.fields import FormatError
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import Stream, TerminalId
+from wire.receipt import BatchReceipt, Cursor, Suspense
+from wire.record import genesis_hash
+
+ANSWERED_KEPT: Final = 20  # enough to see what was said lately; the server keeps all
+_BUSY_S: Final = 5.0  # readers never hold a WAL file for long
+_SYNCHRONOUS_FULL: Final = 2
+
+_SCHEMA: Final = """
+CREATE TABLE enrolment (
+    id INTEGER PRIMARY KEY CONSTRAINT one_enrolment CHECK (id = 1),
+    terminal BLOB NOT NULL CONSTRAINT terminal_has_six_bytes CHECK (length(terminal) = 6),
+    epoch INTEGER NOT NULL CONSTRAINT epoch_starts_at_one CHECK (epoch BETWEEN 1 AND 65535),
+    stream INTEGER NOT NULL CONSTRAINT stream_is_one_of_four CHECK (stream BETWEEN 1 AND 4),
+    enrolled_at_utc_s INTEGER NOT NULL,
+    ticket_digest BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE cursor (
+    id INTEGER PRIMARY KEY CONSTRAINT one_cursor CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL CONSTRAINT next_seq_starts_at_one CHECK (next_seq > 0),
+    head_hash BLOB NOT NULL CONSTRAINT hash_has_32_bytes CHECK (length(head_hash) = 32),
+    heard_at_utc_s INTEGER
+) STRICT;
+
+CREATE TABLE batches (
+    first_seq INTEGER PRIMARY KEY,
+    next_seq INTEGER NOT NULL CONSTRAINT batch_is_not_empty CHECK (next_seq > first_seq),
+    raw BLOB NOT NULL,
+    receipt BLOB
+) STRICT;
+CREATE UNIQUE INDEX one_unanswered_batch ON batches (receipt IS NULL) WHERE receipt IS NULL;
+
+CREATE TABLE suspended (seq INTEGER PRIMARY KEY, reason INTEGER NOT NULL) STRICT;
+
+CREATE TABLE hotlist (
+    id INTEGER PRIMARY KEY CONSTRAINT one_hotlist CHECK (id = 1),
+    body BLOB NOT NULL,
+    received_at_utc_s INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE counters (
+    id INTEGER PRIMARY KEY CONSTRAINT one_row_of_counters CHECK (id = 1),
+    bytes_sent INTEGER NOT NULL,
+    bytes_received INTEGER NOT NULL,
+    batches INTEGER NOT NULL
+) STRICT;
+INSERT INTO counters VALUES (1, 0, 0, 0);
+"""
+
+
+class StoreMissing(CampusError):
+    """There is no uplink database: this terminal was never enrolled."""
+
+    code = "uplink-missing"
+
+
+class StoreDamaged(CampusError):
+    """The file is no uplink database, or its content makes no sense."""
+
+    code = "uplink-damaged"
+
+
+class StoreInUse(CampusError):
+    """Another sync daemon, or an enrolment, writes this database."""
+
+    code = "uplink-in-use"
+
+
+class AlreadyEnrolled(CampusError):
+    """Another ticket let this terminal in; its journal belongs to that enrolment."""
+
+    code = "already-enrolled"
+
+
+class NotEnrolled(CampusError):
+    """This terminal has to be enrolled with a ticket first."""
+
+    code = "not-enrolled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enrolment:
+    """Who this terminal is; `ticket_digest` (SHA-256) tells whether a ticket is the one that made it so."""
+
+    terminal: TerminalId
+    epoch: int
+    stream: Stream
+    enrolled_at_utc_s: int
+    ticket_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What all sessions so far weighed, and the batches that got their receipt."""
+
+    bytes_sent: int
+    bytes_received: int
+    batches: int
+
+
+class UplinkReader:
+    """A read-only view; every call sees all that is committed by then."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._db = Database(connection)
+        self._path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing database; `StoreMissing` or `StoreDamaged` otherwise."""
+        if not path.exists():
+            raise StoreMissing(f"there is no {path}")
+        return cls(_connect(path, "ro"), path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.conn.close()
+
+    def enrolment(self) -> Enrolment | None:
+        """Who this terminal is; None before its first enrolment."""
+        row = self._one("SELECT terminal, epoch, stream, enrolled_at_utc_s, ticket_digest FROM enrolment")
+        if row is None:
+            return None
+        terminal, epoch, stream, enrolled_at_utc_s, digest = row
+        return Enrolment(
+            terminal=TerminalId(_blob(terminal)),
+            epoch=_number(epoch),
+            stream=Stream(_number(stream)),
+            enrolled_at_utc_s=_number(enrolled_at_utc_s),
+            ticket_digest=_blob(digest),
+        )
+
+    def enrolled(self) -> Enrolment:
+        """Who this terminal is, or `NotEnrolled`."""
+        if (enrolment := self.enrolment()) is None:
+            raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
+        return enrolment
+
+    def cursor(self) -> Cursor:
+        """What the server acknowledged; `NotEnrolled` before the first enrolment."""
+        row = self._one("SELECT epoch, next_seq, head_hash FROM cursor")
+        if row is None:
+            raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
+        return Cursor(_number(row[0]), _number(row[1]), _blob(row[2]))
+
+    def heard_at_utc_s(self) -> int | None:
+        """When the server last said where it stands; None: never."""
+        row = self._one("SELECT heard_at_utc_s FROM cursor")
+        return None if row is None or row[0] is None else _number(row[0])
+
+    def unanswered(self) -> bytes | None:
+        """The bytes of the batch that was cut and has no receipt yet."""
+        row = self._one("SELECT raw FROM batches WHERE receipt IS NULL")
+        return None if row is None else _blob(row[0])
+
+    def suspended(self) -> list[tuple[int, Suspense]]:
+        """Every tap whose money the server parked, with its reason, by number."""
+        rows = self._all("SELECT seq, reason FROM suspended ORDER BY seq")
+        return [(_number(seq), Suspense(_number(reason))) for seq, reason in rows]
+
+    def hotlist(self) -> Hotlist:
+        """The newest hotlist that came down; the empty one before that."""
+        row = self._one("SELECT body FROM hotlist")
+        try:
+            return EMPTY_HOTLIST if row is None else Hotlist.from_bytes(_blob(row[0]))
+        except FormatError as error:
+            raise StoreDamaged(f"the hotlist in {self._path.name} is damaged: {error}") from error
+
+    def counters(self) -> Counters:
+        """What was carried so far."""
+        row = self._one("SELECT bytes_sent, bytes_received, batches FROM counters")
+        if row is None:
+            raise StoreDamaged(f"{self._path.name} has no counters")
+        return Counters(*(_number(value) for value in row))
+
+    def _one(self, sql: str, values: tuple[int | bytes, ...] = ()) -> tuple[object, ...] | None:
+        return next(iter(self._all(sql, values)), None)
+
+    def _all(self, sql: str, values: tuple[int | bytes, ...] = ()) -> list[tuple[object, ...]]:
+        try:
+            return [tuple(row.values()) for row in self._db.query(sql, values)]
+        except sqlite3.DatabaseError as error:
+            raise StoreDamaged(f"{self._path.name} cannot be read: {error}") from error
+
+
+class UplinkStore(UplinkReader):
+    """The one writer, by a lock beside the file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, lock_fd: int) -> None:
+        super().__init__(connection, path)
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open_or_make(cls, path: Path) -> Self:
+        """Open the database for writing, made first if there is none; `StoreInUse` or `StoreDamaged` otherwise."""
+        lock_fd = _lock(path)
+        try:
+            if not path.exists():
+                _create(path)
+            return cls(_connect(path, "rw"), path, lock_fd)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+
+    def close(self) -> None:
+        """Close the file and let another process have it."""
+        super().close()
+        os.close(self._lock_fd)
+
+    def enrol(self, enrolment: Enrolment) -> None:
+        """Keep who this terminal is now, with a cursor at its journal's start."""
+        with self._commit():
+            self._write(
+                "INSERT INTO enrolment VALUES (1, ?, ?, ?, ?, ?)",
+                (
+                    enrolment.terminal,
+                    enrolment.epoch,
+                    enrolment.stream,
+                    enrolment.enrolled_at_utc_s,
+                    enrolment.ticket_digest,
+                ),
+            )
+            genesis = genesis_hash(enrolment.terminal, enrolment.epoch)
+            self._write("INSERT INTO cursor VALUES (1, ?, 1, ?, NULL)", (enrolment.epoch, genesis))
+
+    def save_cut(self, signed: SignedBatch) -> None:
+        """Keep a batch before it is sent: until it is answered, these very bytes are what is sent."""
+        assert self.unanswered() is None, "one batch is under way at a time"
+        with self._commit():
+            self._write(
+                "INSERT INTO batches VALUES (?, ?, ?, NULL)",
+                (signed.batch.first_seq, signed.batch.next_seq, signed.raw),
+            )
+
+    def mark(self, receipt: BatchReceipt, *, heard_at_utc_s: int) -> bool:
+        """Keep what a receipt says; True when it moved the cursor. A late or repeated receipt changes nothing back."""
+        before = self.cursor()
+        moves = receipt.cursor.epoch == before.epoch and receipt.cursor.next_seq > before.next_seq
+        with self._commit():
+            if moves:
+                self._set_cursor(receipt.cursor, heard_at_utc_s)
+            for seq, why in receipt.suspended:
+                self._write("INSERT INTO suspended VALUES (?, ?) ON CONFLICT DO NOTHING", (seq, why))
+            self._write(
+                "UPDATE batches SET receipt = ? WHERE receipt IS NULL AND next_seq <= ?",
+                (receipt.to_bytes(), receipt.cursor.next_seq),
+            )
+            self._write(
+                "DELETE FROM batches WHERE receipt IS NOT NULL AND first_seq NOT IN "
+                "(SELECT first_seq FROM batches WHERE receipt IS NOT NULL ORDER BY first_seq DESC LIMIT ?)",
+                (ANSWERED_KEPT,),
+            )
+        return moves
+
+    def follow(self, cursor: Cursor, *, heard_at_utc_s: int) -> None:
+        """Take over where the server says it stands, forward or back; batches beyond that are cut anew from there."""
+        with self._commit():
+            self._set_cursor(cursor, heard_at_utc_s)
+            self._write("DELETE FROM batches WHERE receipt IS NULL OR next_seq > ?", (cursor.next_seq,))
+            self._write("DELETE FROM suspended WHERE seq >= ?", (cursor.next_seq,))
+
+    def save_hotlist(self, hotlist: Hotlist, *, received_at_utc_s: int) -> None:
+        """Put a hotlist in place of the one before, whole."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO hotlist VALUES (1, ?, ?)", (hotlist.to_bytes(), received_at_utc_s))
+
+    def count(self, *, bytes_sent: int, bytes_received: int, batches: int) -> None:
+        """Add to the counters."""
+        with self._commit():
+            self._write(
+                "UPDATE counters SET bytes_sent = bytes_sent + ?, bytes_received = bytes_received + ?, "
+                "batches = batches + ?",
+                (bytes_sent, bytes_received, batches),
+            )
+
+    def _set_cursor(self, cursor: Cursor, heard_at_utc_s: int) -> None:
+        self._write(
+            "UPDATE cursor SET epoch = ?, next_seq = ?, head_hash = ?, heard_at_utc_s = ?",
+            (cursor.epoch, cursor.next_seq, cursor.head_hash, heard_at_utc_s),
+        )
+
+    def _write(self, sql: str, values: tuple[int | bytes, ...]) -> None:
+        self._db.execute(sql, values)
+
+    @contextmanager
+    def _commit(self) -> Iterator[None]:
+        """All that is written in here becomes true at its end, or nothing of it does."""
+        self._db.conn.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.conn.execute("ROLLBACK")
+            raise
+        self._db.conn.execute("COMMIT")
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int):
+        raise StoreDamaged("the uplink database has text or nothing where a number belongs")
+    return value
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise StoreDamaged("the uplink database has no bytes where bytes belong")
+    return value
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Open an existing file and assert the one setting that loses no commit in a power cut."""
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_S)
+        connection.isolation_level = None  # transactions begin and end where `_commit` says
+        connection.execute("PRAGMA synchronous = FULL")
+        [journal_mode] = connection.execute("PRAGMA journal_mode").fetchone()
+        [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise StoreDamaged(f"{path} cannot be opened: {error}") from error
+    if journal_mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not {"cursor", "batches"} <= tables:
+        connection.close()
+        raise StoreDamaged(f"{path} is no uplink database (mode {journal_mode}, synchronous {synchronous})")
+    return connection
+
+
+def _create(path: Path) -> None:
+    """Make the file under another name and rename it, so that readers find it whole or not at all."""
+    draft = path.with_name(path.name + ".new")
+    for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
+        leftover.unlink(missing_ok=True)
+    connection = sqlite3.connect(draft)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+    finally:
+        connection.close()  # the last one out moves everything from the WAL into the file
+    draft.rename(path)
+    sync_folder(path.parent)
+
+
+def _lock(path: Path) -> int:
+    lock_fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock_fd)
+        raise StoreInUse(f"another campus-syncd is writing {path}") from error
+    return lock_fd

@@ -1,0 +1,246 @@
+"""One session with the server over a link: the terminal proves itself, uploads batches, and takes in what comes down.
+
+Nothing is decided here about when to talk (`sync.daemon`); every wait has a deadline, and whatever ends a session early
+leaves the store such that the next session carries on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.clock import Clock
+from sync.link import Link, LinkDown
+from sync.outbox import check_cursor, check_owner, next_batch
+from sync.store import Enrolment, UplinkStore
+from terminal.journal import JournalReader
+from wire.batch import SignedBatch
+from wire.enrolment import Ticket
+from wire.messages import (
+    Challenge,
+    Enrol,
+    Enrolled,
+    HotlistUpdate,
+    Identify,
+    Message,
+    Receipt,
+    Refused,
+    Upload,
+    Welcome,
+)
+from wire.receipt import RETRYABLE_REJECTIONS, BatchReceipt, Cursor, Rejected, Rejection
+from wire.session import ProtocolViolation, Role, Session
+from wire.signature import public_bytes
+
+ANSWER_S: Final = 20.0  # a loaded server on a slow mobile network; beyond that the link is half dead
+GAPS_MAX: Final = 2  # one gap is a restored server; a server that keeps finding gaps contradicts itself
+
+# What a technician is told when asking again soon would change nothing.
+ADVICE: Final[dict[Rejection, str]] = {
+    Rejection.MALFORMED: "the server cannot read what this terminal sends; their versions may differ",
+    Rejection.UNKNOWN_TERMINAL: "the server does not know this terminal; enrol it with a ticket of this server",
+    Rejection.SIGNATURE_INVALID: "the server has another key for this terminal; enrol it again with a new ticket",
+    Rejection.WRONG_EPOCH: "the server expects another journal of this terminal; enrol it again with a new ticket",
+    Rejection.GAP: "the server keeps asking for other taps than it says it lacks; report it to the operator",
+    Rejection.FORK: "the server has other taps under the same numbers; do not touch the terminal, call the operator",
+    Rejection.QUARANTINED: "the server has set this terminal aside; call the operator",
+    Rejection.BUSY: "the server is busy; it is asked again",
+    Rejection.TICKET_INVALID: "the ticket is not from this server's operator",
+    Rejection.TICKET_SPENT: "the ticket was used for another terminal's key; ask for a new one",
+    Rejection.TICKET_EXPIRED: "the ticket is too old; ask for a new one",
+    Rejection.WRONG_STREAM: "the ticket is for another stream than the server at this port",
+}
+
+
+def may_pass(error: Rejected) -> bool:
+    """Whether the same request may succeed soon."""
+    return error.rejection in RETRYABLE_REJECTIONS
+
+
+class Exchange:
+    """A session's messages over a link: what is sent, what is waited for and no longer than until a deadline."""
+
+    def __init__(self, link: Link, clock: Clock, *, answer_s: float = ANSWER_S) -> None:
+        self._link = link
+        self._clock = clock
+        self._answer_s = answer_s
+        self._inbox: deque[Message] = deque()
+        self.session = Session(Role.CLIENT)
+
+    def send(self, *messages: Message) -> None:
+        """Send messages in one go."""
+        self._link.send(b"".join(self.session.send(message) for message in messages))
+
+    def answer(self) -> Message:
+        """The next message; `LinkDown` when none comes in time, a typed error when nonsense comes."""
+        deadline_s = self._clock.monotonic_s() + self._answer_s
+        while (left_s := deadline_s - self._clock.monotonic_s()) > 0:
+            if (message := self.poll(left_s)) is not None:
+                return message
+        raise LinkDown(f"the server did not answer within {self._answer_s:.0f} s")
+
+    def poll(self, timeout_s: float) -> Message | None:
+        """The next message if there is one by then."""
+        if not self._inbox:
+            self._inbox.extend(self.session.receive(self._link.receive(timeout_s)))
+        return self._inbox.popleft() if self._inbox else None
+
+    def challenge(self) -> Challenge:
+        """The server's first message."""
+        message = self.answer()
+        if isinstance(message, Refused):
+            raise rejected(message)
+        assert isinstance(message, Challenge), "the session's table allows nothing else first"
+        return message
+
+
+class Uplink:
+    """One identified session, open for as long as there is something to carry."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        store: UplinkStore,
+        journal: JournalReader,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._link = link
+        self._store = store
+        self._journal = journal
+        self._key = key
+        self._clock = clock
+        self._exchange = Exchange(link, clock, answer_s=answer_s)
+        self._counted = (0, 0)
+        self._gaps = 0
+
+    def open(self) -> SignedBatch | None:
+        """Identify, with the next batch right behind if there is one; returns it once it has its receipt.
+
+        Raises `Rejected`, `LinkDown`, `JournalForked`, or what the server's nonsense deserves.
+        """
+        check_owner(self._store, self._journal)
+        signed = next_batch(self._store, self._journal, self._key)
+        head = self._journal.head()
+        identify = Identify(
+            terminal=self._journal.terminal,
+            epoch=self._journal.epoch,
+            head_seq=head.seq,
+            total_fen=head.total_fen,
+            hotlist_version=self._store.hotlist().version,
+        ).signed(self._key, self._exchange.challenge().nonce)
+        self._exchange.send(identify, *([Upload(signed)] if signed else []))
+        welcome = self._exchange.answer()
+        if isinstance(welcome, Refused):
+            raise rejected(welcome)
+        assert isinstance(welcome, Welcome), "the session's table allows nothing else here"
+        if signed is not None:
+            return signed if self._settle(signed) else None
+        self._follow(welcome.cursor)
+        self._count()
+        return None
+
+    def upload(self) -> SignedBatch | None:
+        """Carry one batch; returns it once it has its receipt, None when nothing waits or it has to be cut again."""
+        signed = next_batch(self._store, self._journal, self._key)
+        if signed is None:
+            return None
+        self._exchange.send(Upload(signed))
+        return signed if self._settle(signed) else None
+
+    def listen(self, timeout_s: float) -> None:
+        """Take in what the server says unasked; `LinkDown` as soon as it has gone."""
+        message = self._exchange.poll(timeout_s)
+        if message is not None:
+            assert isinstance(message, HotlistUpdate), "without a batch under way nothing else may come"
+            self._take_hotlist(message)
+            self._count()
+
+    def close(self) -> None:
+        """End the session."""
+        self._link.close()
+
+    def _settle(self, signed: SignedBatch) -> bool:
+        """Wait for a batch's answer and commit it; False when the server wants another batch instead."""
+        while True:
+            message = self._exchange.answer()
+            if isinstance(message, HotlistUpdate):
+                self._take_hotlist(message)
+            elif isinstance(message, Receipt):
+                self._mark(signed, message.receipt)
+                self._count(batches=1)
+                return True
+            else:
+                assert isinstance(message, Refused), "the session's table allows nothing else here"
+                self._count()
+                if message.rejection is not Rejection.GAP or message.cursor is None or self._gaps == GAPS_MAX:
+                    raise rejected(message)
+                self._gaps += 1
+                self._follow(message.cursor)
+                return False
+
+    def _mark(self, signed: SignedBatch, receipt: BatchReceipt) -> None:
+        if receipt.cursor.next_seq < signed.batch.next_seq:
+            raise ProtocolViolation("the receipt ends before its batch")
+        check_cursor(self._journal, receipt.cursor)
+        self._store.mark(receipt, heard_at_utc_s=self._clock.utc_s())
+        self._gaps = 0
+
+    def _follow(self, cursor: Cursor) -> None:
+        check_cursor(self._journal, cursor)
+        self._store.follow(cursor, heard_at_utc_s=self._clock.utc_s())
+
+    def _take_hotlist(self, message: HotlistUpdate) -> None:
+        self._store.save_hotlist(message.hotlist, received_at_utc_s=self._clock.utc_s())
+
+    def _count(self, batches: int = 0) -> None:
+        session = self._exchange.session
+        sent, received = self._counted
+        self._counted = session.bytes_sent, session.bytes_received
+        self._store.count(
+            bytes_sent=session.bytes_sent - sent, bytes_received=session.bytes_received - received, batches=batches
+        )
+
+
+def enrol(
+    link: Link, ticket: bytes, *, store: UplinkStore, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
+) -> Enrolment:
+    """Present a ticket and keep what the server answers; `Rejected` when it does not take the ticket.
+
+    Presenting the same ticket with the same key again gets the same answer, so a lost one costs nothing.
+    """
+    says = Ticket.read(ticket)
+    exchange = Exchange(link, clock, answer_s=answer_s)
+    request = Enrol(public_key=public_bytes(key), ticket=ticket).signed(key, exchange.challenge().nonce)
+    exchange.send(request)
+    message = exchange.answer()
+    if isinstance(message, Refused):
+        raise rejected(message)
+    assert isinstance(message, Enrolled), "the session's table allows nothing else here"
+    if message.terminal != says.terminal:
+        raise ProtocolViolation("the server enrolled another terminal than the ticket names")
+    enrolment = Enrolment(
+        terminal=message.terminal,
+        epoch=message.epoch,
+        stream=says.stream,
+        enrolled_at_utc_s=clock.utc_s(),
+        ticket_digest=ticket_digest(ticket),
+    )
+    store.enrol(enrolment)
+    return enrolment
+
+
+def ticket_digest(ticket: bytes) -> bytes:
+    """What is kept of a ticket, to know it again."""
+    return hashlib.sha256(ticket).digest()
+
+
+def rejected(message: Refused) -> Rejected:
+    """The fault that a rejection is, with the server's words made fit to print."""
+    words = "".join(letter if letter.isprintable() else " " for letter in message.detail)
+    return Rejected(message.rejection, words)

@@ -16,7 +16,7 @@ from wire.errors import CampusError
 
 POLL_S: Final = 0.4  # pcscd asks for the card's presence this often; compiled in
 REMOVE_S_MAX: Final = 10 * POLL_S
-ABSENCE_S_MIN: Final = 2.5 * POLL_S  # after an absence that pcscd was not seen to notice
+ABSENCE_S_MIN: Final = 2.5 * POLL_S  # long enough for pcscd to notice an absence that it was not seen to notice
 
 _POWER_OFF: Final = 0
 _POWER_ON: Final = 1
@@ -39,8 +39,9 @@ class VirtualSlot:
 
     One owner calls `insert` and `remove`; the chip is served by a thread between them.
 
-    From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has been told, so that it notices
-    every exchange of cards. A chip whose memory fails leaves the reader at once; `remove()` raises what it raised.
+    From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has noticed (0.4 s, or 1 s if an
+    APDU was cut off), so that it sees every exchange of cards. A chip whose memory fails leaves the reader at once;
+    `remove()` raises what it raised.
     """
 
     def __init__(self, dialler: Dialler, slot: int, *, clock: Callable[[], float]) -> None:
@@ -52,7 +53,7 @@ class VirtualSlot:
         self._leaving = threading.Event()
         self._fault: CampusError | None = None
         self._absence_noticed = True
-        self._absent_since_s = clock()
+        self._absent_since_s = 0.0
         self._last_apdu_s: float | None = None
         self._apdu_under_way = False
 
@@ -74,8 +75,6 @@ class VirtualSlot:
     def insert(self, card: PoweredCard) -> None:
         """Put a chip in; pcscd notices within `POLL_S`. The slot must be empty."""
         assert self._thread is None, "a chip is still in the slot"
-        if not self._absence_noticed:
-            time.sleep(max(0.0, self._absent_since_s + ABSENCE_S_MIN - self._clock()))
         self._leaving.clear()
         self._fault, self._last_apdu_s = None, None
         self._connection = self._dialler.dial(self._slot)
@@ -96,6 +95,8 @@ class VirtualSlot:
             self._connection.shutdown(socket.SHUT_RDWR)
             self._thread.join()
         self._thread = self._connection = None
+        if not self._absence_noticed:
+            time.sleep(max(0.0, self._absent_since_s + ABSENCE_S_MIN - self._clock()))
         if self._fault is not None:
             raise self._fault
 

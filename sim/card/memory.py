@@ -189,11 +189,11 @@ def create_memory(path: Path, fields: Mapping[str, bytes]) -> None:
     image = encode_slot(0, fields).ljust(2 * SLOT_BYTES, b"\0")
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(draft, "wb") as file:
+        # Nobody else may read it for a moment even: it holds keys.
+        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
             file.write(image)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(draft, 0o600)
         os.link(draft, path)
         _sync_folder(path.parent)
     except FileExistsError as error:

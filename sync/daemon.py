@@ -1,4 +1,4 @@
-"""When to talk to the server: watches the journal, keeps a session while there is traffic, tries again when it breaks."""
+"""When to talk to the server: watches the journal, keeps a session while there is traffic, reconnects after faults."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ BATCH_TAPS: Final = 100  # beyond that the bytes a tap hardly fall, and a lost a
 
 
 class JournalForked(CampusError):
-    """Server and journal disagree about what was said before: cloned or restored storage. A person has to settle that."""
+    """Server and journal disagree about what was said: cloned or restored storage. A person must settle that."""
 
     code = "journal-forked"
 

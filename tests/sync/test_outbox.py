@@ -1,0 +1,78 @@
+"""The next batch: from the cursor on, provable, and not at all when journal and server disagree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.outbox import BATCH_TAPS, JournalForked, next_batch
+from sync.store import StoreDamaged, UplinkStore
+from wire.receipt import BatchReceipt, Cursor
+from wire.record import HASH_BYTES
+from wire.signature import public_bytes
+
+if TYPE_CHECKING:
+    from tests.sync.conftest import Till
+
+
+def test_nothing_waits_in_an_empty_journal(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
+    assert next_batch(store, till.reader, key) is None
+
+
+def test_batch_continues_the_acknowledged_chain_and_total(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(3, amount_fen=100)
+    first = next_batch(store, till.reader, key)
+    assert first is not None
+    first.verify(public_bytes(key))
+    store.mark(BatchReceipt(Cursor(1, 4, first.batch.head_hash), ()), heard_at_utc_s=1)
+    till.tap(2, amount_fen=50)
+    second = next_batch(store, till.reader, key)
+    assert second is not None
+    assert second.batch.hash_before == first.batch.head_hash
+    assert (second.batch.first_seq, second.batch.next_seq) == (4, 6)
+    assert (second.batch.total_before_fen, second.batch.total_fen) == (300, 100)
+    assert second.batch.head_hash == till.reader.head().hash
+
+
+def test_batch_holds_a_hundred_taps_unless_told_otherwise(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(BATCH_TAPS + 1)
+    signed = next_batch(store, till.reader, key)
+    assert signed is not None
+    assert len(signed.batch.records) == BATCH_TAPS
+    store.mark(BatchReceipt(Cursor(1, BATCH_TAPS + 1, signed.batch.head_hash), ()), heard_at_utc_s=1)
+    store.follow(Cursor(1, 1, till.reader.hash_before(1)), heard_at_utc_s=2)
+    few = next_batch(store, till.reader, key, taps_max=7)
+    assert few is not None
+    assert len(few.batch.records) == 7
+
+
+@pytest.mark.parametrize(
+    ("cursor", "words"),
+    [
+        (Cursor(1, 2, bytes(HASH_BYTES)), "another history before tap 2"),
+        (Cursor(1, 9, bytes(HASH_BYTES)), "taps up to 8, the journal ends at 2"),
+        (Cursor(2, 2, bytes(HASH_BYTES)), "epoch 2"),
+    ],
+)
+def test_cursor_that_the_journal_does_not_have_is_a_fork(
+    cursor: Cursor, words: str, store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(2)
+    store.follow(cursor, heard_at_utc_s=1)
+    with pytest.raises(JournalForked, match=words):
+        next_batch(store, till.reader, key)
+    assert store.unanswered() is None
+
+
+def test_kept_batch_that_cannot_be_read_is_a_typed_error(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (1, 2, b"damaged"))
+    with pytest.raises(StoreDamaged, match="batch under way"):
+        next_batch(store, till.reader, key)

@@ -1,0 +1,190 @@
+"""`uplink.db`: each method one commit, nothing lost by reopening, and a cursor that late receipts cannot move back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.outbox import next_batch
+from sync.store import (
+    ANSWERED_KEPT,
+    Counters,
+    Enrolment,
+    NotEnrolled,
+    StoreDamaged,
+    StoreInUse,
+    StoreMissing,
+    UplinkReader,
+    UplinkStore,
+)
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import Asn, CardId, IssuerId
+from wire.receipt import BatchReceipt, Cursor, Suspense
+from wire.record import genesis_hash
+
+if TYPE_CHECKING:
+    from tests.sync.conftest import Till
+
+CARD = CardId(IssuerId(bytes(8)), Asn(bytes(10)))
+
+
+def _receipt(till: Till, next_seq: int, *suspended: tuple[int, Suspense]) -> BatchReceipt:
+    return BatchReceipt(Cursor(1, next_seq, till.reader.hash_before(next_seq)), suspended)
+
+
+def _rows(store: UplinkStore, sql: str) -> list[tuple[object, ...]]:
+    return store._all(sql)
+
+
+def test_new_enrolment_starts_at_the_journals_start(store: UplinkStore, enrolment: Enrolment) -> None:
+    assert store.enrolment() == enrolment
+    assert store.cursor() == Cursor(1, 1, genesis_hash(enrolment.terminal, 1))
+    assert store.heard_at_utc_s() is None
+    assert (store.unanswered(), store.suspended(), store.hotlist()) == (None, [], EMPTY_HOTLIST)
+    assert store.counters() == Counters(0, 0, 0)
+
+
+def test_terminal_without_enrolment_says_so(folder: Path) -> None:
+    store = UplinkStore.open_or_make(folder / "uplink.db")
+    assert store.enrolment() is None
+    for ask in (store.enrolled, store.cursor):
+        with pytest.raises(NotEnrolled, match="run campus-syncd enrol"):
+            ask()
+    store.close()
+
+
+def test_second_writer_is_refused_and_a_reader_is_not(store: UplinkStore, folder: Path) -> None:
+    with pytest.raises(StoreInUse):
+        UplinkStore.open_or_make(folder / "uplink.db")
+    reader = UplinkReader.open(folder / "uplink.db")
+    store.save_hotlist(Hotlist(4, frozenset({CARD})), received_at_utc_s=5)
+    assert reader.hotlist() == Hotlist(4, frozenset({CARD}))
+    reader.close()
+
+
+def test_cut_survives_the_process_until_its_receipt(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey, folder: Path
+) -> None:
+    till.tap(2)
+    signed = next_batch(store, till.reader, key)
+    assert signed is not None
+    store.close()  # as a killed process leaves it: cut, perhaps sent, not marked
+    till.tap(1)
+    again = UplinkStore.open_or_make(folder / "uplink.db")
+    assert next_batch(again, till.reader, key) == signed
+    assert again.mark(_receipt(till, 3), heard_at_utc_s=9)
+    assert again.unanswered() is None
+    assert (again.cursor().next_seq, again.heard_at_utc_s()) == (3, 9)
+    again.close()
+
+
+def test_same_receipt_twice_changes_nothing(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
+    till.tap(2)
+    next_batch(store, till.reader, key)
+    receipt = _receipt(till, 3, (1, Suspense.TAC_WRONG))
+    assert store.mark(receipt, heard_at_utc_s=9)
+    assert not store.mark(receipt, heard_at_utc_s=99)
+    assert (store.cursor().next_seq, store.heard_at_utc_s()) == (3, 9)
+    assert store.suspended() == [(1, Suspense.TAC_WRONG)]
+
+
+def test_late_receipt_never_moves_the_cursor_back_nor_answers_a_newer_batch(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(1)
+    next_batch(store, till.reader, key)
+    early = _receipt(till, 2)
+    store.mark(early, heard_at_utc_s=1)
+    till.tap(1)
+    newer = next_batch(store, till.reader, key)
+    assert newer is not None
+    assert not store.mark(early, heard_at_utc_s=2)
+    assert store.unanswered() == newer.raw
+    store.mark(_receipt(till, 3), heard_at_utc_s=3)
+    assert not store.mark(early, heard_at_utc_s=4)
+    assert store.cursor().next_seq == 3
+
+
+def test_server_that_is_behind_is_followed_and_its_later_answers_forgotten(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    for next_seq in (2, 3, 4):
+        till.tap(1)
+        next_batch(store, till.reader, key)
+        store.mark(_receipt(till, next_seq, (next_seq - 1, Suspense.TAC_WRONG)), heard_at_utc_s=1)
+    till.tap(1)
+    next_batch(store, till.reader, key)
+    store.follow(_receipt(till, 2).cursor, heard_at_utc_s=7)
+    assert store.cursor() == _receipt(till, 2).cursor
+    assert store.unanswered() is None
+    assert store.suspended() == [(1, Suspense.TAC_WRONG)]
+    again = next_batch(store, till.reader, key)
+    assert again is not None
+    assert (again.batch.first_seq, again.batch.next_seq) == (2, 5)
+
+
+def test_only_the_last_answered_batches_are_kept(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
+    for next_seq in range(2, ANSWERED_KEPT + 5):
+        till.tap(1)
+        next_batch(store, till.reader, key)
+        store.mark(_receipt(till, next_seq), heard_at_utc_s=1)
+    kept = [row[0] for row in _rows(store, "SELECT first_seq FROM batches")]
+    assert kept == list(range(4, ANSWERED_KEPT + 4))
+
+
+def test_fault_inside_a_commit_leaves_all_as_it_was(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
+    till.tap(1)
+    next_batch(store, till.reader, key)
+    wrong = BatchReceipt(Cursor(1, 2, b"short"), ())
+    with pytest.raises(sqlite3.IntegrityError, match="hash_has_32_bytes"):
+        store.mark(wrong, heard_at_utc_s=1)
+    assert store.cursor().next_seq == 1
+    assert store.unanswered() is not None
+    assert store.mark(_receipt(till, 2), heard_at_utc_s=1)
+
+
+def test_two_batches_without_answer_are_impossible_in_the_file_itself(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(1)
+    next_batch(store, till.reader, key)
+    with pytest.raises(sqlite3.IntegrityError):
+        store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (5, 6, b"raw"))
+
+
+def test_counters_add_up(store: UplinkStore) -> None:
+    store.count(bytes_sent=5, bytes_received=7, batches=0)
+    store.count(bytes_sent=1, bytes_received=1, batches=1)
+    assert store.counters() == Counters(6, 8, 1)
+
+
+def test_wal_and_full_sync_are_in_force(store: UplinkStore) -> None:
+    assert _rows(store, "PRAGMA journal_mode") == [("wal",)]
+    assert _rows(store, "PRAGMA synchronous") == [(2,)]
+
+
+def test_file_not_in_wal_mode_is_refused(store: UplinkStore, folder: Path) -> None:
+    store.close()
+    connection = sqlite3.connect(folder / "uplink.db")
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    with pytest.raises(StoreDamaged, match="mode delete"):
+        UplinkStore.open_or_make(folder / "uplink.db")
+
+
+def test_file_that_is_no_database_is_refused(folder: Path) -> None:
+    (folder / "uplink.db").write_bytes(b"this is no database, but long enough to be read as one" * 20)
+    with pytest.raises(StoreDamaged):
+        UplinkStore.open_or_make(folder / "uplink.db")
+    with pytest.raises(StoreDamaged):
+        UplinkReader.open(folder / "uplink.db")
+
+
+def test_missing_file_is_not_made_by_a_reader(folder: Path) -> None:
+    with pytest.raises(StoreMissing):
+        UplinkReader.open(folder / "uplink.db")
+    assert not (folder / "uplink.db").exists()

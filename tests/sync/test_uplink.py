@@ -1,0 +1,288 @@
+"""Sessions with a server on real sockets: what gets lost is sent again in the same bytes, and the cursor stays true."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.clock import Clock
+from sync.link import Link, LinkDown, TcpLink
+from sync.outbox import JournalForked
+from sync.store import UplinkStore
+from sync.tls import TlsLink, client_context
+from sync.uplink import ADVICE, Uplink, enrol, may_pass, ticket_digest
+from terminal.journal import JournalForeign
+from wire.batch import decode_batch
+from wire.enrolment import Ticket
+from wire.frame import FrameCorrupt
+from wire.hotlist import Hotlist
+from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
+from wire.receipt import Rejected, Rejection, Suspense
+from wire.session import ProtocolViolation
+
+if TYPE_CHECKING:
+    from tests.sync.conftest import Authority, Server, Till
+
+Connect = Callable[[], Link]
+Start = Callable[[], Uplink]
+
+
+@pytest.fixture
+def connect(server: Server, authority: Authority, clock: Clock) -> Iterator[Connect]:
+    links: list[Link] = []
+
+    def connect() -> Link:
+        context = client_context(authority.ca)
+        links.append(TlsLink(TcpLink("127.0.0.1", server.port), context, "settlement.campus", clock=clock))
+        return links[-1]
+
+    yield connect
+    for link in links:
+        link.close()
+
+
+@pytest.fixture
+def start(connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock) -> Start:
+    """A session not opened yet, with a deadline short enough to wait for."""
+    return lambda: Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock, answer_s=0.4)
+
+
+def _hotlist(version: int, cards: int) -> Hotlist:
+    numbers = (number.to_bytes(10, "big") for number in range(cards))
+    return Hotlist(version, frozenset(CardId(IssuerId(bytes(8)), Asn(number)) for number in numbers))
+
+
+def test_first_batch_goes_with_the_identity_and_moves_the_cursor(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(3)
+    signed = start().open()
+    assert signed is not None
+    assert server.uploads == [signed.raw]
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 4
+    assert store.unanswered() is None
+    assert (server.identified[0].head_seq, server.identified[0].total_fen) == (3, 3 * 650)
+    counters = store.counters()
+    assert counters.batches == 1
+    assert counters.bytes_sent > len(signed.raw)
+
+
+def test_session_stays_open_for_further_batches(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
+    uplink = start()
+    assert uplink.open() is None
+    assert uplink.upload() is None
+    for count in (1, 2):
+        till.tap(count)
+        assert uplink.upload() is not None
+    assert store.cursor() == server.cursor
+    assert (store.cursor().next_seq, len(server.uploads), len(server.identified)) == (4, 2, 1)
+
+
+def test_long_backlog_goes_in_batches_of_a_hundred(server: Server, start: Start, till: Till) -> None:
+    till.tap(230)
+    uplink = start()
+    uplink.open()
+    while uplink.upload() is not None:
+        pass
+    assert [len(decode_batch(raw).batch.records) for raw in server.uploads] == [100, 100, 30]
+
+
+@pytest.mark.parametrize("quirk", ["LOSE_ANSWER", "LOSE_UPLOAD", "SILENCE"])
+def test_lost_answer_sends_the_same_bytes_again(
+    quirk: str, server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(2)
+    server.spoil(quirk)
+    with pytest.raises(LinkDown):
+        start().open()
+    assert store.cursor().next_seq == 1
+    till.tap(1)  # what came later must not change the batch under way
+    uplink = start()
+    assert uplink.open() is not None
+    assert server.uploads[0] == server.uploads[1]
+    assert uplink.upload() is not None
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 4
+
+
+def test_half_open_link_is_given_up_at_the_deadline(server: Server, start: Start, till: Till) -> None:
+    till.tap(1)
+    server.spoil("SILENCE")
+    with pytest.raises(LinkDown, match="did not answer within"):
+        start().open()
+
+
+def test_server_restart_between_batches_loses_nothing(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(1)
+    uplink = start()
+    uplink.open()
+    server.stop()
+    till.tap(1)
+    with pytest.raises(LinkDown):
+        uplink.upload()
+    with pytest.raises(LinkDown, match="no connection"):
+        start()
+    server.start()
+    start().open()
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 3
+
+
+def test_gap_is_cut_again_from_the_servers_cursor(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
+    till.tap(5)
+    start().open()
+    del server.hashes[3:]  # the server came back from a backup with two taps
+    till.tap(1)
+    uplink = start()
+    assert uplink.open() is None  # tap 6 was refused: 3 is wanted
+    assert store.cursor().next_seq == 3
+    assert uplink.upload() is not None
+    assert decode_batch(server.uploads[-1]).batch.first_seq == 3
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 7
+
+
+def test_welcome_that_is_behind_makes_the_terminal_send_again(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(4)
+    start().open()
+    del server.hashes[2:]
+    uplink = start()
+    assert uplink.open() is None  # nothing was waiting, the welcome alone says it
+    assert uplink.upload() is not None
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 5
+
+
+def test_welcome_that_is_ahead_is_followed_without_sending(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(4)
+    server.hashes += [till.reader.hash_before(seq) for seq in range(2, 5)]
+    uplink = start()
+    uplink.open()  # the optimistic batch overlaps; its receipt covers it
+    assert store.cursor() == server.cursor
+
+
+def test_server_that_keeps_finding_gaps_is_not_believed(server: Server, start: Start, till: Till) -> None:
+    till.tap(2)
+    server.refusals.extend([Rejection.GAP] * 4)
+    uplink = start()
+    assert uplink.open() is None
+    assert uplink.upload() is None
+    with pytest.raises(Rejected, match="GAP"):
+        uplink.upload()
+
+
+@pytest.mark.parametrize("rejection", [r for r in Rejection if r is not Rejection.GAP])
+def test_rejection_is_a_typed_fault_that_leaves_the_batch_under_way(
+    rejection: Rejection, server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(1)
+    server.refusals.append(rejection)
+    with pytest.raises(Rejected) as caught:
+        start().open()
+    assert caught.value.rejection is rejection
+    assert may_pass(caught.value) is (rejection is Rejection.BUSY)
+    assert store.unanswered() == server.uploads[0]
+    start().open()
+    assert server.uploads[0] == server.uploads[1]
+
+
+def test_busy_instead_of_a_challenge_is_retryable(server: Server, start: Start) -> None:
+    server.greeting = Rejection.BUSY
+    with pytest.raises(Rejected, match="BUSY: as the test wants it") as caught:
+        start().open()
+    assert may_pass(caught.value)
+
+
+def test_every_rejection_has_advice() -> None:
+    assert set(ADVICE) == set(Rejection)
+
+
+def test_receipt_with_suspended_taps_is_kept(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
+    till.tap(3)
+    server.suspend = {2: Suspense.TAC_WRONG}
+    start().open()
+    assert store.suspended() == [(2, Suspense.TAC_WRONG)]
+    assert store.cursor().next_seq == 4
+
+
+def test_receipt_that_ends_before_its_batch_is_refused(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(2)
+    server.spoil("SHORT_RECEIPT")
+    with pytest.raises(ProtocolViolation, match="before its batch"):
+        start().open()
+    assert store.unanswered() == server.uploads[0]
+
+
+def test_hotlist_is_replaced_whole(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
+    server.hotlist = _hotlist(1, 3)
+    till.tap(1)
+    start().open()
+    assert store.hotlist() == _hotlist(1, 3)
+    server.hotlist = _hotlist(2, 1)
+    uplink = start()
+    uplink.open()
+    while store.hotlist().version == 1:
+        uplink.listen(1.0)
+    assert store.hotlist() == _hotlist(2, 1)
+    assert [identify.hotlist_version for identify in server.identified] == [0, 1]
+
+
+def test_garbage_from_the_server_is_a_typed_error(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
+    till.tap(1)
+    server.spoil("GARBAGE")
+    with pytest.raises(FrameCorrupt):
+        start().open()
+    assert store.unanswered() == server.uploads[0]
+
+
+def test_server_with_another_history_is_not_followed(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(2)
+    start().open()
+    server.hashes[2] = bytes(32)
+    with pytest.raises(JournalForked, match="another history"):
+        start().open()
+    server.hashes += [bytes(32)] * 5
+    with pytest.raises(JournalForked, match="the journal ends at 2"):
+        start().open()
+    assert store.cursor().next_seq == 3
+
+
+def test_journal_of_another_terminal_is_not_sent(
+    connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock
+) -> None:
+    till.reader.terminal = TerminalId(bytes(6))
+    with pytest.raises(JournalForeign):
+        Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock).open()
+
+
+def test_enrolment_is_kept_and_the_same_ticket_works_again(
+    server: Server, connect: Connect, tmp_path_factory: pytest.TempPathFactory, clock: Clock
+) -> None:
+    key, other = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
+    says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, expires_utc_s=1, nonce=bytes(8))
+    ticket = says.issue(key)
+    for _ in range(2):  # the second database stands for one that was lost before its commit
+        store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
+        enrolment = enrol(connect(), ticket, store=store, key=key, clock=clock)
+        assert store.enrolment() == enrolment
+        assert (enrolment.stream, enrolment.ticket_digest) == (Stream.SHOPS, ticket_digest(ticket))
+        store.close()
+    store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
+    with pytest.raises(Rejected, match="TICKET_SPENT"):
+        enrol(connect(), ticket, store=store, key=other, clock=clock)
+    assert store.enrolment() is None
+    store.close()

@@ -1,4 +1,4 @@
-"""The `campus-settlement` command: reads configuration, environment and clock, and wires the server's processes together."""
+"""The `campus-settlement` command: reads configuration, environment and clock, and wires the processes together."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def _add_passphrase(parser: argparse.ArgumentParser) -> None:
 def _init(args: argparse.Namespace) -> int:
     home = Home(args.home)
     now = datetime.now(UTC)
-    home.authority.mkdir(parents=True, exist_ok=True)
+    home.root.mkdir(parents=True, exist_ok=True)
+    home.folder.mkdir(mode=0o700, exist_ok=True)  # the databases hold card numbers
+    home.authority.mkdir(exist_ok=True)
     made = []
     if not home.settings.exists():
         home.settings.write_text(default_settings_text())

@@ -34,8 +34,10 @@ class WriterLock:
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Give the right back."""
-        os.close(self._fd)
+        """Give the right back; once more does nothing, for the number may be another file's by then."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def __enter__(self) -> Self:
         return self

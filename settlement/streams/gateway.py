@@ -1,6 +1,7 @@
 """One stream's port: TLS 1.3 connections, each a `wire.session` in the server's role, before one writer thread.
 
-Whatever comes in, the gateway goes on serving: every wait has an end, every buffer a limit, a fault is one connection's.
+Whatever comes in, the gateway goes on serving: every wait has an end, every buffer a limit, and a fault is one
+connection's.
 """
 
 from __future__ import annotations

@@ -1,0 +1,228 @@
+"""A migrated home for each test, and tills that make valid signed batches with real TACs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from settlement.__main__ import main
+from settlement.authority import load_ticket_key, load_ticket_public_key
+from settlement.onecard.keys import FileKeyStore
+from settlement.settings import Home
+from settlement.store.database import Database, open_writer
+from settlement.streams.ingest import accept_batch
+from settlement.streams.terminals import enrol
+from wire import pboc, signature
+from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
+from wire.enrolment import Ticket
+from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
+from wire.messages import Enrol, Enrolled, Receipt, Refused
+from wire.money import Fen
+from wire.record import (
+    NO_TAC,
+    ClockQuality,
+    Mac2,
+    Outcome,
+    Refusal,
+    TapRecord,
+    TapTime,
+    VoidReason,
+    genesis_hash,
+    next_hash,
+    tap_id,
+)
+
+NOW = 1_764_000_000
+FIRST_TERMINAL = TerminalId(bytes.fromhex("000000000101"))
+
+
+def card_number(number: int) -> CardId:
+    return CardId(IssuerId(bytes.fromhex("1000000000000001")), Asn(number.to_bytes(10)))
+
+
+@dataclass
+class FakeTill:
+    """A journal without a till: `tap` appends a record, `batch` cuts and signs."""
+
+    keys: FileKeyStore
+    terminal: TerminalId = FIRST_TERMINAL
+    epoch: int = 1
+    key: Ed25519PrivateKey = field(default_factory=lambda: Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    records: list[TapRecord] = field(default_factory=list)
+    counters: dict[CardId, int] = field(default_factory=dict)
+
+    @property
+    def public_key(self) -> bytes:
+        return signature.public_bytes(self.key)
+
+    @property
+    def total_fen(self) -> int:
+        return sum(record.debited_fen for record in self.records)
+
+    def tap(
+        self,
+        amount_fen: int = 1250,
+        *,
+        card: CardId | None = None,
+        outcome: Outcome = Outcome.DEBITED,
+        mac2: Mac2 = Mac2.VERIFIED,
+        counter: int | None = None,
+        wrong_tac: bool = False,
+    ) -> TapRecord:
+        card = card or card_number(1)
+        if counter is None:
+            counter = self.counters.get(card, 0)
+            self.counters[card] = counter + (outcome is Outcome.DEBITED)
+        seq = len(self.records) + 1
+        at = TapTime(utc_s=NOW - 600 + seq, boot=1, uptime_ms=1000 * seq, quality=ClockQuality.NETWORK)
+        date, time = at.card_date_time()
+        tac = NO_TAC
+        if outcome is Outcome.DEBITED:
+            tac = pboc.purchase_tac(
+                tac_key=pboc.tac_key(self.keys.card_keys(card).tac),
+                amount_fen=Fen(amount_fen),
+                terminal=self.terminal,
+                ttsn=seq,
+                date_time_bcd=date + time,
+            )
+        if wrong_tac:
+            tac = bytes(byte ^ 0xFF for byte in tac)
+        reasons: dict[Outcome, Refusal | VoidReason] = {
+            Outcome.REFUSED: Refusal.HOTLISTED,
+            Outcome.VOIDED: VoidReason.NOT_EXECUTED,
+        }
+        record = TapRecord(
+            tap_id=tap_id(self.terminal, self.epoch, seq),
+            outcome=outcome,
+            reason=reasons.get(outcome),
+            mac2=mac2 if outcome is Outcome.DEBITED else Mac2.NOT_CHECKED,
+            card=card,
+            amount_fen=Fen(amount_fen),
+            balance_before_fen=Fen(100_000),
+            counter=counter,
+            ttsn=seq,
+            tac=tac,
+            opened_at=at,
+        )
+        self.records.append(record)
+        return record
+
+    def batch(self, first_seq: int = 1, next_seq: int | None = None) -> SignedBatch:
+        before = self.records[: first_seq - 1]
+        head = genesis_hash(self.terminal, self.epoch)
+        for record in before:
+            head = next_hash(head, record.to_bytes())
+        records = self.records[first_seq - 1 : None if next_seq is None else next_seq - 1]
+        batch = SettlementBatch(
+            terminal=self.terminal,
+            epoch=self.epoch,
+            first_seq=first_seq,
+            hash_before=head,
+            total_before_fen=sum(record.debited_fen for record in before),
+            records=tuple(records),
+        )
+        return decode_batch(sign_batch(batch, self.key).raw)
+
+
+@dataclass
+class StreamDriver:
+    """One stream's database with the answers to enrol and accept."""
+
+    db: Database
+    home: Home
+    keys: FileKeyStore
+    stream: Stream = Stream.CANTEEN
+
+    def ticket(
+        self, terminal: TerminalId, *, nonce: bytes, stream: Stream = Stream.CANTEEN, expires_utc_s: int = NOW + 100
+    ) -> bytes:
+        ticket = Ticket(terminal=terminal, stream=stream, expires_utc_s=expires_utc_s, nonce=nonce)
+        return ticket.issue(load_ticket_key(self.home.ticket_key))
+
+    def enrol(self, till: FakeTill, ticket: bytes | None = None, *, now_utc_s: int = NOW) -> Enrolled | Refused:
+        if ticket is None:
+            ticket = self.ticket(till.terminal, nonce=till.public_key[:7] + bytes((till.epoch,)))
+        message = Enrol(public_key=till.public_key, ticket=ticket).signed(till.key, bytes(16))
+        return enrol(
+            self.db,
+            message,
+            nonce=bytes(16),
+            stream=self.stream,
+            ticket_key=load_ticket_public_key(self.home.ticket_public_key),
+            now_utc_s=now_utc_s,
+        )
+
+    def accept(self, signed: SignedBatch) -> Receipt | Refused:
+        return accept_batch(self.db, signed, stream=self.stream, keys=self.keys, now_utc_s=NOW)
+
+    def counts(self) -> dict[str, int]:
+        return {table: self.db.number(f"SELECT count(*) FROM {table}") for table in ("tap", "batch", "fork")}
+
+
+@pytest.fixture(scope="session")
+def template_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("template") / "home"
+    with redirect_stdout(StringIO()):
+        assert main(["init", "--home", str(root)]) == 0
+    return root
+
+
+@pytest.fixture(scope="session")
+def keys(template_home: Path) -> FileKeyStore:
+    home = Home(template_home)
+    return FileKeyStore.open(home.sealed_keys, home.passphrase.read_bytes().strip())
+
+
+@pytest.fixture
+def home(template_home: Path, tmp_path: Path) -> Home:
+    shutil.copytree(template_home, tmp_path / "home")
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def till(keys: FileKeyStore) -> FakeTill:
+    return FakeTill(keys)
+
+
+@pytest.fixture
+def make_till(keys: FileKeyStore) -> Callable[[int], FakeTill]:
+    def make(number: int) -> FakeTill:
+        key = Ed25519PrivateKey.from_private_bytes(number.to_bytes(32))
+        return FakeTill(keys, terminal=TerminalId(number.to_bytes(6)), key=key)
+
+    return make
+
+
+@pytest.fixture
+def canteen(home: Home, keys: FileKeyStore) -> Iterator[StreamDriver]:
+    with open_writer(home.database("canteen"), "canteen") as db:
+        yield StreamDriver(db, home, keys)
+
+
+@pytest.fixture
+def ledger_db(home: Home) -> Iterator[Database]:
+    with open_writer(home.database("ledger"), "ledger") as db:
+        yield db
+
+
+@pytest.fixture
+def onecard_db(home: Home) -> Iterator[Database]:
+    with open_writer(home.database("onecard"), "onecard") as db:
+        yield db
+
+
+@pytest.fixture
+def numbered_card() -> Callable[[int], CardId]:
+    return card_number
+
+
+@pytest.fixture
+def utc_s() -> int:
+    return NOW

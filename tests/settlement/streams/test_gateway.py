@@ -1,0 +1,491 @@
+"""A stream's port, over real sockets and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.authority import SERVER_NAME, load_ticket_public_key, server_context
+from settlement.onecard.hotlist import list_card
+from settlement.onecard.keys import FileKeyStore
+from settlement.settings import Home, StreamSettings
+from settlement.store.database import open_reader, open_writer
+from settlement.streams.desk import Desk, WriterThread
+from settlement.streams.gateway import Gateway
+from wire.frame import encode_frame
+from wire.ids import CardId, Stream
+from wire.messages import (
+    Challenge,
+    Enrol,
+    Enrolled,
+    HotlistUpdate,
+    Identify,
+    Message,
+    Receipt,
+    Refused,
+    Upload,
+    Welcome,
+)
+from wire.receipt import Rejection
+from wire.record import TapRecord
+from wire.session import Role, Session
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+NOW = 1_764_000_000
+DEADLINE_S = 10
+FAST = StreamSettings(port=0, idle_timeout_s=5.0)
+
+
+class Client:
+    """A terminal's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.session = Session(Role.CLIENT)
+        self._waiting: list[Message] = []
+
+    async def hear(self) -> Message | None:
+        """The next message, or None when the server closed."""
+        while not self._waiting:
+            async with asyncio.timeout(DEADLINE_S):
+                data = await self.reader.read(65_536)
+            if not data:
+                return None
+            self._waiting += self.session.receive(data)
+        return self._waiting.pop(0)
+
+    async def challenge(self) -> Challenge:
+        message = await self.hear()
+        assert isinstance(message, Challenge)
+        return message
+
+    def say(self, *messages: Message) -> None:
+        self.writer.write(b"".join(self.session.send(message) for message in messages))
+
+    async def identify(self, till: FakeTill, *batches: Upload, hotlist_version: int = 0) -> Message | None:
+        challenge = await self.challenge()
+        identify = Identify(
+            terminal=till.terminal,
+            epoch=till.epoch,
+            head_seq=len(till.records),
+            total_fen=till.total_fen,
+            hotlist_version=hotlist_version,
+        )
+        self.say(identify.signed(till.key, challenge.nonce), *batches)
+        return await self.hear()
+
+    async def enrol(self, till: FakeTill, ticket: bytes) -> Message | None:
+        challenge = await self.challenge()
+        self.say(Enrol(public_key=till.public_key, ticket=ticket).signed(till.key, challenge.nonce))
+        return await self.hear()
+
+
+class Port:
+    """A gateway that is serving."""
+
+    def __init__(self, gateway: Gateway, home: Home, port: int) -> None:
+        self.gateway = gateway
+        self.home = home
+        self.port = port
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Client]:
+        context = ssl.create_default_context(cafile=str(self.home.authority / "ca.pem"))
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context, server_hostname=SERVER_NAME)
+        try:
+            yield Client(reader, writer)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def taps(self) -> int:
+        return await asyncio.to_thread(self._taps)
+
+    def _taps(self) -> int:
+        with open_reader(self.home.database("canteen"), "canteen") as db:
+            return db.number("SELECT count(*) FROM tap")
+
+
+Scenario = Callable[[Port], Coroutine[None, None, None]]
+Serve = Callable[..., None]
+
+
+@pytest.fixture
+def serve(home: Home, keys: FileKeyStore) -> Serve:
+    """Runs a scenario against a gateway, and sees the gateway stop cleanly."""
+
+    def run(scenario: Scenario, settings: StreamSettings = FAST, keys: FileKeyStore = keys) -> None:
+        def open_desk() -> Desk:
+            return Desk(
+                stream=Stream.CANTEEN,
+                db=open_writer(home.database("canteen"), "canteen"),
+                onecard=open_reader(home.database("onecard"), "onecard"),
+                keys=keys,
+                ticket_key=load_ticket_public_key(home.ticket_public_key),
+                clock=lambda: NOW,
+            )
+
+        async def main() -> None:
+            gateway = Gateway(
+                stream=Stream.CANTEEN,
+                settings=settings,
+                tls=server_context(home.authority),
+                writer=WriterThread(
+                    open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=time.monotonic
+                ),
+                clock=lambda: NOW,
+                random=lambda size: bytes(range(size)),
+            )
+            port = await gateway.start()
+            try:
+                await scenario(Port(gateway, home, port))
+            finally:
+                async with asyncio.timeout(DEADLINE_S):
+                    await gateway.stop()
+
+        asyncio.run(main())
+
+    return run
+
+
+@pytest.fixture
+def enrolled(home: Home, keys: FileKeyStore, till: FakeTill, canteen: StreamDriver) -> FakeTill:
+    canteen.enrol(till)
+    canteen.db.close()
+    return till
+
+
+def upload(till: FakeTill, first_seq: int = 1) -> Upload:
+    return Upload(till.batch(first_seq))
+
+
+def test_new_terminal_enrols_uploads_and_gets_its_receipt(serve: Serve, till: FakeTill, canteen: StreamDriver) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    canteen.db.close()
+    till.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert await client.enrol(till, ticket) == Enrolled(till.terminal, 1)
+            assert await client.hear() is None
+        async with port.connect() as client:
+            assert isinstance(await client.identify(till, upload(till)), Welcome)
+            receipt = await client.hear()
+            assert isinstance(receipt, Receipt)
+            assert receipt.receipt.cursor.next_seq == 2
+            assert await port.taps() == 1
+            till.tap()
+            client.say(upload(till, 2))
+            receipt = await client.hear()
+            assert isinstance(receipt, Receipt)
+            assert receipt.receipt.cursor.next_seq == 3
+
+    serve(scenario)
+
+
+def test_connection_is_tls_1_3_and_proves_the_name(serve: Serve) -> None:
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            tls = client.writer.get_extra_info("ssl_object")
+            assert tls.version() == "TLSv1.3"
+        context = ssl.create_default_context(cafile=str(port.home.authority / "ca.pem"))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.open_connection("127.0.0.1", port.port, ssl=context, server_hostname="other.campus")
+
+    serve(scenario)
+
+
+def test_unknown_terminal_is_refused_and_the_connection_closed(serve: Serve, till: FakeTill) -> None:
+    till.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            answer = await client.identify(till, upload(till))
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.UNKNOWN_TERMINAL
+            assert await client.hear() is None
+        assert await port.taps() == 0
+
+    serve(scenario)
+
+
+def test_batch_of_another_journal_is_refused(
+    serve: Serve, enrolled: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    other = make_till(5)
+    other.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, upload(other)), Welcome)
+            answer = await client.hear()
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.MALFORMED
+
+    serve(scenario)
+
+
+async def still_serves(port: Port, till: FakeTill) -> None:
+    async with port.connect() as client:
+        assert isinstance(await client.identify(till), Welcome)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"GET / HTTP/1.1\r\n\r\n", bytes(5000), bytes.fromhex("16030100ff010000"), bytes(range(256)) * 400],
+    ids=["nothing", "http", "zeros", "half-a-hello", "noise"],
+)
+def test_garbage_before_tls_leaves_the_gateway_serving(serve: Serve, enrolled: FakeTill, garbage: bytes) -> None:
+    async def scenario(port: Port) -> None:
+        silent = []
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", port.port)
+            writer.write(garbage)
+            silent.append(writer)
+        await still_serves(port, enrolled)
+        for writer in silent:
+            writer.transport.abort()
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        bytes(70_000),
+        encode_frame(99, b"unknown kind"),
+        encode_frame(Receipt.kind, bytes(38)),
+        encode_frame(Upload.kind, bytes(300)),
+        encode_frame(Identify.kind, bytes(88))[:40],
+    ],
+    ids=["http", "zeros", "unknown-kind", "wrong-role", "no-batch", "half-a-frame"],
+)
+def test_garbage_inside_tls_leaves_the_gateway_serving(serve: Serve, enrolled: FakeTill, garbage: bytes) -> None:
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            await client.challenge()
+            client.writer.write(garbage)
+            await still_serves(port, enrolled)
+
+    serve(scenario)
+
+
+def test_half_a_frame_then_silence_is_closed_at_the_idle_limit(serve: Serve, enrolled: FakeTill) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            client.writer.write(client.session.send(upload(enrolled))[:50])
+            assert await client.hear() is None
+        assert await port.taps() == 0
+
+    serve(scenario, replace(FAST, idle_timeout_s=0.2))
+
+
+def test_flipped_bit_anywhere_in_a_batch_frame_stores_nothing(serve: Serve, enrolled: FakeTill) -> None:
+    enrolled.tap()
+    frame = encode_frame(Upload.kind, upload(enrolled).to_bytes())
+
+    async def scenario(port: Port) -> None:
+        for at in range(0, len(frame), 5):
+            damaged = bytearray(frame)
+            damaged[at] ^= 1 << at % 8
+            async with port.connect() as client:
+                assert isinstance(await client.identify(enrolled), Welcome)
+                client.writer.write(bytes(damaged))
+                client.writer.write_eof() if client.writer.can_write_eof() else client.writer.close()
+                with suppress(OSError):
+                    assert not isinstance(await client.hear(), Receipt)
+        assert await port.taps() == 0
+        await still_serves(port, enrolled)
+
+    serve(scenario)
+
+
+def test_message_that_cannot_be_read_is_refused_in_words_before_the_connection_closes(
+    serve: Serve, enrolled: FakeTill
+) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            client.session.send(upload(enrolled))
+            client.writer.write(encode_frame(Upload.kind, b"\x07"))
+            answer = await client.hear()
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.MALFORMED
+            assert "version" in answer.detail
+            assert await client.hear() is None
+
+    serve(scenario)
+
+
+def test_connections_beyond_the_limit_are_closed_and_the_others_served(serve: Serve, enrolled: FakeTill) -> None:
+    async def scenario(port: Port) -> None:
+        async with port.connect() as first:
+            await first.challenge()
+            async with port.connect() as second:
+                with suppress(OSError):
+                    assert await second.hear() is None
+            assert port.gateway.settings.connections_max == 1
+        await until(lambda: not port.gateway._connections)
+        await still_serves(port, enrolled)
+
+    serve(scenario, replace(FAST, connections_max=1))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop run until the condition holds."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not condition():
+            await asyncio.to_thread(threading.Event().wait, 0.01)
+
+
+class HeldKeys(FileKeyStore):
+    """Keeps the writer thread in the first TAC check until it is released."""
+
+    reached = threading.Event()
+    release = threading.Event()
+
+    def verify_purchase_tac(self, record: TapRecord) -> bool:
+        self.reached.set()
+        assert self.release.wait(DEADLINE_S)
+        return super().verify_purchase_tac(record)
+
+
+@pytest.fixture
+def held_keys(keys: FileKeyStore) -> HeldKeys:
+    held = HeldKeys(keys._masters, two_level=False)
+    held.reached, held.release = threading.Event(), threading.Event()
+    return held
+
+
+def test_full_queue_is_answered_busy_with_the_cursor(serve: Serve, enrolled: FakeTill, held_keys: HeldKeys) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as first, port.connect() as second:
+            assert isinstance(await first.identify(enrolled), Welcome)
+            assert isinstance(await second.identify(enrolled), Welcome)
+            first.say(upload(enrolled))
+            await asyncio.to_thread(held_keys.reached.wait, DEADLINE_S)
+            # The thread is held; fill what is left of the queue, so that the next batch finds no place.
+            jobs = port.gateway.writer._jobs
+            waiting = [asyncio.ensure_future(port.gateway.writer.ask(lambda desk: desk.hotlist()))]
+            await until(jobs.full)
+            second.say(upload(enrolled))
+            answer = await second.hear()
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.BUSY
+            assert answer.cursor is not None
+            assert answer.cursor.next_seq == 1
+            held_keys.release.set()
+            assert isinstance(await first.hear(), Receipt)
+            await asyncio.gather(*waiting, return_exceptions=True)
+            second.say(upload(enrolled))
+            assert isinstance(await second.hear(), Receipt)
+
+    serve(scenario, replace(FAST, queue_max=1), held_keys)
+
+
+def test_batch_that_waited_beyond_the_deadline_is_answered_busy_and_not_stored(
+    serve: Serve, enrolled: FakeTill, held_keys: HeldKeys
+) -> None:
+    enrolled.tap()
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as first, port.connect() as second:
+            assert isinstance(await first.identify(enrolled), Welcome)
+            assert isinstance(await second.identify(enrolled), Welcome)
+            first.say(Upload(enrolled.batch(1, 2)))
+            await asyncio.to_thread(held_keys.reached.wait, DEADLINE_S)
+            second.say(Upload(enrolled.batch(2)))
+            await until(lambda: not port.gateway.writer._jobs.empty())
+            await asyncio.to_thread(threading.Event().wait, 0.3)
+            held_keys.release.set()
+            answer = await second.hear()
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.BUSY
+            assert await port.taps() == 1
+
+    serve(scenario, replace(FAST, deadline_s=0.2), held_keys)
+
+
+def test_stop_answers_what_is_under_way_before_it_closes(serve: Serve, enrolled: FakeTill, held_keys: HeldKeys) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            client.say(upload(enrolled))
+            await asyncio.to_thread(held_keys.reached.wait, DEADLINE_S)
+            port.gateway.stopping = True
+            held_keys.release.set()
+            assert isinstance(await client.hear(), Receipt)
+            assert await client.hear() is None
+
+    serve(scenario, keys=held_keys)
+
+
+def test_database_fault_is_answered_busy_and_the_batch_taken_later(
+    serve: Serve, enrolled: FakeTill, home: Home
+) -> None:
+    enrolled.tap()
+    with open_writer(home.database("canteen"), "canteen") as db:
+        db.execute("CREATE TRIGGER disk_fails BEFORE INSERT ON batch BEGIN SELECT RAISE(ABORT, 'full'); END")
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, upload(enrolled)), Welcome)
+            answer = await client.hear()
+            assert isinstance(answer, Refused)
+            assert answer.rejection is Rejection.BUSY
+            await port.gateway.writer.ask(lambda desk: desk._db.execute("DROP TRIGGER disk_fails"))
+            client.say(upload(enrolled))
+            assert isinstance(await client.hear(), Receipt)
+
+    serve(scenario)
+
+
+def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(
+    serve: Serve, enrolled: FakeTill, home: Home, numbered_card: Callable[[int], CardId]
+) -> None:
+    def listed(number: int) -> None:
+        with open_writer(home.database("onecard"), "onecard") as db:
+            assert list_card(db, numbered_card(number), listed=True, reason="lost", now_utc_s=NOW)
+
+    listed(1)
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            update = await client.hear()
+            assert isinstance(update, HotlistUpdate)
+            assert (update.hotlist.version, update.hotlist.cards) == (1, frozenset({numbered_card(1)}))
+            await asyncio.to_thread(listed, 2)
+            update = await client.hear()
+            assert isinstance(update, HotlistUpdate)
+            assert (update.hotlist.version, len(update.hotlist.cards)) == (2, 2)
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, hotlist_version=2), Welcome)
+            enrolled.tap()
+            client.say(upload(enrolled))
+            assert isinstance(await client.hear(), Receipt)
+
+    serve(scenario)

@@ -1,0 +1,266 @@
+"""What a stream does with a batch."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.onecard.keys import FileKeyStore
+from settlement.store.database import RuleBroken, open_reader
+from settlement.streams import store
+from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
+from wire.fields import FormatError
+from wire.ids import Stream
+from wire.messages import Enrolled, Receipt, Refused
+from wire.receipt import BatchReceipt, Rejection, Suspense
+from wire.record import Mac2, Outcome, TapRecord
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+
+def taken(answer: Receipt | Refused) -> BatchReceipt:
+    assert isinstance(answer, Receipt), answer
+    return answer.receipt
+
+
+def refused(answer: Receipt | Refused) -> Refused:
+    assert isinstance(answer, Refused), answer
+    return answer
+
+
+def test_first_batch_moves_the_cursor_to_its_end(canteen: StreamDriver, till: FakeTill) -> None:
+    assert canteen.enrol(till) == Enrolled(till.terminal, 1)
+    for _ in range(3):
+        till.tap()
+    receipt = taken(canteen.accept(till.batch()))
+    assert (receipt.cursor.next_seq, receipt.cursor.head_hash) == (4, till.batch().batch.head_hash)
+    assert receipt.suspended == ()
+    row = store.find_terminal(canteen.db, till.terminal, 1)
+    assert row is not None
+    assert (row.next_seq, row.total_fen) == (4, 3750)
+
+
+def test_replayed_batch_gets_the_first_receipt_though_the_cursor_moved_on(
+    canteen: StreamDriver, till: FakeTill
+) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap(wrong_tac=True)
+    first = till.batch()
+    answer = taken(canteen.accept(first))
+    till.tap()
+    canteen.accept(till.batch(3))
+    before = canteen.counts()
+    assert taken(canteen.accept(first)).to_bytes() == answer.to_bytes()
+    assert canteen.counts() == before
+
+
+def test_every_kind_of_doubt_is_taken_in_and_suspended_with_its_reason(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap(wrong_tac=True)
+    till.tap(mac2=Mac2.REFUSED)
+    till.tap(mac2=Mac2.NOT_CHECKED)
+    till.tap(outcome=Outcome.UNKNOWN)
+    till.tap(outcome=Outcome.REFUSED)
+    till.tap(outcome=Outcome.VOIDED)
+    receipt = taken(canteen.accept(till.batch()))
+    assert receipt.suspended == ((2, Suspense.TAC_WRONG), (3, Suspense.MAC2_REFUSED), (5, Suspense.OUTCOME_UNKNOWN))
+    assert receipt.cursor.next_seq == 8
+
+
+def test_unknown_terminal_is_refused_and_nothing_is_stored(canteen: StreamDriver, till: FakeTill) -> None:
+    till.tap()
+    answer = refused(canteen.accept(till.batch()))
+    assert (answer.rejection, answer.cursor) == (Rejection.UNKNOWN_TERMINAL, None)
+    assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
+
+
+def test_epoch_that_was_never_enrolled_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.epoch = 2
+    till.tap()
+    assert refused(canteen.accept(till.batch())).rejection is Rejection.WRONG_EPOCH
+
+
+def test_older_epoch_of_a_terminal_is_still_taken(canteen: StreamDriver, till: FakeTill, keys: FileKeyStore) -> None:
+    canteen.enrol(till)
+    till.tap()
+    assert canteen.enrol(till, canteen.ticket(till.terminal, nonce=b"replaced")) == Enrolled(till.terminal, 2)
+    assert taken(canteen.accept(till.batch())).cursor.epoch == 1
+
+
+def test_batch_signed_by_another_key_is_refused(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    canteen.enrol(till)
+    till.key = make_till(7).key
+    till.tap()
+    assert refused(canteen.accept(till.batch())).rejection is Rejection.SIGNATURE_INVALID
+    assert canteen.counts()["tap"] == 0
+
+
+def test_gap_is_refused_with_the_number_wanted_and_heard_of(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    for _ in range(4):
+        till.tap()
+    canteen.accept(till.batch(1, 2))
+    answer = refused(canteen.accept(till.batch(3)))
+    assert answer.rejection is Rejection.GAP
+    assert answer.cursor is not None
+    assert answer.cursor.next_seq == 2
+    row = store.find_terminal(canteen.db, till.terminal, 1)
+    assert row is not None
+    assert (row.heard_seq, row.heard_total_fen) == (4, 5000)
+
+
+def test_overlap_skips_the_known_prefix_and_repeats_its_suspense(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap(wrong_tac=True)
+    till.tap()
+    canteen.accept(till.batch(1, 4))
+    till.tap(wrong_tac=True)
+    till.tap()
+    receipt = taken(canteen.accept(till.batch(2)))
+    assert receipt.cursor.next_seq == 6
+    assert receipt.suspended == ((2, Suspense.TAC_WRONG), (4, Suspense.TAC_WRONG))
+    assert canteen.counts()["tap"] == 5
+
+
+def test_batch_that_is_known_in_other_pieces_changes_no_tap(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    for _ in range(4):
+        till.tap()
+    canteen.accept(till.batch(1, 3))
+    canteen.accept(till.batch(3))
+    receipt = taken(canteen.accept(till.batch(2, 4)))
+    assert receipt.cursor.next_seq == 5
+    assert canteen.counts()["tap"] == 4
+
+
+@pytest.mark.parametrize("sent_before", [1, 3])
+def test_fork_quarantines_the_terminal_and_keeps_both_versions(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill], sent_before: int
+) -> None:
+    canteen.enrol(till)
+    for _ in range(3):
+        till.tap()
+    for at in range(1, 4, 3 // sent_before):
+        taken(canteen.accept(till.batch(at, at + 3 // sent_before)))
+    twin = make_till(1)
+    twin.terminal, twin.key = till.terminal, till.key
+    twin.tap()
+    twin.tap(amount_fen=99)
+    twin.tap()
+    answer = refused(canteen.accept(twin.batch()))
+    assert answer.rejection is Rejection.FORK
+    assert canteen.db.query("SELECT seq, raw FROM fork", into=lambda *row: row) == [(2, twin.batch().raw)]
+    ours = canteen.db.query("SELECT record FROM tap ORDER BY seq", into=bytes)
+    assert ours == [record.to_bytes() for record in till.records]
+    till.tap()
+    assert refused(canteen.accept(till.batch(4))).rejection is Rejection.QUARANTINED
+
+
+def test_fork_right_at_the_cursor_is_found_by_the_hash_before(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    twin = make_till(1)
+    twin.terminal, twin.key = till.terminal, till.key
+    twin.tap(amount_fen=99)
+    twin.tap()
+    assert refused(canteen.accept(twin.batch(2))).rejection is Rejection.FORK
+
+
+def test_totals_that_contradict_the_journal_are_refused(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    honest = till.batch().batch
+    lying = SettlementBatch(
+        terminal=honest.terminal,
+        epoch=honest.epoch,
+        first_seq=1,
+        hash_before=honest.hash_before,
+        total_before_fen=1,
+        records=honest.records,
+    )
+    assert refused(canteen.accept(sign_batch(lying, till.key))).rejection is Rejection.MALFORMED
+    assert canteen.counts()["tap"] == 0
+
+
+def test_flipped_bit_anywhere_in_a_batch_stores_nothing(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap(outcome=Outcome.REFUSED)
+    raw = till.batch().raw
+    answers = set()
+    for bit in range(8 * len(raw)):
+        damaged = bytearray(raw)
+        damaged[bit // 8] ^= 1 << bit % 8
+        try:
+            signed: SignedBatch = decode_batch(bytes(damaged))
+        except FormatError:
+            answers.add("format")
+            continue
+        answers.add(refused(canteen.accept(signed)).rejection.name)
+    assert answers == {"format", "SIGNATURE_INVALID"}
+    assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
+
+
+@pytest.mark.parametrize("statement", ["INSERT ON tap", "UPDATE ON terminal", "INSERT ON batch"])
+def test_failure_at_any_statement_keeps_nothing_and_the_batch_is_taken_later(
+    canteen: StreamDriver, till: FakeTill, statement: str
+) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap()
+    when = "WHEN NEW.seq = 2 " if statement.endswith("tap") else ""
+    canteen.db.execute(f"CREATE TRIGGER disk_fails AFTER {statement} {when}BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(RuleBroken, match="full"):
+        canteen.accept(till.batch())
+    assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
+    row = store.find_terminal(canteen.db, till.terminal, 1)
+    assert row is not None
+    assert row.next_seq == 1
+    canteen.db.execute("DROP TRIGGER disk_fails")
+    assert taken(canteen.accept(till.batch())).cursor.next_seq == 3
+
+
+def test_nobody_sees_taps_without_the_cursor(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    seen = []
+
+    class WatchingKeys(FileKeyStore):
+        """Looks at the database from outside in the middle of the transaction."""
+
+        def verify_purchase_tac(self, record: TapRecord) -> bool:
+            with sqlite3.connect(canteen.home.database("canteen")) as other:
+                seen.append(other.execute("SELECT count(*), max(next_seq) FROM tap, terminal").fetchone())
+            other.close()
+            return True
+
+    canteen.keys = WatchingKeys(till.keys._masters, two_level=False)
+    taken(canteen.accept(till.batch()))
+    assert seen == [(0, None)]
+
+
+def test_stream_chain_covers_record_suspense_and_time(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    till.tap(wrong_tac=True)
+    canteen.accept(till.batch())
+    with open_reader(canteen.home.database("canteen"), "canteen") as reader:
+        rows = store.taps_after(reader, 0, 10)
+    head = store.stream_genesis(Stream.CANTEEN)
+    for row in rows:
+        head = store.next_stream_hash(head, row.record, row.suspense, row.received_at_utc_s)
+        assert row.stream_hash == head
+    assert store.journal_head(canteen.db, Stream.CANTEEN) == store.JournalHead(2, head)

@@ -1,0 +1,109 @@
+"""Enrolment, identification, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from settlement.streams.terminals import coverage, identify
+from wire.ids import Stream
+from wire.messages import Enrolled, Identify, Refused, Welcome
+from wire.receipt import Rejection
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+NONCE = bytes(16)
+
+
+def said(till: FakeTill) -> Identify:
+    return Identify(
+        terminal=till.terminal,
+        epoch=till.epoch,
+        head_seq=len(till.records),
+        total_fen=till.total_fen,
+        hotlist_version=0,
+    ).signed(till.key, NONCE)
+
+
+def rejection(answer: object) -> Rejection:
+    assert isinstance(answer, Refused), answer
+    return answer.rejection
+
+
+def test_same_ticket_and_key_again_get_the_same_answer_even_when_it_expired(
+    canteen: StreamDriver, till: FakeTill, utc_s: int
+) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 1)
+    assert canteen.enrol(till, ticket, now_utc_s=utc_s + 1000) == Enrolled(till.terminal, 1)
+
+
+def test_spent_ticket_with_another_key_is_refused(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    canteen.enrol(till, ticket)
+    assert rejection(canteen.enrol(make_till(9), ticket)) is Rejection.TICKET_SPENT
+
+
+def test_expired_ticket_is_refused(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1", expires_utc_s=utc_s - 1)
+    assert rejection(canteen.enrol(till, ticket)) is Rejection.TICKET_EXPIRED
+
+
+def test_ticket_of_another_stream_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1", stream=Stream.SHOPS)
+    assert rejection(canteen.enrol(till, ticket)) is Rejection.WRONG_STREAM
+
+
+def test_damaged_ticket_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
+    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    for damaged in (ticket[:-1], b"", bytes((ticket[0] ^ 1,)) + ticket[1:], ticket[:9] + b"!" + ticket[10:]):
+        assert rejection(canteen.enrol(till, damaged)) is Rejection.TICKET_INVALID
+
+
+def test_new_ticket_starts_the_next_epoch(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    canteen.enrol(till, canteen.ticket(till.terminal, nonce=b"nonce--1"))
+    answer = canteen.enrol(make_till(9), canteen.ticket(till.terminal, nonce=b"nonce--2"))
+    assert answer == Enrolled(till.terminal, 2)
+
+
+def test_identified_terminal_hears_where_the_stream_stands(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    answer = identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    assert isinstance(answer, Welcome)
+    assert answer.cursor.next_seq == 2
+
+
+def test_identity_for_another_nonce_is_refused_and_not_heard(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
+    canteen.enrol(till)
+    till.tap()
+    answer = identify(canteen.db, said(till), nonce=b"another nonce 16", now_utc_s=utc_s)
+    assert rejection(answer) is Rejection.SIGNATURE_INVALID
+    assert coverage(canteen.db)[0].missing == range(1, 1)
+
+
+def test_unknown_terminal_is_refused_at_the_door(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
+    answer = identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    assert rejection(answer) is Rejection.UNKNOWN_TERMINAL
+
+
+def test_coverage_names_missing_numbers_and_the_money_between(
+    canteen: StreamDriver, till: FakeTill, utc_s: int
+) -> None:
+    canteen.enrol(till)
+    for _ in range(5):
+        till.tap(amount_fen=300)
+    canteen.accept(till.batch(1, 3))
+    identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    (covered,) = coverage(canteen.db)
+    assert (covered.last_seq, covered.total_fen) == (2, 600)
+    assert (covered.missing, covered.missing_fen) == (range(3, 6), 900)
+    canteen.accept(till.batch(3))
+    (covered,) = coverage(canteen.db)
+    assert (covered.last_seq, len(covered.missing), covered.missing_fen) == (5, 0, 0)

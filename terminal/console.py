@@ -16,7 +16,7 @@ from typing import Final, TextIO
 from terminal.downlink import Downlink
 from terminal.journal import JournalReader
 from terminal.program import Redraw, Stop
-from terminal.sale import Approved, ProofRefused, Refused, SaleResult, Torn, Unresolved
+from terminal.result import Approved, ProofRefused, Refused, SaleResult, Torn, Unresolved
 from terminal.screen import Keys, Status, amount_entered, draw, result_words
 from terminal.till import CancelPressed, Till, TillEvent
 from wire.money import AmountUnreadable

@@ -23,6 +23,7 @@ from wire.ids import CardId, TapId, TerminalId
 from wire.money import Fen
 from wire.record import (
     NO_TAC,
+    TAC_BYTES,
     Mac2,
     Outcome,
     Refusal,
@@ -35,6 +36,7 @@ from wire.record import (
 
 _BUSY_MS: Final = 2_000  # only another opener's recovery ever holds the file; longer than that is a fault
 _SYNCHRONOUS_FULL: Final = 2
+_NOT_TAKEN: Final = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 
 _SCHEMA: Final = """
 CREATE TABLE journal (
@@ -50,7 +52,8 @@ CREATE TABLE boot (
 
 CREATE TABLE opened (
     seq INTEGER PRIMARY KEY,
-    intent BLOB NOT NULL
+    intent BLOB NOT NULL,
+    hash BLOB NOT NULL CONSTRAINT intent_hash_has_32_bytes CHECK (length(hash) = 32)
 ) STRICT;
 
 CREATE TABLE sealed (
@@ -103,7 +106,7 @@ class JournalForeign(CampusError):
 
 
 class JournalInUse(CampusError):
-    """Another till writes this journal."""
+    """Another till writes this journal, or another program keeps it locked."""
 
     code = "journal-in-use"
 
@@ -173,11 +176,18 @@ class JournalReader:
 
     def records(self, first_seq: int, count_max: int) -> list[TapRecord]:
         """Sealed records from `first_seq` on, consecutive, at most `count_max`."""
+        assert first_seq > 0, "records are numbered from 1"
         rows = self._all(
-            "SELECT record FROM sealed WHERE seq >= ? ORDER BY seq LIMIT ?",
+            "SELECT record, hash FROM sealed WHERE seq >= ? ORDER BY seq LIMIT ?",
             (first_seq, count_max),
         )
-        return [self._read(cast(bytes, row[0])) for row in rows]
+        if not rows:
+            return []
+        records, before = [], self.hash_before(first_seq)
+        for seq, (raw, stored_hash) in enumerate(rows, first_seq):
+            records.append(self._checked(cast(bytes, raw), seq, before, cast(bytes, stored_hash)))
+            before = cast(bytes, stored_hash)
+        return records
 
     def hash_before(self, seq: int) -> bytes:
         """The chain's hash before record `seq`, which may be the one after the last."""
@@ -189,25 +199,45 @@ class JournalReader:
 
     def opened_tap(self) -> TapRecord | None:
         """The tap that was opened and not sealed, as the record it becomes if no more is learnt; None: none is."""
-        row = self._one("SELECT intent FROM opened WHERE seq > (SELECT coalesce(max(seq), 0) FROM sealed)")
-        return None if row is None else self._read(cast(bytes, row[0]))
+        row = self._one("SELECT seq, intent, hash FROM opened WHERE seq > (SELECT coalesce(max(seq), 0) FROM sealed)")
+        if row is None:
+            return None
+        seq, intent, stored_hash = cast(tuple[int, bytes, bytes], row)
+        return self._checked(intent, seq, self.hash_before(seq), stored_hash)
 
     def verify(self) -> JournalHead:
         """Recompute the whole chain and all totals; `JournalDamaged` names the first record that does not fit."""
+        if self._all("PRAGMA quick_check(1)") != [("ok",)]:
+            raise JournalDamaged(f"{self._path.name} is damaged in its structure")
         head = JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
-        for seq, raw, stored_hash, total_fen in self._db.execute(
-            "SELECT seq, record, hash, total_fen FROM sealed ORDER BY seq"
+        for row in self._rows(
+            "SELECT s.seq, s.record, s.hash, s.total_fen, o.intent, o.hash "
+            "FROM sealed AS s LEFT JOIN opened AS o ON o.seq = s.seq ORDER BY s.seq"
         ):
-            record = self._read(cast(bytes, raw))
-            expected = TapId(self.terminal, self.epoch, head.seq + 1)
-            head = JournalHead(
-                expected.seq,
-                next_hash(head.hash, cast(bytes, raw)),
-                head.total_fen + record.debited_fen,
-            )
-            if (record.tap_id, seq, stored_hash, total_fen) != (expected, head.seq, head.hash, head.total_fen):
-                raise JournalDamaged(f"record {seq} of {self._path.name} does not follow from the one before")
+            seq, raw, stored_hash, total_fen, intent, intent_hash = row
+            expected = head.seq + 1
+            if seq != expected:
+                raise JournalDamaged(f"{self._path.name} has no record {expected}")
+            record = self._checked(cast(bytes, raw), expected, head.hash, cast(bytes, stored_hash))
+            if intent is not None:
+                self._checked(cast(bytes, intent), expected, head.hash, cast(bytes, intent_hash))
+            head = JournalHead(expected, cast(bytes, stored_hash), head.total_fen + record.debited_fen)
+            if total_fen != head.total_fen:
+                raise JournalDamaged(f"the total at record {seq} of {self._path.name} is wrong")
+        self.opened_tap()
         return head
+
+    def _checked(self, raw: bytes, seq: int, before: bytes, stored_hash: bytes) -> TapRecord:
+        """The record in `raw`, if it is the one numbered `seq` and its hash follows from the one before."""
+        if next_hash(before, raw) != stored_hash:
+            raise JournalDamaged(f"record {seq} of {self._path.name} does not follow from the one before")
+        try:
+            record = TapRecord.from_bytes(raw)
+        except FormatError as error:
+            raise JournalDamaged(f"record {seq} of {self._path.name} cannot be read: {error}") from error
+        if record.tap_id != TapId(self.terminal, self.epoch, seq):
+            raise JournalDamaged(f"record {seq} of {self._path.name} is that of another tap")
+        return record
 
     def _before(self, seq: int) -> JournalHead:
         if seq == 1:
@@ -217,19 +247,18 @@ class JournalReader:
             raise JournalDamaged(f"{self._path.name} has no record {seq - 1}")
         return JournalHead(cast(int, row[0]), cast(bytes, row[1]), cast(int, row[2]))
 
-    def _read(self, raw: bytes) -> TapRecord:
-        try:
-            return TapRecord.from_bytes(raw)
-        except FormatError as error:
-            raise JournalDamaged(f"a record of {self._path.name} cannot be read: {error}") from error
-
     def _one(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> tuple[object, ...] | None:
         return next(iter(self._all(sql, values)), None)
 
     def _all(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
+        return list(self._rows(sql, values))
+
+    def _rows(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> Iterator[tuple[object, ...]]:
         try:
-            return list(self._db.execute(sql, values))
-        except (apsw.CorruptError, apsw.NotADBError, apsw.SQLError) as error:
+            yield from self._db.execute(sql, values)
+        except apsw.BusyError as error:
+            raise JournalInUse(f"another program keeps {self._path.name} locked") from error
+        except (apsw.Error, UnicodeDecodeError) as error:
             raise JournalDamaged(f"{self._path.name} cannot be read: {error}") from error
 
 
@@ -285,11 +314,15 @@ class Journal(JournalReader):
             raise TapNotOpen(f"tap {left.tap_id.seq} is still open")
         tap = self._record(intent, Outcome.UNKNOWN, None)
         with self._writing():
-            self._db.execute("INSERT INTO opened VALUES (?, ?)", (tap.tap_id.seq, tap.to_bytes()))
+            self._db.execute(
+                "INSERT INTO opened VALUES (?, ?, ?)",
+                (tap.tap_id.seq, tap.to_bytes(), next_hash(self.head().hash, tap.to_bytes())),
+            )
         return tap
 
     def seal_tap(self, tap: TapRecord, *, tac: bytes, mac2: Mac2) -> TapRecord:
         """Commit that the open tap's debit happened, with its proof; only then may anybody be told so."""
+        assert len(tac) == TAC_BYTES, "a TAC has 4 bytes"
         return self._seal(tap, replace(tap, outcome=Outcome.DEBITED, tac=tac, mac2=mac2))
 
     def void_tap(self, tap: TapRecord, reason: VoidReason) -> TapRecord:
@@ -341,8 +374,10 @@ class Journal(JournalReader):
         """Each statement in here is a commit of its own; what the disk refuses is `JournalUnwritable`."""
         try:
             yield
-        except (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError) as error:
+        except _NOT_TAKEN as error:
             raise JournalUnwritable(f"{self._path.name} could not be written: {error}") from error
+        except (apsw.CorruptError, apsw.NotADBError) as error:
+            raise JournalDamaged(f"{self._path.name} cannot be written: {error}") from error
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:
@@ -354,7 +389,11 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
         mode = connection.pragma("journal_mode")
         synchronous = connection.pragma("synchronous")
         tables = connection.pragma("table_info", "sealed")
-    except apsw.Error as error:
+    except apsw.BusyError as error:
+        raise JournalInUse(f"another program keeps {path.name} locked") from error
+    except (apsw.Error, UnicodeDecodeError) as error:
+        if flags & apsw.SQLITE_OPEN_READWRITE and isinstance(error, _NOT_TAKEN):
+            raise JournalUnwritable(f"{path.name} cannot be opened for writing: {error}") from error
         raise JournalDamaged(f"{path.name} cannot be opened: {error}") from error
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not tables:
         connection.close()
@@ -374,15 +413,17 @@ def _create(path: Path, terminal: TerminalId, epoch: int) -> None:
         with connection:
             connection.execute(_SCHEMA)
             connection.execute("INSERT INTO journal VALUES (1, ?, ?)", (terminal, epoch))
-        connection.close()  # the last one out moves everything from the WAL into the file
+        # Closing would do this too, but keep quiet when the disk is full, and half a journal would be renamed.
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        connection.close()
         draft.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
     except (apsw.Error, OSError) as error:
         raise JournalUnwritable(f"no journal could be made in {path.parent}: {error}") from error
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
 
 
 def _lock(path: Path) -> int:

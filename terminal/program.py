@@ -18,8 +18,9 @@ from drivers.reader import Reader
 from terminal.downlink import Downlink, DownlinkUnreadable
 from terminal.journal import Journal, JournalUnwritable
 from terminal.psam import PsamForeign, PsamSlot
+from terminal.result import NotPaid, SaleResult, Torn
 from terminal.rules import Limits
-from terminal.sale import NotPaid, Sale, SaleResult, Torn
+from terminal.sale import Sale
 from terminal.till import ChargePurse, Command, GiveUpTorn, ResolveTorn, SaleEnded, Till, TillEvent, TillFailed
 from wire.record import TapTime
 

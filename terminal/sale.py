@@ -7,7 +7,6 @@ cashier sees (`terminal.till`) and where cards come from (`drivers.reader`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from drivers import apdu, purchase
 from drivers.channel import CardChannel, CardRemoved, ReaderFault
@@ -25,67 +24,11 @@ from drivers.purchase import (
 from drivers.purse import CardProfile, PsamIdentity
 from terminal.journal import Journal, TapIntent
 from terminal.recovery import Fate, OtherCard, resolve_torn
+from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from terminal.rules import Approval, Limits, authorise
 from wire.hotlist import Hotlist
-from wire.ids import CardId
 from wire.money import Fen
 from wire.record import Mac2, Refusal, TapRecord, TapTime, VoidReason
-
-
-@dataclass(frozen=True, slots=True)
-class Approved:
-    """The debit is sealed; goods may go. `balance_fen` is what the card has left."""
-
-    record: TapRecord
-    balance_fen: Fen
-
-
-@dataclass(frozen=True, slots=True)
-class ProofRefused:
-    """The debit is sealed, but the PSAM refused the card's proof: the card is not what it seems, no goods."""
-
-    record: TapRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The rules turned the card away; recorded."""
-
-    refusal: Refusal
-    card: CardId
-    balance_fen: Fen
-
-
-@dataclass(frozen=True, slots=True)
-class NotPaid:
-    """No money moved, and the card may be presented again."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Torn:
-    """Nobody knows yet whether money moved; the tap stays open until the same card comes back."""
-
-    record: TapRecord
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class WrongCard:
-    """Another card came while a torn tap is open; nothing was done with it."""
-
-    wanted: CardId
-
-
-@dataclass(frozen=True, slots=True)
-class Unresolved:
-    """The torn tap is closed as UNKNOWN; the server will find out what became of it."""
-
-    record: TapRecord
-
-
-SaleResult = Approved | ProofRefused | Refused | NotPaid | Torn | WrongCard | Unresolved
 
 
 class Sale:

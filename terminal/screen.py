@@ -8,16 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from terminal.sale import (
-    Approved,
-    NotPaid,
-    ProofRefused,
-    Refused,
-    SaleResult,
-    Torn,
-    Unresolved,
-    WrongCard,
-)
+from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from terminal.till import AmountEntered, CancelPressed, Phase, Till
 from wire.ids import mask_asn
 from wire.money import AmountUnreadable, format_fen, parse_yuan

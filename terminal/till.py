@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from drivers.reader import CardLeft, CardPresented, ReaderEvent, ReaderFound, ReaderLost
-from terminal.sale import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
+from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from wire.money import Fen
 from wire.record import TapRecord
 

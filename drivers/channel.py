@@ -13,6 +13,8 @@ FETCHES_MAX: Final = 4  # GET RESPONSEs for one command; a PBOC answer fits one,
 
 _SW1_MORE: Final = 0x61
 _SW1_WRONG_LE: Final = 0x6C
+_SW_OK: Final = 0x9000
+_SW1_WITH_DATA: Final = frozenset({_SW1_MORE, 0x62, 0x63})  # ISO 7816-4: more to come, or a warning beside the data
 _HEADER_BYTES: Final = 4
 
 
@@ -52,7 +54,8 @@ class RawCard(Protocol):
 class ResolvingChannel:
     """A `CardChannel` over a `RawCard`: repeats once with the Le that `6Cxx` names, then fetches what `61xx` announces.
 
-    A card that answers `6Cxx` has not carried the command out, so the repetition is not a second execution.
+    A card that answers `6Cxx` has not carried the command out, so the repetition is not a second execution. After
+    `61xx` it has: an error word from GET RESPONSE is then no verdict on the command but the loss of its answer.
     """
 
     def __init__(self, raw: RawCard) -> None:
@@ -66,7 +69,11 @@ class ResolvingChannel:
         for _ in range(FETCHES_MAX):
             if sw >> 8 != _SW1_MORE:
                 return data, sw
-            more, sw = self._exchange(bytes((0x00, 0xC0, 0x00, 0x00, sw & 0xFF)))
+            more, sw = self._exchange(_get_response(sw & 0xFF))
+            if sw >> 8 == _SW1_WRONG_LE:
+                more, sw = self._exchange(_get_response(sw & 0xFF))
+            if sw != _SW_OK and sw >> 8 not in _SW1_WITH_DATA:
+                raise ReaderFault(f"the answer that the card announced was lost: GET RESPONSE answered {sw:04X}")
             data += more
         if sw >> 8 == _SW1_MORE:
             raise ReaderFault(f"the card still announces more after {FETCHES_MAX} answers")
@@ -77,6 +84,10 @@ class ResolvingChannel:
         if len(answer) < 2:
             raise ReaderFault(f"an answer of {len(answer)} bytes has no status word")
         return answer[:-2], int.from_bytes(answer[-2:])
+
+
+def _get_response(size: int) -> bytes:
+    return bytes((0x00, 0xC0, 0x00, 0x00, size))
 
 
 def with_le(apdu: bytes, le: int) -> bytes:

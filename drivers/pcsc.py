@@ -17,6 +17,7 @@ from drivers.channel import CardChannel, CardRemoved, ReaderFault, ResolvingChan
 from drivers.reader import CardLeft, CardPresented, ReaderEvent, ReaderFound, ReaderLost
 
 _STATUS_WAIT_MS: Final = 500  # how long `stop` may go unheard
+_HEADER_BYTES: Final = 4
 _RETRY_S: Final = 1.0  # between looks for a reader that is not there
 _CARD_GONE: Final = frozenset(
     {
@@ -105,9 +106,17 @@ class _PcscCard:
 
     def transmit_raw(self, apdu: bytes) -> bytes:
         """One APDU there and back; raises `CardRemoved` or `ReaderFault`."""
-        hresult, answer = scard.SCardTransmit(self._card, self._pci, list(apdu))
+        command = without_le(apdu) if self._pci == scard.SCARD_PCI_T0 else apdu
+        hresult, answer = scard.SCardTransmit(self._card, self._pci, list(command))
         _check(hresult, "talking to the card")
         return bytes(answer)
+
+
+def without_le(apdu: bytes) -> bytes:
+    """The APDU as T=0 carries it (ISO 7816-3, 12.2.4): a command with data has no Le, its answer is fetched."""
+    if len(apdu) <= _HEADER_BYTES + 1:
+        return apdu
+    return apdu[: _HEADER_BYTES + 1 + apdu[_HEADER_BYTES]]
 
 
 @contextmanager

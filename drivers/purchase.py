@@ -115,6 +115,9 @@ class _State(Enum):
     OVER = auto()
 
 
+_ASKING_CARD: Final = frozenset({_State.SELECTING, _State.INITIALIZING, _State.ASKING_BALANCE})
+
+
 class Purchase:
     """One purchase of `amount_fen` with one card at one terminal; a new one for every presentation of a card."""
 
@@ -193,12 +196,14 @@ class Purchase:
         """The card did not answer the last `ToCard`, and is gone."""
         if self._state is _State.DEBITING:
             return self._end(TornDebit(why))
+        assert self._state in _ASKING_CARD, f"no answer of the card is awaited in {self._state}"
         return self._end(NotDebited(why, opened=False))
 
     def psam_lost(self, why: str) -> Result:
         """The PSAM did not answer the last `ToPsam`. After DEBIT the money has moved all the same."""
         if self._state is _State.CHECKING_MAC2:
             return self._end(self._proof(Mac2.NOT_CHECKED))
+        assert self._state is _State.DRAWING_MAC1, f"no answer of the PSAM is awaited in {self._state}"
         return self._end(NotDebited(why, opened=False))
 
     def _initialized(self, data: bytes, sw: int) -> Step:

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +28,7 @@ from wire.record import ClockQuality, TapRecord, TapTime
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
 _BATTERY_CLOCK: Final = Path("/dev/rtc0")
-_LIST_TAPS_MAX: Final = 1_000_000
+_PAGE_TAPS: Final = 1_000
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(folder: Path, *, as_json: bool) -> int:
+    if not as_json and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("campus-terminal: the screen needs a terminal; use --json for a program", file=sys.stderr)
+        return 2
     config = load_config(folder / "terminal.toml")
     with ExitStack() as open_things:
         downlink = Downlink(folder / "uplink.db")
@@ -124,19 +127,26 @@ def _clock_quality() -> ClockQuality:
 
 
 def _journal(folder: Path, action: str, seq: int | None) -> int:
-    reader = JournalReader.open(folder / "journal.db")
+    with closing(JournalReader.open(folder / "journal.db")) as reader:
+        return _show(reader, action, seq)
+
+
+def _show(reader: JournalReader, action: str, seq: int | None) -> int:
     if action == "verify":
         head = reader.verify()
         print(f"{head.seq} taps, debits {format_fen(head.total_fen)}, chain whole, ends in {head.hash.hex()[:16]}")
         return 0
     if action == "list":
-        records = reader.records(1, _LIST_TAPS_MAX)
-        for record in records:
-            print(_line(record))
-        if not records:
+        last_seq, opened = reader.head().seq, reader.opened_tap()
+        for first_seq in range(1, last_seq + 1, _PAGE_TAPS):
+            for record in reader.records(first_seq, min(_PAGE_TAPS, last_seq + 1 - first_seq)):
+                print(_line(record, record.outcome.name))
+        if opened is not None:
+            print(_line(opened, "OPEN"))
+        elif last_seq == 0:
             print("no taps yet")
         return 0
-    found = [] if seq is None else [record for record in reader.records(seq, 1) if record.tap_id.seq == seq]
+    found = [] if seq is None or seq < 1 else [record for record in reader.records(seq, 1) if record.tap_id.seq == seq]
     if not found:
         print("campus-terminal: journal show needs the number of a tap that is there", file=sys.stderr)
         return 2
@@ -144,12 +154,12 @@ def _journal(folder: Path, action: str, seq: int | None) -> int:
     return 0
 
 
-def _line(record: TapRecord) -> str:
+def _line(record: TapRecord, state: str) -> str:
     reason = "" if record.reason is None else f" {record.reason.name}"
     at = record.opened_at.local().strftime("%Y-%m-%d %H:%M:%S")
     return (
         f"{record.tap_id.seq:6d}  {at}  {mask_asn(record.card.asn)}  {format_fen(record.amount_fen):>9}  "
-        f"{record.outcome.name}{reason}"
+        f"{state}{reason}"
     )
 
 

@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-from terminal.downlink import Downlink
+from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable
 from terminal.journal import JournalReader
 from terminal.program import Redraw, Stop
 from terminal.result import Approved, ProofRefused, Refused, SaleResult, Torn, Unresolved
-from terminal.screen import Keys, Status, amount_entered, draw, result_words
+from terminal.screen import Keys, Status, amount_entered, draw, result_words, split_keys
 from terminal.till import CancelPressed, Till, TillEvent
+from wire.hotlist import EMPTY_HOTLIST
 from wire.money import AmountUnreadable
 from wire.record import TapTime
 
@@ -26,6 +27,8 @@ _ALTERNATE_ON: Final = "\x1b[?1049h\x1b[?25l"
 _ALTERNATE_OFF: Final = "\x1b[?25h\x1b[?1049l"
 _FRAME_BEGIN: Final = "\x1b[?2026h\x1b[H"  # a synchronised update: terminals that know it never show half a frame
 _FRAME_END: Final = "\x1b[J\x1b[?2026l"
+
+_KEYS_BYTES_MAX: Final = 64  # what one key press sends, an arrow's escape sequence included, arrives together
 
 Events = queue.SimpleQueue[TillEvent | Redraw | Stop]
 
@@ -37,13 +40,19 @@ class StatusSource:
         self._journal = journal
         self._downlink = downlink
         self._now = now
+        self._acknowledged = Acknowledged(1, None)
+        self._hotlist = EMPTY_HOTLIST
 
     def read(self) -> Status:
         """The state of this moment."""
-        head, acknowledged, at = self._journal.head(), self._downlink.acknowledged(), self._now()
-        next_seq = min(acknowledged.next_seq, head.seq + 1)
-        hotlist = self._downlink.hotlist()
-        heard = acknowledged.heard_at_utc_s
+        head, at = self._journal.head(), self._now()
+        fault = None
+        try:
+            self._acknowledged, self._hotlist = self._downlink.acknowledged(), self._downlink.hotlist()
+        except DownlinkUnreadable as error:
+            fault = str(error)  # shown beside what was read before
+        next_seq = min(max(self._acknowledged.next_seq, 1), head.seq + 1)
+        heard = self._acknowledged.heard_at_utc_s
         return Status(
             terminal=self._journal.terminal.hex(),
             clock=at.local().strftime("%H:%M:%S"),
@@ -51,8 +60,9 @@ class StatusSource:
             unsent=head.seq + 1 - next_seq,
             unsent_fen=head.total_fen - self._journal.total_before_fen(next_seq),
             heard_s_ago=None if heard is None else max(at.utc_s - heard, 0),
-            hotlist_version=hotlist.version,
-            hotlist_cards=len(hotlist.cards),
+            hotlist_version=self._hotlist.version,
+            hotlist_cards=len(self._hotlist.cards),
+            downlink_fault=fault,
         )
 
 
@@ -82,7 +92,8 @@ class ConsoleScreen:
     def show(self, till: Till) -> None:
         """Draw the whole screen."""
         size = os.get_terminal_size(self._terminal.fileno())
-        lines = draw(till, self._keys, self._status.read(), width=size.columns, height=size.lines)
+        # A pseudo-terminal that nobody told its size says 0.
+        lines = draw(till, self._keys, self._status.read(), width=size.columns or 80, height=size.lines or 24)
         self._write(_FRAME_BEGIN + "\x1b[K\r\n".join(lines) + _FRAME_END)
 
     def ended(self, result: SaleResult, elapsed_ms: float) -> None:
@@ -90,8 +101,9 @@ class ConsoleScreen:
         self._write("\a")
 
     def _read_keys(self, keyboard: int) -> None:
-        while key := os.read(keyboard, 1).decode("ascii", errors="replace"):
-            self._events.put(self._keys.press(key) or Redraw())
+        while typed := os.read(keyboard, _KEYS_BYTES_MAX).decode("ascii", errors="replace"):
+            for key in split_keys(typed):
+                self._events.put(self._keys.press(key) or Redraw())
 
     def _write(self, text: str) -> None:
         self._terminal.write(text)
@@ -106,6 +118,7 @@ class JsonScreen:
         self._in = lines_in
         self._out = lines_out
         self._shown = ""
+        self._writing = threading.Lock()  # both the till's loop and the thread below write lines
         threading.Thread(target=self._read_lines, name="lines", daemon=True).start()
 
     def show(self, till: Till) -> None:
@@ -143,5 +156,6 @@ class JsonScreen:
         self._events.put(Stop())
 
     def _write(self, line: str) -> None:
-        self._out.write(line + "\n")
-        self._out.flush()
+        with self._writing:
+            self._out.write(line + "\n")
+            self._out.flush()

@@ -14,7 +14,7 @@ import apsw
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
-from wire.ids import Stream, TerminalId
+from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
 
 _BUSY_MS: Final = 200  # a tap must not wait for the daemon; what was read before serves
 
@@ -63,11 +63,14 @@ class Downlink:
         row = self._row("SELECT terminal, epoch, stream FROM enrolment")
         if row is None:
             raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
-        return Enrolment(TerminalId(cast(bytes, row[0])), cast(int, row[1]), Stream(cast(int, row[2])))
+        terminal, epoch, stream = cast(tuple[bytes, int, int], row)
+        if len(terminal) != TERMINAL_ID_BYTES or stream not in list(Stream):
+            raise DownlinkUnreadable(f"the enrolment in {self._path.name} is damaged")
+        return Enrolment(TerminalId(terminal), epoch, Stream(stream))
 
     def acknowledged(self) -> Acknowledged:
-        """How far the server has the journal; nothing at all before the first receipt."""
-        row = self._row("SELECT next_seq, heard_at_utc_s FROM cursor")
+        """How far the server has this epoch's journal; nothing at all before the first receipt."""
+        row = self._row("SELECT next_seq, heard_at_utc_s FROM cursor JOIN enrolment USING (epoch)")
         return Acknowledged(1, None) if row is None else Acknowledged(cast(int, row[0]), cast(int, row[1]))
 
     def hotlist(self) -> Hotlist:

@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from drivers.channel import CardRemoved, ReaderFault
 from drivers.purse import CardProfile, CardUnreadable, PsamUnusable
-from drivers.reader import Reader
+from drivers.reader import Reader, ReaderLost
 from terminal.downlink import Downlink, DownlinkUnreadable
-from terminal.journal import Journal, JournalUnwritable
+from terminal.journal import Journal, JournalDamaged, JournalUnwritable
 from terminal.psam import PsamForeign, PsamSlot
-from terminal.result import NotPaid, SaleResult, Torn
+from terminal.result import NotPaid, SaleResult, Torn, Unresolved
 from terminal.rules import Limits
 from terminal.sale import Sale
 from terminal.till import ChargePurse, Command, GiveUpTorn, ResolveTorn, SaleEnded, Till, TillEvent, TillFailed
@@ -112,17 +112,21 @@ class Program:
     def _carry_out(self, command: Command) -> TillEvent:
         """Do what the till decided; every fault becomes an event that says what is the case now."""
         try:
-            return SaleEnded(self._do(command))
-        except JournalUnwritable as error:
+            return SaleEnded(self._attempt(command))
+        except (JournalUnwritable, JournalDamaged) as error:
             return TillFailed(str(error))
+
+    def _attempt(self, command: Command) -> SaleResult:
+        if isinstance(command, GiveUpTorn):  # needs neither card nor PSAM, which may be what is broken
+            return Unresolved(self._journal.seal_unknown(command.tap))
+        try:
+            return self._do(command)
         except (CardRemoved, ReaderFault, CardUnreadable, PsamUnusable, PsamForeign, DownlinkUnreadable) as error:
             tap = self._journal.opened_tap()
-            return SaleEnded(NotPaid(str(error)) if tap is None else Torn(tap, str(error)))
+            return NotPaid(str(error)) if tap is None else Torn(tap, str(error))
 
-    def _do(self, command: Command) -> SaleResult:
+    def _do(self, command: ChargePurse | ResolveTorn) -> SaleResult:
         sale = self._ready_sale()
-        if isinstance(command, GiveUpTorn):
-            return sale.give_up(command.tap)
         with self._reader.connect() as card:
             match command:
                 case ChargePurse(amount_fen):
@@ -133,7 +137,8 @@ class Program:
     def _ready_sale(self) -> Sale:
         """The sale machinery over a PSAM that answers; made anew when the PSAM had to be connected again."""
         identity = self._psam.ensure()
-        if self._sale is None or self._sale.psam != identity:
+        # The same PSAM powered up anew has another identity object: it can no longer check an earlier tap's MAC2.
+        if self._sale is None or self._sale.psam is not identity:
             self._sale = Sale(
                 journal=self._journal,
                 psam_channel=self._psam,
@@ -146,5 +151,8 @@ class Program:
         return self._sale
 
     def _watch_reader(self) -> None:
-        for event in self._reader.events():
-            self.events.put(event)
+        try:
+            for event in self._reader.events():
+                self.events.put(event)
+        finally:  # whatever ended it, the till must not believe in a reader that nobody watches
+            self.events.put(ReaderLost("the reader is not watched any more; start the till again"))

@@ -115,16 +115,12 @@ class Sale:
         if isinstance(answer, OtherCard):
             return WrongCard(tap.card)
         if answer.fate is Fate.UNKNOWN:
-            return self.give_up(tap)
+            return Unresolved(self._journal.seal_unknown(tap))
         if answer.fate is Fate.NOT_EXECUTED:
             self._journal.void_tap(tap, VoidReason.NOT_EXECUTED)
             return NotPaid("the card was not debited")
         mac2 = self._check_late(tap, answer.mac2)
         return self._sealed(tap, tac=answer.tac, mac2=mac2, balance_fen=Fen(tap.balance_before_fen - tap.amount_fen))
-
-    def give_up(self, tap: TapRecord) -> SaleResult:
-        """Close the open, torn `tap` as UNKNOWN: the customer is gone, or the card cannot tell any more."""
-        return Unresolved(self._journal.seal_unknown(tap))
 
     def _finish(self, result: purchase.Step, tap: TapRecord | None) -> SaleResult:
         match result:

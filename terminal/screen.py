@@ -5,6 +5,7 @@ Big screens, other languages and touch come with another screen; the words here 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,9 +16,12 @@ from wire.money import AmountUnreadable, format_fen, parse_yuan
 from wire.record import Refusal
 
 _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[1;37;42m", "\x1b[1;37;41m", "\x1b[1;30;43m", ""
+_ROOMY_COLUMNS: Final = 30
+_DETAIL_LINES: Final = 3
 _BOLD: Final = "\x1b[1m"
 _RESET: Final = "\x1b[0m"
 _TYPED_MAX: Final = 8
+_ESCAPE_SEQUENCE: Final = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O[ -~]|[a-zA-Z])")
 
 REFUSAL_WORDS: Final = {
     Refusal.HOTLISTED: "this card is on the list of cards to refuse; ask the customer to see the card office",
@@ -43,6 +47,7 @@ class Status:
     heard_s_ago: int | None
     hotlist_version: int
     hotlist_cards: int
+    downlink_fault: str | None
 
 
 class Keys:
@@ -78,6 +83,11 @@ class Keys:
             return None
 
 
+def split_keys(typed: str) -> list[str]:
+    """What came from the keyboard at once, key by key; arrows and the like, which begin as Esc does, are left out."""
+    return list(_ESCAPE_SEQUENCE.sub("", typed))
+
+
 def amount_entered(text: str) -> AmountEntered:
     """A typed amount as an event; `AmountUnreadable` for zero, too much, or what is no amount."""
     amount_fen = parse_yuan(text)
@@ -89,23 +99,25 @@ def amount_entered(text: str) -> AmountEntered:
 def draw(till: Till, keys: Keys, status: Status, *, width: int, height: int) -> list[str]:
     """The whole screen: `height` lines, none wider than `width` on the screen, colours included."""
     colour, headline, detail = _headline(till)
-    amount = keys.typed or ("" if till.amount_fen is None else format_fen(till.amount_fen))
+    amount = keys.typed or format_fen(till.amount_fen or 0)
+    indent = "   " if width >= _ROOMY_COLUMNS else " "
+    inner = width - len(indent) - 1
+    head = _spread(f" CAMPUS TILL   terminal {status.terminal}", status.clock + " ", width, _BOLD)
     body = [
-        _spread(f" CAMPUS TILL   terminal {status.terminal}", status.clock + " ", width, _BOLD),
+        f"{indent}{_BOLD}{_cut(f'Amount   {amount:>10}', inner)}{_RESET}",
         "",
-        f"   Amount   {_BOLD}{amount or '0.00':>10}{_RESET}",
-        "",
-        f"   {colour}{_cut('  ' + headline + '  ', width - 4)}{_RESET}",
-        *(f"   {line}" for line in _wrap(detail, width - 4)[:2]),
-        *(f"   {line}" for line in _wrap(keys.problem, width - 4)[:2]),
+        f"{indent}{colour}{_cut('  ' + headline + '  ', inner)}{_RESET}",
+        *(f"{indent}{line}" for line in _wrap(detail, inner)[:_DETAIL_LINES]),
+        *(f"{indent}{line}" for line in _wrap(keys.problem, inner)[:_DETAIL_LINES]),
     ]
     foot = [
         _cut(f" {_sent_words(status)}", width),
         _cut(f" {_hotlist_words(status)}", width),
         _cut(" digits and Enter: amount   Backspace: correct   Esc: clear   Ctrl-C: end", width),
     ]
-    body = body[: max(height - len(foot), 0)]
-    return (body + [""] * (height - len(foot) - len(body)) + foot)[:height]
+    if height < 2 + len(body) + len(foot):  # a small screen shows the sale first, then what room is left for
+        return ([line for line in body if line] + [head, *foot] + [""] * height)[:height]
+    return [head, "", *body, *[""] * (height - 2 - len(body) - len(foot)), *foot]
 
 
 def result_words(result: SaleResult) -> tuple[str, str, str]:
@@ -169,6 +181,8 @@ def _sent_words(status: Status) -> str:
 
 
 def _hotlist_words(status: Status) -> str:
+    if status.downlink_fault is not None:
+        return status.downlink_fault
     if status.hotlist_version == 0:
         return "no hotlist yet"
     return f"hotlist {status.hotlist_version}, {status.hotlist_cards} cards to refuse"
@@ -186,7 +200,7 @@ def _spread(left: str, right: str, width: int, style: str) -> str:
 
 
 def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: max(width - 1, 0)] + "\N{HORIZONTAL ELLIPSIS}"
+    return text if len(text) <= width else (text[: max(width - 1, 0)] + "\N{HORIZONTAL ELLIPSIS}")[: max(width, 0)]
 
 
 def _wrap(text: str, width: int) -> list[str]:

@@ -110,6 +110,7 @@ class Till:
             case CardLeft():
                 self._card_waits = False
             case AmountEntered(amount_fen):
+                self.giving_up = False
                 if self.torn is None:
                     self.amount_fen, self.result = amount_fen, None
             case CancelPressed():

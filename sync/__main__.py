@@ -105,9 +105,7 @@ def run_enrol(options: argparse.Namespace) -> None:
 
 def run_daemon(options: argparse.Namespace) -> None:
     """Carry taps until SIGTERM or SIGINT."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s uplink: %(message)s")
     folder = _terminal_folder(options)
-    stop = _stop_on_signals()
     config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
     if not (folder / "uplink.db").exists():
         raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
@@ -120,8 +118,11 @@ def run_daemon(options: argparse.Namespace) -> None:
             connect=lambda: _connect(config, context),
             key=load_key(folder / "terminal.key"),
             clock=CLOCK,
-            stop=stop,
+            stop=_stop_on_signals(),
             linger_s=config.linger_s,
+        )
+        logging.basicConfig(
+            stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s uplink: %(message)s"
         )
         print("uplink ready", flush=True)
         daemon.run()

@@ -7,13 +7,12 @@ commit, and what it returned from survives a power cut. Deciding what to send is
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import BinaryIO, Final, Self
 
 from sqlite_utils import Database
 
@@ -212,26 +211,26 @@ class UplinkReader:
 class UplinkStore(UplinkReader):
     """The one writer, by a lock beside the file."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, lock_fd: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, lock: BinaryIO) -> None:
         super().__init__(connection, path)
-        self._lock_fd = lock_fd
+        self._lock = lock
 
     @classmethod
     def open_or_make(cls, path: Path) -> Self:
         """Open the database for writing, made first if there is none; `StoreInUse` or `StoreDamaged` otherwise."""
-        lock_fd = _lock(path)
+        lock = _lock(path)
         try:
             if not path.exists():
                 _create(path)
-            return cls(_connect(path, "rw"), path, lock_fd)
+            return cls(_connect(path, "rw"), path, lock)
         except BaseException:
-            os.close(lock_fd)
+            lock.close()
             raise
 
     def close(self) -> None:
         """Close the file and let another process have it."""
         super().close()
-        os.close(self._lock_fd)
+        self._lock.close()
 
     def enrol(self, enrolment: Enrolment) -> None:
         """Keep who this terminal is now, with a cursor at its journal's start."""
@@ -365,11 +364,11 @@ def _create(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _lock(path: Path) -> int:
-    lock_fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+def _lock(path: Path) -> BinaryIO:
+    lock = path.with_name(path.name + ".lock").open("ab")
     try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        os.close(lock_fd)
+        lock.close()
         raise StoreInUse(f"another campus-syncd is writing {path}") from error
-    return lock_fd
+    return lock

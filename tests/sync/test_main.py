@@ -1,0 +1,180 @@
+"""`campus-syncd` as a process: enrol, run until SIGTERM, status; exit codes and words."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.__main__ import build_parser, main
+from sync.identity import load_key
+from sync.store import UplinkReader, UplinkStore
+from wire.enrolment import Ticket, ticket_text
+from wire.ids import Stream, TerminalId
+from wire.signature import public_bytes
+
+if TYPE_CHECKING:
+    from tests.sync.conftest import Authority, Server, Till
+
+ROOT = Path(__file__).parents[2]
+TERMINAL = TerminalId(bytes.fromhex("112233445566"))
+
+
+@pytest.fixture
+def home(folder: Path, server: Server, authority: Authority) -> Path:
+    """A home whose terminal knows its server and was never enrolled."""
+    (folder / "terminal.toml").write_text(f'[uplink]\nhost = "127.0.0.1"\nport = {server.port}\nlinger_s = 0.05\n')
+    (folder / "ca.pem").write_bytes(authority.ca.read_bytes())
+    return folder.parent
+
+
+@pytest.fixture
+def ticket() -> str:
+    says = Ticket(terminal=TERMINAL, stream=Stream.CANTEEN, expires_utc_s=1, nonce=bytes(8))
+    return ticket_text(says.issue(Ed25519PrivateKey.from_private_bytes(bytes(32))))
+
+
+Run = Callable[[Path], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def run() -> Iterator[Run]:
+    """Start the daemon as a process and wait until it says that it is ready."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(home: Path) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "sync", "run", "--home", str(home)],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "uplink ready\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def _enrol(home: Path, ticket: str) -> int:
+    return main(["enrol", "--home", str(home), ticket])
+
+
+def test_enrol_makes_a_key_and_a_second_time_changes_nothing(
+    home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _enrol(home, ticket) == 0
+    assert "terminal 112233445566 is enrolled with the canteen stream, epoch 1" in capsys.readouterr().out
+    key = load_key(home / "terminal" / "terminal.key")
+    assert list(server.tickets.values()) == [public_bytes(key)]
+    (home / "ticket.txt").write_text(ticket.lower())
+    server.stop()  # the second time needs no server
+    assert main(["enrol", "--home", str(home), "--ticket-file", str(home / "ticket.txt")]) == 0
+    assert "already enrolled with this ticket; nothing changed" in capsys.readouterr().out
+    server.start()
+
+
+def test_enrol_with_another_ticket_is_refused(
+    home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _enrol(home, ticket)
+    other = Ticket(terminal=TERMINAL, stream=Stream.SHOPS, expires_utc_s=1, nonce=bytes(8))
+    text = ticket_text(other.issue(Ed25519PrivateKey.from_private_bytes(bytes(32))))
+    assert _enrol(home, text) == 1
+    assert "[already-enrolled]" in capsys.readouterr().err
+    assert len(server.tickets) == 1
+
+
+def test_enrol_with_a_spent_ticket_says_what_to_do(
+    home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _enrol(home, ticket)
+    [raw] = server.tickets
+    server.tickets[raw] = bytes(32)
+    (home / "terminal" / "uplink.db").unlink()
+    assert _enrol(home, ticket) == 1
+    assert "[rejected] TICKET_SPENT" in (words := capsys.readouterr().err)
+    assert "ask for a new one" in words
+
+
+@pytest.mark.parametrize("text", ["hello", "MFRGG-ZDFMZ"])
+def test_enrol_with_a_damaged_ticket_sends_nothing(
+    text: str, home: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _enrol(home, text) == 1
+    assert "[ticket-unreadable]" in capsys.readouterr().err
+    assert server.tickets == {}
+
+
+def test_run_without_enrolment_says_what_to_do(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--home", str(home)]) == 1
+    assert "[not-enrolled]" in capsys.readouterr().err
+    assert not (home / "terminal" / "uplink.db").exists()
+
+
+def test_run_carries_taps_and_ends_cleanly_on_sigterm(
+    home: Path, ticket: str, server: Server, till: Till, run: Run, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    _enrol(home, ticket)
+    server.public_key = public_bytes(load_key(home / "terminal" / "terminal.key"))
+    till.tap(2)
+    process = run(home)
+    reader = UplinkReader.open(home / "terminal" / "uplink.db")
+    wait_until(lambda: reader.cursor().next_seq == 3)
+    reader.close()
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=5)
+    assert process.returncode == 0
+    assert "receipt for taps 1 to 2, 13.00 yuan" in said
+
+
+def test_run_is_told_to_stop_while_the_server_is_silent_and_ends_in_time(
+    home: Path, ticket: str, server: Server, till: Till, run: Run, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    _enrol(home, ticket)
+    server.public_key = public_bytes(load_key(home / "terminal" / "terminal.key"))
+    server.spoil("SILENCE")
+    till.tap(1)
+    process = run(home)
+    wait_until(lambda: len(server.uploads) == 1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=4)
+    assert process.returncode == 0
+    reader = UplinkReader.open(home / "terminal" / "uplink.db")
+    assert reader.unanswered() == server.uploads[0]
+    reader.close()
+
+
+def test_second_daemon_is_refused_while_status_still_answers(
+    home: Path, ticket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _enrol(home, ticket)
+    store = UplinkStore.open_or_make(home / "terminal" / "uplink.db")
+    assert main(["run", "--home", str(home)]) == 1
+    assert "[uplink-in-use]" in capsys.readouterr().err
+    assert main(["status", "--home", str(home), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["enrolment"]["stream"] == "canteen"
+    store.close()
+
+
+def test_status_before_anything_happened_is_in_words(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--home", str(home)]) == 0
+    assert "not enrolled yet" in capsys.readouterr().out
+
+
+def test_help_has_examples() -> None:
+    assert "campus-syncd run --home home" in build_parser().format_help()

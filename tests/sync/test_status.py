@@ -1,0 +1,57 @@
+"""What `status` says: in words where there is nothing yet, in figures where there is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sync.outbox import next_batch
+from sync.status import Status, read_status, status_lines
+from sync.store import UplinkStore
+from wire.receipt import BatchReceipt, Cursor, Suspense
+
+if TYPE_CHECKING:
+    from tests.sync.conftest import Till
+
+
+def test_terminal_that_was_never_enrolled_is_told_what_to_do(folder: Path) -> None:
+    status = read_status(folder, now_utc_s=5)
+    assert status == Status()
+    assert status_lines(status) == [
+        "This terminal is not enrolled yet; run campus-syncd enrol with a ticket from the operator."
+    ]
+    assert not (folder / "uplink.db").exists()
+
+
+def test_enrolled_terminal_without_a_journal_is_described_in_words(store: UplinkStore, folder: Path) -> None:
+    lines = "\n".join(status_lines(read_status(folder, now_utc_s=5)))
+    assert "112233445566, canteen stream, epoch 1" in lines
+    assert "none: the till has not run yet" in lines
+    assert "never" in lines
+
+
+def test_backlog_receipt_and_suspended_taps_are_shown(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey, folder: Path
+) -> None:
+    till.tap(3)
+    next_batch(store, till.reader, key, taps_max=1)
+    receipt = BatchReceipt(Cursor(1, 2, till.reader.hash_before(2)), ((1, Suspense.TAC_WRONG),))
+    store.mark(receipt, heard_at_utc_s=1000)
+    store.count(bytes_sent=400, bytes_received=60, batches=1)
+    status = read_status(folder, now_utc_s=1030)
+    assert (status.backlog_taps, status.backlog_fen, status.receipt_age_s) == (2, 1300, 30)
+    lines = status_lines(status)
+    assert "backlog        2 taps, 13.00 yuan" in lines
+    assert "last answer    30 s ago" in lines
+    assert "suspended      tap 1: TAC_WRONG" in lines
+    read = json.loads(json.dumps(status.as_json()))
+    assert read["suspended"] == [{"seq": 1, "reason": "TAC_WRONG"}]
+    assert read["enrolment"]["terminal"] == "112233445566"
+    assert (read["bytes_sent"], read["batches"], read["next_seq"]) == (400, 1, 2)
+
+
+def test_status_is_the_same_with_nothing_waiting(store: UplinkStore, till: Till, folder: Path) -> None:
+    assert "backlog        none: the server has every tap" in status_lines(read_status(folder, now_utc_s=1))

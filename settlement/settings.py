@@ -104,7 +104,10 @@ def parse_settings(text: str) -> Settings:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in Stream}
     streams = {}
-    for label, section in tree.get("streams", {}).items():
+    sections = tree.get("streams", {})
+    if not isinstance(sections, dict):
+        raise SettingsInvalid("settlement.toml: [streams] is not a table")
+    for label, section in sections.items():
         if label not in labels or not isinstance(section, dict):
             raise SettingsInvalid(f"settlement.toml: there is no stream {label!r}")
         streams[labels[label]] = _parse_stream(label, section)

@@ -74,8 +74,9 @@ class StreamSource:
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
         # The row at the cursor is read again: it proves that this is still the journal that was read before.
-        rows = taps_after(self._reader.open(), cursor.position - 1, count_max + 1)
-        if cursor.position > 0:
+        again = 1 if cursor.position > 0 else 0
+        rows = taps_after(self._reader.open(), cursor.position - again, count_max + again)
+        if again:
             if not rows or rows[0].stream_hash != cursor.head_hash:
                 raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
             rows = rows[1:]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -21,6 +20,7 @@ from settlement.secretfile import write_secret
 from wire import pboc
 from wire.errors import CampusError
 from wire.ids import CardId
+from wire.purse_keys import PurseKeys, card_key
 from wire.record import NO_TAC, TapRecord
 
 # scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
@@ -29,14 +29,7 @@ _SALT_BYTES: Final = 16
 _NONCE_BYTES: Final = 12
 _SEAL_VERSION: Final = 1
 _LABEL: Final = b"campus issuer keys v1"
-_DES_PARITY: Final = 0x01
 _CARDS_CACHED: Final = 65_536  # TAC keys of a whole campus, about 10 MB
-
-
-class KeyHalvesEqual(CampusError):
-    """A key's two halves are equal: 3DES would be single DES, and the TAC key zero."""
-
-    code = "key-halves-equal"
 
 
 class KeysUnreadable(CampusError):
@@ -51,22 +44,13 @@ class PassphraseWrong(CampusError):
     code = "passphrase-wrong"
 
 
-@dataclass(frozen=True, slots=True)
-class CardKeys:
-    """One card's three keys of 16 bytes, for personalisation; never shown."""
-
-    purchase: bytes = field(repr=False)
-    load: bytes = field(repr=False)
-    tac: bytes = field(repr=False)
-
-
 class KeyStore(Protocol):
     """What the server asks of whoever holds the issuer's masters."""
 
     def verify_purchase_tac(self, record: TapRecord) -> bool:
         """Whether this issuer's card made the record's TAC over the record's own debit."""
 
-    def card_keys(self, card: CardId) -> CardKeys:
+    def card_keys(self, card: CardId) -> PurseKeys:
         """The keys to personalise a card with."""
 
     def purchase_master(self) -> bytes:
@@ -76,7 +60,7 @@ class KeyStore(Protocol):
 class FileKeyStore:
     """Masters from a file sealed with scrypt and AES-GCM; make one with `create`, open it with `open`."""
 
-    def __init__(self, masters: CardKeys, *, two_level: bool) -> None:
+    def __init__(self, masters: PurseKeys, *, two_level: bool) -> None:
         self._masters = masters
         self._two_level = two_level
         self._tac_key = lru_cache(_CARDS_CACHED)(self._make_tac_key)
@@ -87,7 +71,7 @@ class FileKeyStore:
         path: Path,
         passphrase: bytes,
         *,
-        masters: CardKeys | None = None,
+        masters: PurseKeys | None = None,
         two_level: bool = False,
         random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> Self:
@@ -97,9 +81,8 @@ class FileKeyStore:
         or `KeyHalvesEqual`.
         """
         if masters is None:
-            masters = CardKeys(*(random(pboc.KEY_BYTES) for _ in range(3)))
-        for master in (masters.purchase, masters.load, masters.tac):
-            strong_key(master)
+            masters = PurseKeys(*(random(pboc.KEY_BYTES) for _ in range(3)))
+        masters.checked()
         plain = bytes((two_level,)) + masters.purchase + masters.load + masters.tac
         salt, nonce = random(_SALT_BYTES), random(_NONCE_BYTES)
         sealed = AESGCM(_stretch(passphrase, salt)).encrypt(nonce, plain, _LABEL)
@@ -125,7 +108,7 @@ class FileKeyStore:
         except (InvalidTag, ValueError) as error:
             raise PassphraseWrong(f"the passphrase does not open {path}") from error
         size = pboc.KEY_BYTES
-        masters = CardKeys(*(plain[1 + index * size : 1 + (index + 1) * size] for index in range(3)))
+        masters = PurseKeys(*(plain[1 + index * size : 1 + (index + 1) * size] for index in range(3)))
         return cls(masters, two_level=bool(plain[0]))
 
     def verify_purchase_tac(self, record: TapRecord) -> bool:
@@ -142,33 +125,16 @@ class FileKeyStore:
         )
         return secrets.compare_digest(tac, record.tac)
 
-    def card_keys(self, card: CardId) -> CardKeys:
+    def card_keys(self, card: CardId) -> PurseKeys:
         """See `KeyStore`; raises `KeyHalvesEqual` rather than give out a weak key."""
-        masters = self._masters
-        keys = (strong_key(self._derive(master, card)) for master in (masters.purchase, masters.load, masters.tac))
-        return CardKeys(*keys)
+        return self._masters.of_card(card, two_level=self._two_level)
 
     def purchase_master(self) -> bytes:
         """See `KeyStore`."""
         return self._masters.purchase
 
-    def _derive(self, master: bytes, card: CardId) -> bytes:
-        if self._two_level:
-            master = pboc.diversify(master, card.issuer)
-        return pboc.diversify(master, card.asn[-pboc.BLOCK_BYTES :])
-
     def _make_tac_key(self, card: CardId) -> bytes:
-        return pboc.tac_key(self._derive(self._masters.tac, card))
-
-
-def strong_key(key: bytes) -> bytes:
-    """The key itself; `KeyHalvesEqual` for one that must not be used."""
-    assert len(key) == pboc.KEY_BYTES, "a key has 16 bytes"
-    # DES ignores each byte's lowest bit: halves that differ only there are equal.
-    left, right = (bytes(byte & ~_DES_PARITY for byte in half) for half in (key[:8], key[8:]))
-    if left == right:
-        raise KeyHalvesEqual("the key's two halves are equal; no card is issued with it")
-    return key
+        return pboc.tac_key(card_key(self._masters.tac, card, two_level=self._two_level))
 
 
 def _stretch(passphrase: bytes, salt: bytes) -> bytes:

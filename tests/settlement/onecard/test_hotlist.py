@@ -1,0 +1,25 @@
+"""The hotlist follows from its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from settlement.onecard.hotlist import list_card, read_hotlist
+from settlement.store.database import Database
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import CardId
+
+
+def test_hotlist_counts_its_changes_and_a_repeat_is_none(
+    onecard_db: Database, numbered_card: Callable[[int], CardId]
+) -> None:
+    def change(number: int, *, listed: bool) -> bool:
+        return list_card(onecard_db, numbered_card(number), listed=listed, reason="lost", now_utc_s=1)
+
+    assert read_hotlist(onecard_db) == EMPTY_HOTLIST
+    assert [change(1, listed=True), change(1, listed=True), change(2, listed=True)] == [True, False, True]
+    assert read_hotlist(onecard_db) == Hotlist(2, frozenset({numbered_card(1), numbered_card(2)}))
+    assert [change(1, listed=False), change(1, listed=False)] == [True, False]
+    assert read_hotlist(onecard_db) == Hotlist(3, frozenset({numbered_card(2)}))
+    assert change(1, listed=True)
+    assert read_hotlist(onecard_db) == Hotlist(4, frozenset({numbered_card(1), numbered_card(2)}))

@@ -1,0 +1,185 @@
+"""How a database is opened, who may write it, and which of its rules nobody gets around."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.settings import Home
+from settlement.store.database import (
+    Database,
+    RuleBroken,
+    SchemaMissing,
+    StoreFault,
+    migrate,
+    open_reader,
+    open_writer,
+)
+from settlement.store.router import ALIASES, OneAppEach
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+
+@pytest.fixture
+def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
+    """Every insert-only table has a row."""
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    canteen.db.execute("INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES ('', 1, 1, '', 1)")
+    canteen.db.close()
+    with open_writer(home.database("onecard"), "onecard") as db:
+        db.execute("INSERT INTO card VALUES (1, '', '', 1)")
+        db.execute("INSERT INTO purse_opening VALUES (1, 0, 0, 1, 1)")
+        db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
+    with open_writer(home.database("ledger"), "ledger") as db:
+        db.execute(
+            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
+            " clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, '', 1, 1, 1, 1, 1, '2025-01-01')"
+        )
+        db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 1)")
+        db.execute(
+            "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
+            " amount_fen, since_utc_s) VALUES ('', 1, '', 1, 1, 1, '', 1, 1, 1)"
+        )
+    return home
+
+
+INSERT_ONLY = [
+    ("canteen", "tap", "amount_fen"),
+    ("canteen", "batch", "receipt"),
+    ("canteen", "fork", "raw"),
+    ("onecard", "card", "asn"),
+    ("onecard", "purse_opening", "opening_balance_fen"),
+    ("onecard", "hotlist_entry", "listed"),
+    ("ledger", "account", "name"),
+    ("ledger", "entry", "amount_fen"),
+    ("ledger", "posting", "amount_fen"),
+    ("ledger", "suspense_item", "amount_fen"),
+]
+
+
+@pytest.mark.parametrize(("alias", "table", "column"), INSERT_ONLY)
+def test_row_of_a_money_table_is_neither_changed_nor_deleted(
+    full_home: Home, alias: str, table: str, column: str
+) -> None:
+    # Past all of our code, as any other program would do it.
+    with sqlite3.connect(full_home.database(alias)) as raw:
+        for sql, verb in ((f"UPDATE {table} SET {column} = 5", "changed"), (f"DELETE FROM {table}", "deleted")):
+            with pytest.raises(sqlite3.IntegrityError, match=f"{table}_is_never_{verb}"):
+                raw.execute(sql)
+    raw.close()
+
+
+def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
+    changing = {"terminal", "source_cursor", "django_migrations", "sqlite_sequence"}
+    tables = set()
+    for alias in ("canteen", "onecard", "ledger"):
+        with open_reader(home.database(alias), alias) as db:
+            names = db.query("SELECT name FROM sqlite_master WHERE type = 'table'", into=str)
+            tables |= {(alias, name) for name in names if name not in changing}
+    assert tables == {(alias, table) for alias, table, _ in INSERT_ONLY}
+
+
+def test_cursor_of_a_terminal_never_moves_back(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    with pytest.raises(RuleBroken, match="cursor_moves_forward"):
+        canteen.db.execute("UPDATE terminal SET next_seq = 1")
+    with pytest.raises(RuleBroken, match="terminal_keeps_its_identity"):
+        canteen.db.execute("UPDATE terminal SET public_key = ''")
+    with pytest.raises(RuleBroken, match="terminal_is_never_deleted"):
+        canteen.db.execute("DELETE FROM terminal")
+
+
+def test_position_that_leaves_a_gap_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    columns = "epoch, seq, record, chain_hash, stream_hash, outcome, card, counter, amount_fen, received_at_utc_s"
+    with pytest.raises(RuleBroken, match="tap_positions_have_no_gap"):
+        canteen.db.execute(f"INSERT INTO tap (position, terminal, {columns}) SELECT 3, 'other', {columns} FROM tap")
+
+
+def test_broken_rule_is_named(ledger_db: Database) -> None:
+    ledger_db.execute(
+        "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
+        " clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, '', 1, 1, 1, 1, 1, '2025-01-01')"
+    )
+    with pytest.raises(RuleBroken, match="a_posting_moves_money"):
+        ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 0)")
+
+
+def test_writer_is_durable_and_bound_to_foreign_keys(ledger_db: Database) -> None:
+    assert ledger_db.query("PRAGMA journal_mode", into=str) == ["wal"]
+    assert ledger_db.number("PRAGMA synchronous") == 2
+    assert ledger_db.number("PRAGMA foreign_keys") == 1
+    with pytest.raises(RuleBroken):
+        ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (99, 1001, 1)")
+
+
+def test_reader_reads_beside_the_writer_and_cannot_write(home: Home, ledger_db: Database) -> None:
+    with open_reader(home.database("ledger"), "ledger") as reader:
+        ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, '')")
+        assert reader.number("SELECT count(*) FROM source_cursor") == 1
+        with pytest.raises(StoreFault, match="readonly"):
+            reader.execute("INSERT INTO source_cursor VALUES ('y', 1, '')")
+
+
+def test_failed_transaction_leaves_nothing_and_the_next_one_works(ledger_db: Database) -> None:
+    def fail() -> None:
+        with ledger_db.transaction():
+            ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, '')")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with ledger_db.transaction():
+        assert ledger_db.number("SELECT count(*) FROM source_cursor") == 0
+
+
+def test_migrate_makes_a_database_once(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "canteen.db"
+    assert migrate(path, "canteen")
+    assert not migrate(path, "canteen")
+
+
+def test_database_that_was_never_made_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMissing, match="init"):
+        open_reader(tmp_path / "canteen.db", "canteen")
+
+
+@pytest.mark.parametrize("open_it", [open_reader, open_writer])
+def test_database_of_another_version_is_refused(tmp_path: Path, home: Home, open_it: type) -> None:
+    with sqlite3.connect(home.database("ledger")) as raw:
+        raw.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('ledger', '0099_later', '')")
+    raw.close()
+    with pytest.raises(SchemaMissing, match="other tables"):
+        open_it(home.database("ledger"), "ledger")
+
+
+def test_file_that_is_no_database_is_a_typed_fault(tmp_path: Path) -> None:
+    path = tmp_path / "canteen.db"
+    path.write_bytes(b"this is text and no database at all" * 100)
+    with pytest.raises((StoreFault, SchemaMissing)):
+        open_reader(path, "canteen")
+
+
+def test_each_database_holds_the_tables_of_one_app() -> None:
+    router = OneAppEach()
+    held = {
+        alias: [app for app in ("stream", "ledger", "onecard") if router.allow_migrate(alias, app)] for alias in ALIASES
+    }
+    assert held == {
+        "canteen": ["stream"],
+        "shops": ["stream"],
+        "supermarket": ["stream"],
+        "tuition": ["stream"],
+        "ledger": ["ledger"],
+        "onecard": ["onecard"],
+    }

@@ -1,0 +1,209 @@
+"""The commands, as an operator and as a supervisor use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.__main__ import build_parser, main
+from settlement.ledger import store
+from settlement.settings import Home
+from settlement.store.database import open_reader, open_writer
+from wire.enrolment import Ticket, parse_ticket_text
+from wire.ids import Stream
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 20
+HEADER = "issuer,asn,opening_balance_fen,opening_counter"
+ISSUER, ASN = "1000000000000001", "00000000000000000001"
+
+
+@contextmanager
+def process(home: Home, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server process that said it is ready, and the line it said so with."""
+    command = [sys.executable, "-m", "settlement", *words, "--home", str(home.root)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            ready, _, _ = select.select([child.stdout], [], [], DEADLINE_S)
+            line = child.stdout.readline().strip() if ready else ""
+            if not line:
+                child.kill()
+                raise AssertionError(f"it did not start: {child.communicate()[1]}")
+            yield child, line
+        finally:
+            if child.poll() is None:
+                child.kill()
+            child.communicate()
+
+
+def ended(child: subprocess.Popen[str]) -> int:
+    child.send_signal(signal.SIGTERM)
+    return child.wait(DEADLINE_S)
+
+
+def free_port(home: Home) -> None:
+    home.settings.write_text("[streams.canteen]\nport = 0\n")
+
+
+def run(capsys: pytest.CaptureFixture[str], home: Home, *words: str) -> tuple[int, str, str]:
+    code = main([*words, "--home", str(home.root)])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("init", "ticket", "import-cards", "hotlist", "stream", "ledger", "report"):
+        with pytest.raises(SystemExit) as ended:
+            build_parser().parse_args([command, "--help"])
+        assert ended.value.code == 0
+        assert f"campus-settlement {command}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_init_says_what_it_made_and_changes_nothing_the_second_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path / "deep" / "home")
+    home.root.parent.mkdir()
+    code, out, _ = run(capsys, home, "init")
+    assert code == 0
+    for made in ("certificate authority", "issuer keys", "canteen database", "ledger database"):
+        assert made in out
+    kept = {path: path.read_bytes() for path in home.folder.rglob("*.*") if path.suffix not in (".db-shm", ".db-wal")}
+    assert run(capsys, home, "init") == (0, f"{home.folder}: everything was there already\n", "")
+    assert all(path.read_bytes() == content for path, content in kept.items())
+
+
+def test_ticket_is_for_the_named_terminal_and_stream(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, home, "ticket", "--terminal", "000000000101", "--stream", "shops")
+    assert code == 0
+    public = bytes.fromhex(home.ticket_public_key.read_text())
+    ticket = Ticket.open(parse_ticket_text(out), public)
+    assert (ticket.terminal.hex(), ticket.stream) == ("000000000101", Stream.SHOPS)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["ticket", "--terminal", "12", "--stream", "shops"], "12 hexadecimal digits"),
+        (["ticket", "--terminal", "000000000101", "--stream", "shops", "--days", "0"], "--days must be"),
+        (["hotlist", "add"], "needs ISSUER and ASN"),
+        (["hotlist", "add", "1", "2"], "issuer must have 16 digits"),
+    ],
+)
+def test_wrong_usage_is_explained_in_one_line(
+    home: Home, capsys: pytest.CaptureFixture[str], words: list[str], fault: str
+) -> None:
+    code, _, err = run(capsys, home, *words)
+    assert code == 2
+    assert fault in err
+    assert err.count("\n") == 1
+
+
+def test_cards_are_imported_once_and_a_bad_file_not_at_all(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "cards.csv"
+    file.write_text(f"\ufeff{HEADER}\n{ISSUER},{ASN},5000,0\n", encoding="utf-8")
+    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "1 cards registered, 0 were there already\n")
+    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "0 cards registered, 1 were there already\n")
+    file.write_text(f"{HEADER}\n{ISSUER},{ASN},x,0\n")
+    code, _, err = run(capsys, home, "import-cards", str(file))
+    assert code == 1
+    assert "import-refused: line 2: opening_balance_fen" in err
+
+
+def test_hotlist_is_changed_and_listed_with_masked_cards(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "changed, the hotlist is version 1" in run(capsys, home, "hotlist", "add", ISSUER, ASN)[1]
+    assert "nothing to change" in run(capsys, home, "hotlist", "add", ISSUER, ASN)[1]
+    assert run(capsys, home, "hotlist", "list")[1] == "version 1: 1 cards\n••0001\n"
+    assert "version 2" in run(capsys, home, "hotlist", "remove", ISSUER, ASN)[1]
+    assert json.loads(run(capsys, home, "hotlist", "list", "--json")[1]) == {"version": 2, "cards": []}
+
+
+def test_command_without_a_home_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, Home(tmp_path), "report")
+    assert code == 1
+    assert "store-schema-missing" in err
+    assert "init" in err
+
+
+def test_wrong_passphrase_is_a_typed_fault(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "wrong").write_text("wrong")
+    code, _, err = run(capsys, home, "stream", "canteen", "--passphrase-file", str(tmp_path / "wrong"))
+    assert code == 1
+    assert "passphrase-wrong" in err
+
+
+def test_stream_process_names_its_port_serves_and_ends_cleanly(home: Home) -> None:
+    free_port(home)
+    with process(home, "stream", "canteen") as (child, line):
+        host, _, port = line.removeprefix("listening on ").rpartition(":")
+        with socket.create_connection((host, int(port)), DEADLINE_S):
+            assert ended(child) == 0
+
+
+def test_second_process_on_the_same_stream_is_refused_with_the_first_ones_pid(home: Home) -> None:
+    free_port(home)
+    with process(home, "stream", "canteen") as (child, _):
+        command = [sys.executable, "-m", "settlement", "stream", "canteen", "--home", str(home.root)]
+        second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        assert second.returncode == 1
+        assert f"database-in-use: canteen.db is written by process {child.pid}" in second.stderr
+
+
+def test_ledger_process_posts_what_comes_while_it_runs_and_goes_on_after_a_kill(
+    home: Home, canteen: StreamDriver, till: FakeTill
+) -> None:
+    free_port(home)
+    canteen.enrol(till)
+    for _ in range(40):
+        till.tap(10)
+    canteen.accept(till.batch(1, 21))
+    with process(home, "ledger") as (child, line):
+        assert line == "ledger ready"
+        wait_for_taps(home, child, 20)
+        child.kill()
+        assert child.wait(DEADLINE_S) == -signal.SIGKILL
+    canteen.accept(till.batch(21))
+    with process(home, "ledger") as (child, _):
+        wait_for_taps(home, child, 40)
+        assert ended(child) == 0
+    with open_reader(home.database("ledger"), "ledger") as db:
+        assert set(store.posted_taps(db)) == {record.tap_id for record in till.records}
+        assert store.unbalanced_entries(db) == []
+
+
+def test_lock_of_a_killed_process_is_free(home: Home) -> None:
+    with process(home, "ledger") as (child, _):
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(DEADLINE_S)
+    open_writer(home.database("ledger"), "ledger").close()
+
+
+def wait_for_taps(home: Home, child: subprocess.Popen[str], count: int) -> None:
+    """Poll the ledger, with a deadline and an eye on the process."""
+    for _ in range(DEADLINE_S * 20):
+        with open_reader(home.database("ledger"), "ledger") as db:
+            if len(store.posted_taps(db)) >= count:
+                return
+        try:
+            child.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        raise AssertionError("the ledger ended by itself")
+    raise AssertionError(f"the ledger did not post {count} taps in time")

@@ -1,0 +1,48 @@
+"""What `settlement.toml` may say."""
+
+from __future__ import annotations
+
+import pytest
+
+from settlement.settings import SettingsInvalid, StreamSettings, default_settings_text, parse_settings
+from wire.ids import Stream
+
+
+def test_default_settings_name_all_four_streams() -> None:
+    streams = parse_settings(default_settings_text()).streams
+    assert {stream: settings.port for stream, settings in streams.items()} == {
+        Stream.TUITION: 7401,
+        Stream.CANTEEN: 7402,
+        Stream.SUPERMARKET: 7403,
+        Stream.SHOPS: 7404,
+    }
+
+
+def test_every_setting_can_be_given() -> None:
+    text = '[streams.shops]\nhost="::1"\nport=0\nqueue_max=3\ndeadline_s=1\nconnections_max=9\nidle_timeout_s=2.5'
+    assert parse_settings(text).streams == {
+        Stream.SHOPS: StreamSettings(
+            host="::1", port=0, queue_max=3, deadline_s=1, connections_max=9, idle_timeout_s=2.5
+        )
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[streams", "settlement.toml"),
+        ("[other]", "[other] is not known"),
+        ("streams = 1", "[streams] is not a table"),
+        ("[streams.bank]\nport=1", "no stream 'bank'"),
+        ("[streams]\ncanteen=1", "no stream 'canteen'"),
+        ("[streams.canteen]", "needs a port"),
+        ("[streams.canteen]\nport='x'", "port = 'x' is not of type int"),
+        ("[streams.canteen]\nport=true", "port = True is not of type int"),
+        ("[streams.canteen]\nport=70000", "port = 70000 is out of range"),
+        ("[streams.canteen]\nport=1\ndeadline=2", "deadline is not known"),
+    ],
+)
+def test_wrong_setting_is_named(text: str, fault: str) -> None:
+    with pytest.raises(SettingsInvalid) as caught:
+        parse_settings(text)
+    assert fault in str(caught.value)

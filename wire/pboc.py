@@ -1,8 +1,8 @@
 """The PBOC purse's cryptography: key diversification, session keys, MAC1, MAC2 and TAC of purchase and load (JR/T
 0025.2-2010).
 
-Left out: APDUs, secure messaging, and the rule that a key with equal halves is never issued. Such a key is computed
-here like any other, because cards that hold one exist.
+Left out: APDUs, secure messaging, and which keys may be issued (`wire.purse_keys`): a weak one is computed here like
+any other, because cards that hold one exist.
 """
 
 from __future__ import annotations

@@ -1,10 +1,17 @@
-"""The reader without a daemon: a `CardChannel` straight onto a simulated chip, for fast tests. Left out: presence
-events.
+"""The reader without a daemon: a `CardChannel` straight onto a simulated chip, presence events, and chips that are torn
+at a chosen command. Left out: everything that PC/SC adds (`sim.pcsc.private`).
 """
 
 from __future__ import annotations
 
-from drivers.channel import CardRemoved, ResolvingChannel
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+from typing import Final
+
+from drivers.channel import CardChannel, CardRemoved, ReaderFault, ResolvingChannel
+from drivers.reader import CardLeft, CardPresented, ReaderEvent, ReaderFound, ReaderLost
 from sim.card.chip import PoweredCard
 
 
@@ -37,3 +44,159 @@ def local_channel(card: PoweredCard) -> ResolvingChannel:
     slot = LocalSlot()
     slot.insert(card)
     return ResolvingChannel(slot)
+
+
+class Tear(Enum):
+    """How a command is cut short."""
+
+    BEFORE = auto()  # the card is gone before the command reaches it
+    AFTER = auto()  # the card carries it out and is gone before its answer
+    ANSWER_LOST = auto()  # the card carries it out; the reader fails
+
+
+class TearableChip:
+    """A powered chip that keeps every APDU it is sent and can be torn from the reader at one of them."""
+
+    def __init__(self, chip: PoweredCard) -> None:
+        self._chip = chip
+        self.received: list[bytes] = []
+        self._tear: tuple[int, Tear] | None = None
+        self._torn = False
+
+    @property
+    def atr(self) -> bytes:
+        """The answer to reset."""
+        return self._chip.atr
+
+    def tear(self, how: Tear, *, after: int = 0) -> None:
+        """Tear the chip out once, at the command that follows `after` more."""
+        self._tear = (after, how)
+
+    def reset(self) -> None:
+        """Power off, power on; also what brings a torn chip back."""
+        self._torn = False
+        self._chip.reset()
+
+    def transmit_raw(self, apdu: bytes) -> bytes:
+        """One APDU; raises `CardRemoved` or `ReaderFault` at the chosen command and until the next reset."""
+        if self._torn:
+            raise CardRemoved("the card was torn out")
+        self.received.append(apdu)
+        if self._tear is None or self._tear[0] > 0:
+            self._tear = None if self._tear is None else (self._tear[0] - 1, self._tear[1])
+            return self._chip.transmit_raw(apdu)
+        how, self._tear, self._torn = self._tear[1], None, True
+        if how is not Tear.BEFORE:
+            self._chip.transmit_raw(apdu)
+        self._chip.reset()
+        raise ReaderFault("the answer was lost") if how is Tear.ANSWER_LOST else CardRemoved("the card was torn out")
+
+
+class _Presentation:
+    """One presentation of a chip, a `RawCard` until it ends."""
+
+    def __init__(self, chip: PoweredCard) -> None:
+        self.chip: Final = chip
+        self.over = False
+
+    def transmit_raw(self, apdu: bytes) -> bytes:
+        if self.over:
+            raise CardRemoved("the card left the reader")
+        return self.chip.transmit_raw(apdu)
+
+
+class LocalReader:
+    """A `Reader` in this process. Its owner inserts and removes chips, or loses the reader itself, from any thread."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._present: _Presentation | None = None
+        self._fault: str | None = None
+        self._stopped = False
+        self._connected = False
+
+    def insert(self, chip: PoweredCard) -> None:
+        """Put a chip on the reader, which must be empty."""
+        with self._changed:
+            assert self._present is None, "a chip is still on the reader"
+            chip.reset()
+            self._present = _Presentation(chip)
+            self._changed.notify_all()
+
+    def remove(self) -> None:
+        """Take the chip off, if there is one; open channels to it are finished."""
+        with self._changed:
+            if self._present is not None:
+                self._present.over = True
+                self._present.chip.reset()
+                self._present = None
+            self._changed.notify_all()
+
+    def lose(self, why: str) -> None:
+        """The reader cannot be reached until `find`."""
+        with self._changed:
+            self._fault = why
+            self._changed.notify_all()
+
+    def find(self) -> None:
+        """The reader is back."""
+        with self._changed:
+            self._fault = None
+            self._changed.notify_all()
+
+    def events(self) -> Iterator[ReaderEvent]:
+        """All that happens from now on, `ReaderFound` or `ReaderLost` first; ends after `stop`."""
+        known: tuple[_Presentation | None, str | None] | None = None
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda seen=known: self._stopped or (self._present, self._fault) != seen)
+                if self._stopped:
+                    return
+                before, known = known, (self._present, self._fault)
+            yield from _told(before, known)
+
+    @contextmanager
+    def connect(self) -> Iterator[CardChannel]:
+        """Power the present card and talk to it alone; raises `CardRemoved` or `ReaderFault`."""
+        presentation = self._take()
+        try:
+            presentation.chip.reset()
+            yield ResolvingChannel(presentation)
+        finally:
+            presentation.chip.reset()
+            self._connected = False
+
+    def stop(self) -> None:
+        """End `events`, from any thread."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _take(self) -> _Presentation:
+        with self._changed:
+            if self._fault is not None:
+                raise ReaderFault(self._fault)
+            if self._present is None:
+                raise CardRemoved("no card on the reader")
+            if self._connected:
+                raise ReaderFault("somebody else talks to the card")
+            self._connected = True
+            return self._present
+
+
+def _told(
+    before: tuple[_Presentation | None, str | None] | None, now: tuple[_Presentation | None, str | None]
+) -> Iterator[ReaderEvent]:
+    """The events between two states of a reader; the card is told anew when the reader is found again."""
+    present, fault = now
+    if fault is not None:
+        yield ReaderLost(fault)
+        return
+    was_there = before is not None and before[1] is None
+    if not was_there:
+        yield ReaderFound()
+    known = before[0] if before is not None and was_there else None
+    if known is not None and known is not present:
+        yield CardLeft()
+    if present is not None and present is not known:
+        yield CardPresented(present.chip.atr)

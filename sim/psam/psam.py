@@ -14,12 +14,12 @@ from typing import Final
 
 from sim.card import chip, files
 from sim.card.chip import Answer, Chip, Command, Rule
-from sim.card.issue import strong_key
 from sim.card.memory import Memory, create_memory, read_fields
 from sim.card.profile import CAMPUS_AID, contact_atr, contactless_atr
 from wire import pboc
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
 from wire.money import Fen
+from wire.purse_keys import strong_key
 
 TTSN_MAX: Final = 0xFFFF_FFFF
 WRONG_MAC2_MAX: Final = 15

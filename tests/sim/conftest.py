@@ -8,15 +8,16 @@ from random import Random
 
 import pytest
 
-from sim.card.issue import IssuerMasters, issue_card
+from sim.card.issue import issue_card
 from sim.card.memory import open_memory
 from sim.card.profile import CAMPUS, CardProfile
 from sim.card.purse import Purse
 from sim.psam.psam import Psam, issue_psam
-from wire.ids import Asn, IssuerId, TerminalId
+from wire.ids import Asn, CardId, IssuerId, TerminalId
 from wire.money import Fen
+from wire.purse_keys import PurseKeys
 
-MASTERS = IssuerMasters(
+MASTERS = PurseKeys(
     purchase=bytes.fromhex("101112131415161718191A1B1C1D1E1F"),
     load=bytes.fromhex("202122232425262728292A2B2C2D2E2F"),
     tac=bytes.fromhex("303132333435363738393A3B3C3D3E3F"),
@@ -30,7 +31,7 @@ MakeCard = Callable[..., Purse]
 
 
 @pytest.fixture
-def masters() -> IssuerMasters:
+def masters() -> PurseKeys:
     return MASTERS
 
 
@@ -46,9 +47,8 @@ def make_card_file(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         issue_card(
             tmp_path / name,
-            masters=MASTERS,
-            issuer_id=ISSUER,
-            asn=asn,
+            keys=MASTERS.of_card(CardId(ISSUER, asn), two_level=profile.two_level_keys),
+            card=CardId(ISSUER, asn),
             valid_from_bcd=bytes.fromhex("20250901"),
             valid_to_bcd=bytes.fromhex("20290831"),
             opening_balance_fen=opening_balance_fen,

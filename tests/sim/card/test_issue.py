@@ -8,21 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from sim.card.issue import IssuerMasters, KeyHalvesEqual, card_key, issue_card, read_card_image, strong_key
-from sim.card.memory import ChipExists, MemoryFault, read_fields
-from sim.card.profile import PROVE_BEFORE
-from wire import pboc
-from wire.ids import Asn, IssuerId
+from sim.card.issue import issue_card, read_card_image
+from sim.card.memory import ChipExists, MemoryFault
+from wire.ids import Asn, CardId, IssuerId
 from wire.money import Fen
+from wire.purse_keys import KeyHalvesEqual, PurseKeys
 
-ISSUER = IssuerId(bytes.fromhex("6100000000000001"))
-ASN = Asn(bytes.fromhex("00006100000000001234"))
+CARD = CardId(IssuerId(bytes.fromhex("6100000000000001")), Asn(bytes.fromhex("00006100000000001234")))
 MakeCardFile = Callable[..., Path]
 
 
 @pytest.mark.parametrize("field", ["purchase", "load", "tac"])
 @pytest.mark.parametrize("weak", ["34" * 16, "3F013F013F013F013F003F003F003F00"])
-def test_master_with_equal_halves_issues_no_card(tmp_path: Path, masters: IssuerMasters, field: str, weak: str) -> None:
+def test_card_key_with_equal_halves_issues_no_card(tmp_path: Path, masters: PurseKeys, field: str, weak: str) -> None:
     changed = {
         "purchase": replace(masters, purchase=bytes.fromhex(weak)),
         "load": replace(masters, load=bytes.fromhex(weak)),
@@ -31,9 +29,8 @@ def test_master_with_equal_halves_issues_no_card(tmp_path: Path, masters: Issuer
     with pytest.raises(KeyHalvesEqual):
         issue_card(
             tmp_path / "card",
-            masters=changed,
-            issuer_id=ISSUER,
-            asn=ASN,
+            keys=changed,
+            card=CARD,
             valid_from_bcd=bytes(4),
             valid_to_bcd=bytes(4),
             opening_balance_fen=Fen(0),
@@ -41,29 +38,14 @@ def test_master_with_equal_halves_issues_no_card(tmp_path: Path, masters: Issuer
     assert list(tmp_path.iterdir()) == []
 
 
-def test_key_with_different_halves_is_strong() -> None:
-    assert strong_key(bytes(range(16))) == bytes(range(16))
-
-
-def test_keys_are_diversified_by_asn_and_by_issuer_where_the_profile_says_so(
-    make_card_file: MakeCardFile, masters: IssuerMasters
-) -> None:
-    one = read_fields(make_card_file("one"))
-    two = read_fields(make_card_file("two", profile=PROVE_BEFORE))
-    assert one["dpk"] == pboc.diversify(masters.purchase, ASN[2:])
-    assert two["dtk"] == pboc.diversify(pboc.diversify(masters.tac, ISSUER), ASN[2:])
-    assert two["dlk"] == card_key(masters.load, asn=ASN, issuer_id=ISSUER)
-    assert len({one["dpk"], one["dlk"], one["dtk"], two["dpk"], two["dlk"], two["dtk"]}) == 6
-
-
 def test_auditor_reads_a_card_without_powering_it(make_card_file: MakeCardFile) -> None:
     image = read_card_image(make_card_file(opening_balance_fen=Fen(123), opening_counter=9))
-    assert (image.issuer_id, image.asn, image.profile_name) == (ISSUER, ASN, "campus")
+    assert (image.card, image.profile_name) == (CARD, "campus")
     assert (image.opening_balance_fen, image.opening_counter) == (123, 9)
     assert (image.balance_fen, image.counter, image.log) == (123, 9, ())
 
 
-def test_no_text_shows_a_key_or_a_whole_card_number(make_card_file: MakeCardFile, masters: IssuerMasters) -> None:
+def test_no_text_shows_a_key_or_a_whole_card_number(make_card_file: MakeCardFile, masters: PurseKeys) -> None:
     path = make_card_file()
     shown = repr(masters) + repr(read_card_image(path))
     assert "1234" not in shown

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.card.chip import parse_command
-from sim.card.issue import IssuerMasters, issue_card
+from sim.card.issue import issue_card
 from sim.card.memory import SLOT_BYTES, Memory, PowerCut, RamFile, encode_slot, open_memory, read_fields
 from sim.card.profile import CAMPUS, CAMPUS_T0, PROFILES, PROVE_BEFORE, CardProfile
 from sim.card.purse import Purse
 from wire import pboc
-from wire.ids import Asn, IssuerId
+from wire.ids import Asn, CardId, IssuerId
 from wire.money import Fen
+from wire.purse_keys import PurseKeys
 
 SELECT = "00A4040009A00000000386980701"
 INIT_100_FEN = "805001020B 01 00000064 610000000001 0F"
@@ -306,9 +307,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     for name, profile in PROFILES.items():
         issue_card(
             folder / name,
-            masters=IssuerMasters(bytes(range(16)), bytes(range(16)), bytes(range(16))),
-            issuer_id=IssuerId(bytes(8)),
-            asn=Asn(bytes(10)),
+            keys=PurseKeys(bytes(range(16)), bytes(range(16)), bytes(range(16))),
+            card=CardId(IssuerId(bytes(8)), Asn(bytes(10))),
             valid_from_bcd=bytes(4),
             valid_to_bcd=bytes(4),
             opening_balance_fen=Fen(5000),

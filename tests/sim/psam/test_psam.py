@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.card.issue import IssuerMasters, KeyHalvesEqual
 from sim.card.memory import SLOT_BYTES, Memory, PowerCut, RamFile, encode_slot, open_memory, read_fields
 from sim.card.profile import CAMPUS, PROVE_BEFORE, CardProfile
 from sim.card.purse import Purse
@@ -18,6 +17,7 @@ from sim.psam.psam import TTSN_MAX, WRONG_MAC2_MAX, Psam, issue_psam, read_psam_
 from wire import pboc
 from wire.ids import TerminalId
 from wire.money import Fen
+from wire.purse_keys import KeyHalvesEqual, PurseKeys
 
 SELECT = "00A4040009A00000000386980701"
 INIT_FIELDS = "A1B2C3D4 0007 00000064 06 20260301120000 01 00"
@@ -173,7 +173,7 @@ def test_used_up_ttsn_is_refused(psam_file: Path) -> None:
     assert send(psam, ONE_LEVEL) == "9402"
 
 
-def test_mac2_is_checked_once_for_each_purchase(psam: Psam, masters: IssuerMasters) -> None:
+def test_mac2_is_checked_once_for_each_purchase(psam: Psam, masters: PurseKeys) -> None:
     in_application(psam)
     send(psam, ONE_LEVEL)
     mac2 = right_mac2(masters.purchase, 1).hex()
@@ -182,7 +182,7 @@ def test_mac2_is_checked_once_for_each_purchase(psam: Psam, masters: IssuerMaste
 
 
 @pytest.mark.parametrize("ending", [ONE_LEVEL, "reset"])
-def test_mac2_check_dies_with_the_next_purchase_or_a_reset(psam: Psam, masters: IssuerMasters, ending: str) -> None:
+def test_mac2_check_dies_with_the_next_purchase_or_a_reset(psam: Psam, masters: PurseKeys, ending: str) -> None:
     in_application(psam)
     send(psam, ONE_LEVEL)
     if ending == "reset":
@@ -205,7 +205,7 @@ def test_wrong_mac2_in_a_row_lock_the_psam_for_good(psam_file: Path) -> None:
     assert send(in_application(Psam(open_memory(psam_file))), ONE_LEVEL) == "9303"
 
 
-def test_right_mac2_gives_all_tries_back(psam_file: Path, masters: IssuerMasters) -> None:
+def test_right_mac2_gives_all_tries_back(psam_file: Path, masters: PurseKeys) -> None:
     memory = open_memory(psam_file)
     psam = in_application(Psam(memory))
     send(psam, ONE_LEVEL)

@@ -1,0 +1,110 @@
+"""`campus-sim`: runs a whole small campus on this machine, with the production programs and simulated hardware."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from sim.audit import Finding, report_lines
+from sim.campus import Campus
+from sim.counter import Counter
+from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
+from sim.taps import Tally, run_taps, tally_lines
+from sync.clock import Clock
+from wire.errors import CampusError
+
+_TAPS_WITHOUT_TERMINAL = 50
+_CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line of `campus-sim`."""
+    parser = argparse.ArgumentParser(
+        prog="campus-sim",
+        description="A campus to try things on: real till, daemon and server; simulated cards, PSAM and readers.",
+        epilog="example: campus-sim run --taps 50",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="the till on this terminal, or a stream of taps and a report",
+        description="Starts everything, sells until Ctrl-C or until the taps are done, then audits cards, journal, "
+        "stream and ledger. A second run goes on where the first stopped. Exit status: 0 the auditor is content, "
+        "1 it objects, 2 a program failed (run the same command again).",
+        epilog="examples: campus-sim run   campus-sim run --taps 200 --seed 7   campus-sim run --taps 0 (audit only)",
+    )
+    run.add_argument("--home", type=Path, default=Path("home"), help="the installation's folder (default: ./home)")
+    run.add_argument(
+        "--taps", type=_count, help=f"that many taps without a screen (without a terminal: {_TAPS_WITHOUT_TERMINAL})"
+    )
+    run.add_argument("--seed", type=int, default=1, help="what the taps are drawn from (default: 1)")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; see the parser's description for the exit status."""
+    arguments = build_parser().parse_args(argv)
+    taps: int | None = arguments.taps
+    if taps is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        taps = _TAPS_WITHOUT_TERMINAL
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return _run(arguments.home, taps, arguments.seed)
+    except KeyboardInterrupt:
+        print("\ncampus-sim: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    except CampusError as error:
+        print(f"\ncampus-sim: {error} [{error.code}]", file=sys.stderr)
+        print("campus-sim: nothing is lost by this; the same command goes on from here", file=sys.stderr)
+        return 2
+
+
+def _run(home: Path, taps: int | None, seed: int) -> int:
+    with Campus(home, monotonic_s=time.monotonic, say=_say) as campus:
+        before = uplink_status(campus)
+        lines = []
+        if taps is None:
+            Counter(campus, monotonic_s=time.monotonic, seed=seed).run()
+            lines.append(f"The till of terminal in {campus.home} has closed")
+        else:
+            tally = run_taps(campus, count=taps, seed=seed, progress=lambda done, tally: _progress(done, taps, tally))
+            lines += [f"Run of {taps} taps, seed {seed}", *tally_lines(tally)]
+        if not wait_until_booked(campus, monotonic_s=time.monotonic):
+            lines.append("  not everything reached the ledger in time; the auditor names what is on its way")
+        lines.append(uplink_line(before, uplink_status(campus)))
+        findings: list[Finding] = audit_campus(campus, _CLOCK)
+    print("\n".join([*lines, *report_lines(findings), *places_lines(campus.home)]))
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+def _progress(done: int, taps: int, tally: Tally) -> None:
+    """One line that is written over on a terminal, and at the end only in a log."""
+    line = f"tap {done} of {taps}: {tally.approved} approved, {tally.other.total()} not"
+    if sys.stdout.isatty():
+        print(f"\r{line}\x1b[K", end="\n" if done == taps else "", flush=True)
+    elif done == taps:
+        print(line, flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a number of taps is 0 or more")
+    return number
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

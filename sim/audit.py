@@ -1,0 +1,314 @@
+"""The auditor: does the money come out right, over cards, journal, stream and ledger? Reads evidence, believes nobody.
+
+Each invariant is a function from `Evidence` to a `Finding`, with its own arithmetic: nothing that booked the money is
+asked what it booked. What is on its way (unsent, not pulled, suspended, torn) is named piece by piece, not tolerated.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from sim.card.issue import CardImage
+from sim.evidence import Evidence
+from wire.ids import CardId
+from wire.money import format_fen
+from wire.receipt import Suspense
+from wire.record import Outcome, TapRecord, genesis_hash, next_hash
+
+FLOAT_ACCOUNT: Final = 2001
+_OPENING, _PURCHASE = 1, 2
+_OBJECTIONS_SHOWN: Final = 5
+
+Replay = Callable[[bytes], bytes]  # a batch's bytes to the receipt's bytes, through the front door
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One invariant's result: what it says, what was looked at, and what is wrong (nothing, if all is well)."""
+
+    invariant: str
+    seen: str
+    objections: tuple[str, ...] = field(default=())
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is nothing to object to."""
+        return not self.objections
+
+
+def audit(evidence: Evidence, replay: Replay) -> list[Finding]:
+    """All findings, in the order of the architecture's list."""
+    return [
+        taps_are_in_the_ledger_once(evidence),
+        cards_did_what_is_booked(evidence),
+        entries_balance(evidence),
+        float_equals_purses(evidence),
+        nothing_can_be_changed(evidence),
+        replay_changes_nothing(evidence, replay),
+        server_knows_what_is_missing(evidence),
+        torn_taps_are_listed(evidence),
+    ]
+
+
+def taps_are_in_the_ledger_once(evidence: Evidence) -> Finding:
+    """Journal, stream and ledger hold the same taps, each once, by the bytes of the record."""
+    objections: list[str] = []
+    journal = {record.tap_id: record for record in evidence.sealed}
+    stream: dict[object, bytes] = {}
+    for row in evidence.stream:
+        if row.tap_id in stream:
+            objections.append(f"tap {row.tap_id} is in the stream twice")
+        stream[row.tap_id] = row.record
+        if row.tap_id not in journal:
+            objections.append(f"tap {row.tap_id} is in the stream but in no journal")
+        elif journal[row.tap_id].to_bytes() != row.record:
+            objections.append(f"tap {row.tap_id} differs between journal and stream")
+    objections += _chains(evidence)
+    posted = Counter(entry.tap_id for entry in evidence.entries if entry.kind == _PURCHASE)
+    parked = Counter(item.tap_id for item in evidence.suspense)
+    on_its_way = 0
+    for row in evidence.stream:
+        record = TapRecord.from_bytes(row.record)
+        pulled = row.position <= evidence.ledger_position
+        on_its_way += not pulled
+        booked, held = posted.pop(row.tap_id, 0), parked.pop(row.tap_id, 0)
+        wanted = _wanted(record, parked=row.suspense is not None or held > 0) if pulled else (0, 0)
+        if (booked, held) != wanted:
+            objections.append(
+                f"tap {row.tap_id} ({record.outcome.name}) has {booked} entries and {held} suspense items, not {wanted}"
+            )
+    objections += [f"the ledger has an entry for tap {tap}, which no stream has" for tap in posted]
+    objections += [f"the ledger has a suspense item for tap {tap}, which no stream has" for tap in parked]
+    unsent = len(journal) - len(stream)
+    seen = f"{len(journal)} taps: {len(stream)} at the stream, {unsent} unsent, {on_its_way} not pulled yet"
+    return Finding("every sealed tap is in the ledger exactly once", seen, tuple(objections))
+
+
+def cards_did_what_is_booked(evidence: Evidence) -> Finding:
+    """Each card's counter and balance are its opening plus exactly the debits that the journals prove."""
+    objections: list[str] = []
+    by_card: dict[CardId, list[TapRecord]] = defaultdict(list)
+    for record in (*evidence.sealed, *evidence.opened):
+        by_card[record.card].append(record)
+    for card, image in evidence.cards.items():
+        objections += _card_objections(image, by_card.pop(card, []))
+    objections += [f"{len(taps)} taps name card {card}, which was never issued" for card, taps in by_card.items()]
+    debits = sum(image.counter - image.opening_counter for image in evidence.cards.values())
+    return Finding(
+        "nothing is booked that no card did", f"{len(evidence.cards)} cards, {debits} debits", tuple(objections)
+    )
+
+
+def entries_balance(evidence: Evidence) -> Finding:
+    """Every entry's postings sum to zero."""
+    sums: dict[int, int] = defaultdict(int)
+    for posting in evidence.postings:
+        sums[posting.entry] += posting.amount_fen
+    objections = [f"the postings of entry {entry} sum to {format_fen(total)}" for entry, total in sums.items() if total]
+    without = [entry.id for entry in evidence.entries if entry.amount_fen and entry.id not in sums]
+    objections += [f"entry {entry} has no postings" for entry in without]
+    seen = f"{len(evidence.entries)} entries, {len(evidence.postings)} postings"
+    return Finding("every entry's postings sum to zero", seen, tuple(objections))
+
+
+def float_equals_purses(evidence: Evidence) -> Finding:
+    """What the ledger holds for each purse, less every named piece on its way, is what the card holds."""
+    held: dict[CardId, int] = defaultdict(int)
+    for posting in evidence.postings:
+        if posting.account == FLOAT_ACCOUNT:
+            assert posting.purse is not None, "the float is kept purse by purse"
+            held[posting.purse] -= posting.amount_fen
+    pieces = {"unsent": _by_card(evidence.unsent()), "not pulled": _by_card(evidence.not_pulled())}
+    pieces["suspended"] = _by_card(evidence.suspended_debits())
+    executed = _executed_unproven(evidence)
+    pieces["torn"] = _by_card(executed)
+    objections = [f"the ledger has no purse of card {card}" for card in evidence.cards if card not in held]
+    for card, holds in held.items():
+        image = evidence.cards.get(card)
+        way = sum(piece.get(card, 0) for piece in pieces.values())
+        if image is None:
+            objections.append(f"the float has {format_fen(holds)} for card {card}, which was never issued")
+        elif holds - way != image.balance_fen:
+            objections.append(
+                f"card {card}: float {format_fen(holds)} less {format_fen(way)} on its way is not the card's "
+                f"{format_fen(image.balance_fen)}"
+            )
+    named = ", ".join(f"{name} {format_fen(sum(piece.values()))}" for name, piece in pieces.items())
+    purses = sum(image.balance_fen for image in evidence.cards.values())
+    seen = f"float {format_fen(sum(held.values()))} = purses {format_fen(purses)} + {named}"
+    return Finding("the float equals all purses and what is on its way", seen, tuple(objections))
+
+
+def nothing_can_be_changed(evidence: Evidence) -> Finding:
+    """On copies of the databases, changing or deleting any row of a money table fails."""
+    objections: list[str] = []
+    tried = 0
+    for path, tables in evidence.money_tables:
+        with sqlite3.connect(path) as copy:
+            for table in tables:
+                if copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0:
+                    continue
+                column = copy.execute(f"SELECT name FROM pragma_table_info('{table}') WHERE pk = 0").fetchone()[0]
+                for sql in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
+                    tried += 1
+                    try:
+                        copy.execute(sql)
+                    except sqlite3.IntegrityError:
+                        continue
+                    objections.append(f"{path.name}: {sql} was let through")
+            copy.rollback()
+        copy.close()
+    return Finding("no record can be changed or deleted", f"{tried} attempts on copies", tuple(objections))
+
+
+def replay_changes_nothing(evidence: Evidence, replay: Replay) -> Finding:
+    """The newest batch, sent again through the front door, gets its first answer again, and nothing is added."""
+    if not evidence.batches:
+        return Finding("a replayed batch gets its first answer again", "no batches yet")
+    raw, receipt = evidence.batches[-1]
+    before = evidence.stream_counts()
+    objections = [] if replay(raw) == receipt else ["the replayed batch got another receipt than the first time"]
+    if evidence.stream_counts() != before:
+        objections.append("the replayed batch added rows")
+    return Finding(
+        "a replayed batch gets its first answer again", f"1 of {len(evidence.batches)} batches", tuple(objections)
+    )
+
+
+def server_knows_what_is_missing(evidence: Evidence) -> Finding:
+    """For every terminal: the server's numbers are consecutive, and what it misses is what the journal has more."""
+    objections: list[str] = []
+    seen = []
+    for terminal in evidence.terminals:
+        has = sorted(
+            row.tap_id.seq
+            for row in evidence.stream
+            if row.tap_id.terminal == terminal.terminal and row.tap_id.epoch == terminal.epoch
+        )
+        name = f"{terminal.terminal.hex()}-{terminal.epoch}"
+        if has != list(range(1, terminal.next_seq)):
+            objections.append(f"terminal {name}: the server has {len(has)} taps but counts up to {terminal.next_seq}")
+        journal = [
+            r for r in evidence.sealed if (r.tap_id.terminal, r.tap_id.epoch) == (terminal.terminal, terminal.epoch)
+        ]
+        total = sum(r.debited_fen for r in journal if r.tap_id.seq < terminal.next_seq)
+        if total != terminal.total_fen:
+            objections.append(f"terminal {name}: the server adds up {terminal.total_fen} fen, the journal {total}")
+        heard = sum(r.debited_fen for r in journal if r.tap_id.seq <= terminal.heard_seq)
+        if heard != terminal.heard_total_fen:
+            objections.append(
+                f"terminal {name}: it said {terminal.heard_total_fen} fen up to {terminal.heard_seq}, not {heard}"
+            )
+        missing = max(terminal.heard_seq - terminal.next_seq + 1, 0)
+        money = max(terminal.heard_total_fen - terminal.total_fen, 0)
+        seen.append(f"{name} has 1 to {terminal.next_seq - 1}, misses {missing} known ({format_fen(money)})")
+    return Finding(
+        "the server knows which numbers it has and lacks", "; ".join(seen) or "no terminals", tuple(objections)
+    )
+
+
+def torn_taps_are_listed(evidence: Evidence) -> Finding:
+    """Every tap whose outcome is not known is listed with amount; at the server as a suspense item."""
+    unknown = [record for record in evidence.sealed if record.outcome is Outcome.UNKNOWN]
+    listed = {item.tap_id for item in evidence.suspense if item.reason == Suspense.OUTCOME_UNKNOWN}
+    pulled = {row.tap_id for row in evidence.stream if row.position <= evidence.ledger_position}
+    objections = [
+        f"tap {record.tap_id} of {format_fen(record.amount_fen)} is unknown and not listed"
+        for record in unknown
+        if record.tap_id in pulled and record.tap_id not in listed
+    ]
+    still = [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is open" for record in evidence.opened]
+    still += [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is unknown" for record in unknown]
+    return Finding(
+        "what is not known is listed with its amount", "; ".join(still) or "nothing is unknown", tuple(objections)
+    )
+
+
+def report_lines(findings: Sequence[Finding]) -> list[str]:
+    """The verdict as people read it."""
+    lines = ["Auditor"]
+    for finding in findings:
+        lines.append(f"  {'ok ' if finding.holds else 'NO '} {finding.invariant}: {finding.seen}")
+        lines += [f"        {objection}" for objection in finding.objections[:_OBJECTIONS_SHOWN]]
+        if len(finding.objections) > _OBJECTIONS_SHOWN:
+            lines.append(f"        and {len(finding.objections) - _OBJECTIONS_SHOWN} more")
+    broken = sum(not finding.holds for finding in findings)
+    lines.append(
+        "  verdict: content" if broken == 0 else f"  verdict: OBJECTS, {broken} of {len(findings)} do not hold"
+    )
+    return lines
+
+
+def _chains(evidence: Evidence) -> list[str]:
+    """Recompute the terminals' chains and the stream's own over what the stream stored."""
+    objections = []
+    heads: dict[tuple[bytes, int], bytes] = {}
+    stream_head: bytes | None = None
+    for expected, row in enumerate(evidence.stream, start=1):
+        key = (row.tap_id.terminal, row.tap_id.epoch)
+        head = heads.get(key, genesis_hash(row.tap_id.terminal, row.tap_id.epoch))
+        heads[key] = next_hash(head, row.record)
+        if heads[key] != row.chain_hash:
+            objections.append(f"the chain of terminal {row.tap_id.terminal.hex()} breaks at {row.tap_id}")
+        if row.position != expected:
+            objections.append(f"the stream's journal has position {row.position} where {expected} belongs")
+        verdict = bytes((row.suspense or 0,)) + row.received_at_utc_s.to_bytes(8, "big")
+        if stream_head is not None and next_hash(stream_head, row.record + verdict) != row.stream_hash:
+            objections.append(f"the stream's own chain breaks at position {row.position}")
+        stream_head = row.stream_hash
+    return objections
+
+
+def _wanted(record: TapRecord, *, parked: bool) -> tuple[int, int]:
+    """(entries, suspense items) that a pulled tap must have; a debit is booked or parked, never both, never neither."""
+    if record.outcome is Outcome.UNKNOWN or (record.outcome is Outcome.DEBITED and parked):
+        return 0, 1
+    return (1, 0) if record.outcome is Outcome.DEBITED else (0, 0)
+
+
+def _card_objections(image: CardImage, taps: Iterable[TapRecord]) -> list[str]:
+    """One card against the journals: each counter from opening to now belongs to one debit, or to one torn tap."""
+    debits = Counter(tap.counter for tap in taps if tap.outcome is Outcome.DEBITED)
+    maybe = {tap.counter: int(tap.amount_fen) for tap in taps if tap.outcome is Outcome.UNKNOWN}
+    objections = [
+        f"card {image.card}: counter {n} was debited {times} times" for n, times in debits.items() if times > 1
+    ]
+    spent: int = sum(tap.amount_fen for tap in taps if tap.outcome is Outcome.DEBITED)
+    for counter in range(image.opening_counter, image.counter):
+        if counter not in debits:
+            if counter in maybe:
+                spent += maybe[counter]
+            else:
+                objections.append(f"card {image.card} made debit {counter}, which is in no journal")
+    objections += [
+        f"card {image.card} never made debit {n}" for n in debits if not image.opening_counter <= n < image.counter
+    ]
+    if image.opening_balance_fen - spent != image.balance_fen:
+        objections.append(
+            f"card {image.card}: {format_fen(image.opening_balance_fen)} less {format_fen(spent)} is not "
+            f"{format_fen(image.balance_fen)}"
+        )
+    return objections
+
+
+def _executed_unproven(evidence: Evidence) -> list[TapRecord]:
+    """Open or unknown taps whose counter the card has passed, with no debit on record there: money is off the card."""
+    debits = {(record.card, record.counter) for record in evidence.sealed if record.outcome is Outcome.DEBITED}
+    return [
+        record
+        for record in (*evidence.opened, *(r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN))
+        if record.card in evidence.cards
+        and record.counter < evidence.cards[record.card].counter
+        and (record.card, record.counter) not in debits
+    ]
+
+
+def _by_card(records: Iterable[TapRecord]) -> dict[CardId, int]:
+    sums: dict[CardId, int] = defaultdict(int)
+    for record in records:
+        sums[record.card] += record.amount_fen
+    return sums

@@ -1,0 +1,217 @@
+"""The demo's counter: the real till in the upper part of the terminal, simulated cards under one's fingers below it.
+
+The till runs on a pseudo-terminal and knows nothing of this; keys that mean a card are kept back, all others are its
+own. Left out: what the till shows (`terminal.screen`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import queue
+import select
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from random import Random
+from typing import Final
+
+from sim.campus import STREAM, Campus, Hand
+from sim.crowd import Student
+from wire.errors import CampusError
+from wire.money import format_fen
+
+LETTERS: Final = 6  # cards that have a key of their own
+LEAVES_AFTER_S: Final = 1.2  # a hand takes its card away when nothing has happened for so long
+WAITS_S_MAX: Final = 15.0  # and even a patient one after this
+_TICK_S: Final = 0.2
+_LEGEND_LINES: Final = 7
+_FRAME_END: Final = b"\x1b[?2026l"
+_CTRL_C: Final = b"\x03"
+_DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
+
+
+class CardHolder:
+    """A thread that presents the wanted card and takes it away again, so that the screen never waits for a reader."""
+
+    def __init__(self, hand: Hand, monotonic_s: Callable[[], float], rng: Random) -> None:
+        self._hand = hand
+        self._monotonic_s = monotonic_s
+        self._rng = rng
+        self._wanted: queue.SimpleQueue[Student | None] = queue.SimpleQueue()
+        self._pulled = threading.Event()
+        self.holding: Student | None = None
+        self.problem = ""
+        self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
+        self._thread.start()
+
+    def tap(self, student: Student) -> None:
+        """Present this card; if it is the one on the reader, pull it away at once."""
+        if self.holding is student:
+            self._pulled.set()
+        elif self.holding is None:
+            self._wanted.put(student)
+
+    def stop(self) -> None:
+        """Take the card away and end."""
+        self._pulled.set()
+        self._wanted.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (student := self._wanted.get()) is not None:
+            self._pulled.clear()
+            self.holding, self.problem = student, ""
+            try:
+                self._hand.present(student, Random(self._rng.random()))
+                self._wait(self._monotonic_s())
+                self._hand.take_away()
+            except CampusError as error:
+                self.problem = str(error)
+            self.holding = None
+
+    def _wait(self, began_s: float) -> None:
+        while not self._pulled.wait(_TICK_S):
+            now_s = self._monotonic_s()
+            idle_since_s = self._hand.idle_since_s
+            if now_s - began_s > WAITS_S_MAX or (idle_since_s is not None and now_s - idle_since_s > LEAVES_AFTER_S):
+                return
+
+
+class Counter:
+    """The screen's two halves and the keyboard between them."""
+
+    def __init__(self, campus: Campus, *, monotonic_s: Callable[[], float], seed: int) -> None:
+        self._campus = campus
+        self._monotonic_s = monotonic_s
+        self._letters = {student.letter: student for student in campus.students[:LETTERS]}
+        self._holder = CardHolder(campus.hand(), monotonic_s, Random(seed))
+        self._posted = 0
+        self._frame = b""
+
+    def run(self) -> int:
+        """Until Ctrl-C or the till's end; the till's exit status."""
+        with _raw_terminal(), self._till() as (till, master):
+            status = self._serve(till, master)
+        self._holder.stop()
+        return status
+
+    @contextmanager
+    def _till(self) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+        """The till as a child on a pseudo-terminal of its own; ended by SIGTERM if it has not ended by itself."""
+        master, slave = pty.openpty()
+        self._fit(master)
+        command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "terminal", "run"]
+        with self._campus.log("till").open("ab") as log:
+            till = subprocess.Popen(
+                [*command, "--home", str(self._campus.home)],
+                stdin=slave,
+                stdout=slave,
+                stderr=log,
+                env=self._campus.environment,
+                start_new_session=True,
+            )
+        os.close(slave)
+        try:
+            yield till, master
+        finally:
+            if till.poll() is None:
+                till.send_signal(signal.SIGTERM)
+            till.wait()
+            os.close(master)
+
+    def _serve(self, till: subprocess.Popen[bytes], master: int) -> int:
+        buffer = b""
+        keyboard = sys.stdin.fileno()
+        while True:
+            readable, _, _ = select.select([keyboard, master], [], [], _TICK_S)
+            if keyboard in readable and not self._keys(os.read(keyboard, 64), master):
+                return 0
+            if master in readable:
+                try:
+                    buffer += os.read(master, 65_536)
+                except OSError:  # the till has closed its end
+                    return till.wait()
+                done, found, rest = buffer.rpartition(_FRAME_END)
+                if found:
+                    self._frame, buffer = done + found, rest
+            self._fit(master)
+            self._campus.check_children()
+            self._draw()
+
+    def _keys(self, keys: bytes, master: int) -> bool:
+        """Pass keys on, present cards; False when it is time to end."""
+        for key in (bytes((byte,)) for byte in keys):
+            student = self._letters.get(key.decode("latin-1").lower())
+            if key == _CTRL_C:
+                return False
+            if student is not None:
+                self._holder.tap(student)
+            else:
+                os.write(master, key)
+        return True
+
+    def _draw(self) -> None:
+        size = os.get_terminal_size()
+        legend = [line[: size.columns + 12] for line in self._legend(size.columns)]
+        top = size.lines - _LEGEND_LINES
+        lower = "".join(f"\x1b[{top + row};1H\x1b[K{line}" for row, line in enumerate(legend, start=1))
+        # The till's frame clears all below itself, so both halves go out in one write.
+        os.write(sys.stdout.fileno(), self._frame.removesuffix(_FRAME_END) + lower.encode() + _FRAME_END)
+        self._frame = b"\x1b[?2026h"
+
+    def _legend(self, columns: int) -> list[str]:
+        cards = [self._card_words(student) for student in self._letters.values()]
+        rows = [f"{cards[row]:<{columns // 2 - 1}}{cards[row + 3]}" for row in range(3)]
+        title = " simulated cards: a letter presents one, the same letter again pulls it away "
+        return [
+            f"{_DIM}{title:\N{BOX DRAWINGS LIGHT HORIZONTAL}^{columns}}{_RESET}",
+            *rows,
+            f" {self._holder.problem}",
+            f" {self._ledger_words()}",
+        ]
+
+    def _card_words(self, student: Student) -> str:
+        mark = "\N{BLACK RIGHT-POINTING POINTER}" if self._holder.holding is student else " "
+        about = f" {student.trait.value}" if student.trait.value else ""
+        return f" {mark}{student.letter}  card {student.card} {format_fen(student.balance_fen):>7}{about}"
+
+    def _ledger_words(self) -> str:
+        """How far the books are, read from the ledger itself."""
+        path = self._campus.home / "settlement" / "ledger.db"
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
+            row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
+            newest = ledger.execute(
+                "SELECT seq, amount_fen FROM entry WHERE seq IS NOT NULL ORDER BY id DESC"
+            ).fetchone()
+        if row is None or newest is None:
+            return "the ledger has no purchase yet"
+        return f"ledger: {row[0]} taps read; newest entry is tap {newest[0]}, {format_fen(newest[1])}"
+
+    def _fit(self, master: int) -> None:
+        """Give the till the upper part of the terminal, also after its size has changed."""
+        size = os.get_terminal_size()
+        rows = max(size.lines - _LEGEND_LINES, 1)
+        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, size.columns, 0, 0))
+
+
+@contextmanager
+def _raw_terminal() -> Iterator[None]:
+    """Single keys, nothing echoed, an empty screen of its own; as it was before, afterwards."""
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    tty.setraw(keyboard)
+    os.write(sys.stdout.fileno(), b"\x1b[?1049h\x1b[?25l\x1b[2J")
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        os.write(sys.stdout.fileno(), b"\x1b[?25h\x1b[?1049l")

@@ -1,0 +1,116 @@
+"""After a run: wait until everything is booked, have it audited through the front door, and say it in words."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sim.audit import Finding, audit
+from sim.campus import STREAM, Campus
+from sim.evidence import gather
+from sync.clock import Clock
+from sync.config import load_config
+from sync.identity import load_key
+from sync.link import TcpLink
+from sync.status import Status, read_status
+from sync.tls import TlsLink, client_context
+from sync.uplink import Exchange
+from terminal.journal import JournalMissing, JournalReader
+from wire.batch import decode_batch
+from wire.messages import HotlistUpdate, Identify, Receipt, Upload, Welcome
+
+BOOKED_S_MAX: Final = 30.0  # a linger, a reconnect with back-off and a round of the ledger; more is worth an objection
+_LOOK_S: Final = 0.1
+
+
+def wait_until_booked(campus: Campus, *, monotonic_s: Callable[[], float]) -> bool:
+    """Whether all sealed taps reached the ledger within `BOOKED_S_MAX`; what did not is for the auditor to name."""
+    deadline_s = monotonic_s() + BOOKED_S_MAX
+    pause = threading.Event()
+    while monotonic_s() < deadline_s:
+        campus.check_children()
+        if uplink_status(campus).backlog_taps == 0 and _pulled(campus):
+            return True
+        pause.wait(_LOOK_S)
+    return False
+
+
+def audit_campus(campus: Campus, clock: Clock) -> list[Finding]:
+    """The auditor's findings on the campus as it stands; its programs are running."""
+    if not (campus.terminal_folder / "journal.db").exists():
+        raise JournalMissing("the till has never run, so there is nothing to audit")
+    with tempfile.TemporaryDirectory(prefix="campus-audit-") as scratch:
+        evidence = gather(
+            campus.home,
+            stream=STREAM,
+            card_files=[student.path for student in campus.students],
+            scratch=Path(scratch),
+        )
+        return audit(evidence, lambda raw: replay(campus.terminal_folder, raw, clock))
+
+
+def replay(terminal_folder: Path, raw: bytes, clock: Clock) -> bytes:
+    """Send a batch to the gateway as its terminal would, in a session of its own; the receipt's bytes."""
+    config = load_config(terminal_folder / "terminal.toml")
+    key: Ed25519PrivateKey = load_key(terminal_folder / "terminal.key")
+    link = TlsLink(
+        TcpLink(config.host, config.port),
+        client_context(terminal_folder / "ca.pem"),
+        config.server_name,
+        clock=clock,
+    )
+    with closing(link), closing(JournalReader.open(terminal_folder / "journal.db")) as journal:
+        exchange = Exchange(link, clock)
+        head = journal.head()
+        identify = Identify(
+            terminal=journal.terminal,
+            epoch=journal.epoch,
+            head_seq=head.seq,
+            total_fen=head.total_fen,
+            hotlist_version=0,
+        ).signed(key, exchange.challenge().nonce)
+        exchange.send(identify, Upload(decode_batch(raw)))
+        while isinstance(answer := exchange.answer(), Welcome | HotlistUpdate):
+            pass
+    return answer.to_bytes() if isinstance(answer, Receipt) else repr(answer).encode()
+
+
+def uplink_status(campus: Campus) -> Status:
+    """How the terminal's uplink stands; time plays no part."""
+    return read_status(campus.terminal_folder, now_utc_s=0)
+
+
+def uplink_line(before: Status, after: Status) -> str:
+    """What a run put on the air, as far as sessions count it (without TLS, TCP and IP)."""
+    taps, batches = after.next_seq - before.next_seq, after.batches - before.batches
+    sent, received = after.bytes_sent - before.bytes_sent, after.bytes_received - before.bytes_received
+    each = f" ({sent / taps:.1f} a tap)" if taps else ""
+    return f"  uplink       {taps} taps in {batches} batches, {sent} bytes sent{each}, {received} received"
+
+
+def places_lines(home: Path) -> list[str]:
+    """Where everything lies."""
+    return [
+        f"Everything is in {home}",
+        "  terminal/    journal.db (the till's), uplink.db (the daemon's)",
+        "  settlement/  canteen.db, ledger.db, onecard.db, keys and certificates",
+        "  sim/         cards, PSAM, logs",
+    ]
+
+
+def _pulled(campus: Campus) -> bool:
+    folder = campus.home / "settlement"
+    with (
+        closing(sqlite3.connect(f"file:{folder / f'{STREAM.label}.db'}?mode=ro", uri=True)) as stream,
+        closing(sqlite3.connect(f"file:{folder / 'ledger.db'}?mode=ro", uri=True)) as ledger,
+    ):
+        newest: int = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()[0]
+        row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
+    return newest == (0 if row is None else row[0])

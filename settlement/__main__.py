@@ -57,6 +57,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
+    _add_commands(commands)
+    return parser
+
+
+def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     def command(
         name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
     ) -> argparse.ArgumentParser:
@@ -110,7 +115,6 @@ def build_parser() -> argparse.ArgumentParser:
     text = "show balances, suspense, and which taps of each terminal are here and which are missing"
     report = command("report", _report, text, "report", "report --json | python -m json.tool")
     report.add_argument("--json", action="store_true", help="for scripts")
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -6,6 +6,8 @@ Refused is only what is not provably the continuation of the journal that this t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, Value
 from settlement.streams import store
@@ -14,7 +16,7 @@ from wire.batch import SettlementBatch, SignedBatch
 from wire.ids import Stream
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import Mac2, Outcome, TapRecord, genesis_hash
+from wire.record import Mac2, Outcome, TapRecord, genesis_hash, next_hash
 from wire.signature import SignatureInvalid
 
 
@@ -32,10 +34,11 @@ def accept_batch(
         row = _find_sender(db, signed)
         if isinstance(row, Refused):
             return row
-        taps = _compare(db, row, signed, now_utc_s)
+        links = _links(signed.batch)
+        taps = _compare(db, row, signed, links, now_utc_s)
         if isinstance(taps, Refused):
             return taps
-        return _take(db, row, signed, taps, stream=stream, keys=keys, now_utc_s=now_utc_s)
+        return _take(db, row, signed, links, taps, stream=stream, keys=keys, now_utc_s=now_utc_s)
 
 
 def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
@@ -48,6 +51,25 @@ def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
         return Suspense.TAC_WRONG
     # The TAC alone proves a debit whose MAC2 nobody could check any more; one that was refused stays in doubt.
     return Suspense.MAC2_REFUSED if record.mac2 is Mac2.REFUSED else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A record with its canonical bytes and the chain's hash after it, made once for all that needs them."""
+
+    record: TapRecord
+    canonical: bytes
+    chain_hash: bytes
+
+
+def _links(batch: SettlementBatch) -> list[_Link]:
+    links = []
+    chain_hash = batch.hash_before
+    for record in batch.records:
+        canonical = record.to_bytes()
+        chain_hash = next_hash(chain_hash, canonical)
+        links.append(_Link(record, canonical, chain_hash))
+    return links
 
 
 def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
@@ -71,7 +93,9 @@ def unknown_journal(last_epoch: int, epoch: int) -> Refused:
     return Refused(Rejection.WRONG_EPOCH, None, f"epoch {epoch} is not enrolled, the last one is {last_epoch}")
 
 
-def _compare(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) -> list[KnownTap] | Refused:
+def _compare(
+    db: Database, row: TerminalRow, signed: SignedBatch, links: list[_Link], now_utc_s: int
+) -> list[KnownTap] | Refused:
     """The batch's taps that are known already, after proof that they are the same and that the rest continues them."""
     batch = signed.batch
     if batch.first_seq > row.next_seq:
@@ -82,7 +106,7 @@ def _compare(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int
     if batch.first_seq < row.next_seq:
         earlier = store.known_taps(db, row, batch.first_seq - 1, batch.next_seq)
     taps = [tap for tap in earlier if tap.seq >= batch.first_seq]
-    forked_at = _first_difference(row, batch, earlier)
+    forked_at = _first_difference(row, batch, links, earlier)
     if forked_at is not None:
         because = f"tap {forked_at} differs from the one known here"
         store.add_fork(db, row, seq=forked_at, raw=signed.raw, now_utc_s=now_utc_s)
@@ -95,14 +119,16 @@ def _compare(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int
     return taps
 
 
-def _first_difference(row: TerminalRow, batch: SettlementBatch, earlier: list[KnownTap]) -> int | None:
+def _first_difference(
+    row: TerminalRow, batch: SettlementBatch, links: list[_Link], earlier: list[KnownTap]
+) -> int | None:
     """The first number from which the two versions are known to differ."""
     ours = {tap.seq: tap.chain_hash for tap in earlier}
     if batch.first_seq == row.next_seq:
         ours[batch.first_seq - 1] = row.head_hash
     if batch.first_seq == 1:
         ours[0] = genesis_hash(row.terminal, row.epoch)
-    theirs = enumerate((batch.hash_before, *batch.hashes()), start=batch.first_seq - 1)
+    theirs = enumerate((batch.hash_before, *(link.chain_hash for link in links)), start=batch.first_seq - 1)
     return next((max(seq, 1) for seq, digest in theirs if seq in ours and ours[seq] != digest), None)
 
 
@@ -110,6 +136,7 @@ def _take(
     db: Database,
     row: TerminalRow,
     signed: SignedBatch,
+    links: list[_Link],
     taps: list[KnownTap],
     *,
     stream: Stream,
@@ -117,28 +144,28 @@ def _take(
     now_utc_s: int,
 ) -> Receipt:
     batch = signed.batch
-    fresh = batch.records[len(taps) :]
+    fresh = links[len(taps) :]
     suspended = list(store.suspended_of(taps))
     next_seq, head_hash, total_fen = row.next_seq, row.head_hash, row.total_fen
     if fresh:
         head = store.journal_head(db, stream)
         position, stream_hash = head.position, head.stream_hash
         rows: list[tuple[Value, ...]] = []
-        for record, chain_hash in zip(fresh, list(batch.hashes())[len(taps) :], strict=True):
+        for link in fresh:
+            record = link.record
             suspense = judge(record, keys)
             if suspense is not None:
                 suspended.append((record.tap_id.seq, suspense))
             position += 1
-            canonical = record.to_bytes()
-            stream_hash = next_stream_hash(stream_hash, canonical, suspense, now_utc_s)
+            stream_hash = next_stream_hash(stream_hash, link.canonical, suspense, now_utc_s)
             key = (record.tap_id.terminal, record.tap_id.epoch, record.tap_id.seq)
             card, outcome, amount_fen = record.card.to_bytes(), int(record.outcome), int(record.amount_fen)
             why = None if suspense is None else int(suspense)
             purse = (outcome, card, record.counter, amount_fen)
-            rows.append((position, *key, canonical, chain_hash, stream_hash, *purse, why, now_utc_s))
+            rows.append((position, *key, link.canonical, link.chain_hash, stream_hash, *purse, why, now_utc_s))
             total_fen += record.debited_fen
         store.add_taps(db, rows)
-        next_seq, head_hash = batch.next_seq, batch.head_hash
+        next_seq, head_hash = batch.next_seq, fresh[-1].chain_hash
         store.move_cursor(db, row, next_seq=next_seq, head_hash=head_hash, total_fen=total_fen)
         _hear_batch(db, row, batch, now_utc_s)
     receipt = BatchReceipt(Cursor(row.epoch, next_seq, head_hash), tuple(suspended))

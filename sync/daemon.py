@@ -61,6 +61,7 @@ class Daemon:
         self._linger_s = linger_s
         self._waiting_since_s: float | None = None
         self._refreshed_at_s = float("-inf")
+        self._hotlist_version = store.hotlist().version
 
     def run(self) -> None:
         """Carry taps until told to stop. Faults that need a person do not end it, but are asked about seldom."""
@@ -108,7 +109,7 @@ class Daemon:
         except CampusError as error:
             if not _heals(error):
                 raise
-            log.warning("%s; connecting again", words_for(error))
+            log.warning("%s; connecting again as soon as there is something to carry", words_for(error))
         finally:
             uplink.close()
 
@@ -121,6 +122,7 @@ class Daemon:
             log.info("connected; the server has every tap up to %d", self._store.cursor().next_seq - 1)
             self._refreshed_at_s = self._clock.monotonic_s()
             self._waiting_since_s = None
+            self._say_hotlist()
             self._upload_due(uplink, journal)
         except BaseException:
             link.close()
@@ -136,10 +138,8 @@ class Daemon:
             elif self._clock.monotonic_s() - quiet_since_s >= IDLE_S:
                 log.info("nothing to carry; disconnected")
                 return
-            before = self._store.hotlist().version
             uplink.listen(POLL_S)
-            if (version := self._store.hotlist().version) != before:
-                log.info("hotlist %d came down", version)
+            self._say_hotlist()
 
     def _upload_due(self, uplink: Uplink, journal: JournalReader) -> bool:
         """Upload for as long as batches are due; whether there were any."""
@@ -150,6 +150,11 @@ class Daemon:
             self._refreshed_at_s = self._clock.monotonic_s()
             sent = True
         return sent
+
+    def _say_hotlist(self) -> None:
+        if (hotlist := self._store.hotlist()).version != self._hotlist_version:
+            self._hotlist_version = hotlist.version
+            log.info("hotlist %d came down, %d cards", hotlist.version, len(hotlist.cards))
 
     def _due(self, journal: JournalReader) -> bool:
         """Whether there are enough taps, or the first has waited long enough."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from sync.store import Enrolment, UplinkReader
 from terminal.journal import JournalMissing, JournalReader
 from wire.hotlist import EMPTY_HOTLIST
 from wire.money import format_fen
 from wire.receipt import Suspense
+
+SUSPENDED_SHOWN: Final = 10  # a person reads no more; programs get all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +99,9 @@ def status_lines(status: Status) -> list[str]:
     )
     if not status.suspended:
         lines.append("suspended      none")
-    lines += [f"suspended      tap {seq}: {why.name}" for seq, why in status.suspended]
+    lines += [f"suspended      tap {seq}: {why.name}" for seq, why in status.suspended[:SUSPENDED_SHOWN]]
+    if (more := len(status.suspended) - SUSPENDED_SHOWN) > 0:
+        lines.append(f"suspended      and {more} more; --json shows all")
     return lines
 
 

@@ -112,10 +112,13 @@ def test_first_tap_waits_for_company_but_fifty_do_not_wait(
     assert [len(decode_batch(raw).batch.records) for raw in server.uploads] == [BATCH_DUE_TAPS]
 
 
-def test_hotlist_comes_down_without_any_tap(daemon: Running, server: Server, till: Till, wait_until: WaitUntil) -> None:
+def test_hotlist_comes_down_without_any_tap(
+    daemon: Running, server: Server, till: Till, wait_until: WaitUntil, caplog: pytest.LogCaptureFixture
+) -> None:
     server.hotlist = Hotlist(3, frozenset())
     daemon.start()
-    wait_until(lambda: daemon.reader.hotlist().version == 3)
+    wait_until(lambda: "hotlist 3 came down, 0 cards" in caplog.text)
+    assert daemon.reader.hotlist() == server.hotlist
 
 
 def test_daemon_waits_for_the_tills_first_start(

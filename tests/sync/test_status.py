@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import next_batch
-from sync.status import Status, read_status, status_lines
+from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
 from sync.store import UplinkStore
 from wire.receipt import BatchReceipt, Cursor, Suspense
 
@@ -51,6 +51,16 @@ def test_backlog_receipt_and_suspended_taps_are_shown(
     assert read["suspended"] == [{"seq": 1, "reason": "TAC_WRONG"}]
     assert read["enrolment"]["terminal"] == "112233445566"
     assert (read["bytes_sent"], read["batches"], read["next_seq"]) == (400, 1, 2)
+
+
+def test_long_list_of_suspended_taps_is_cut_for_people(store: UplinkStore, till: Till, folder: Path) -> None:
+    till.tap(SUSPENDED_SHOWN + 2)
+    cursor = Cursor(1, SUSPENDED_SHOWN + 3, till.reader.head().hash)
+    taps = tuple((seq, Suspense.TAC_WRONG) for seq in range(1, SUSPENDED_SHOWN + 3))
+    store.mark(BatchReceipt(cursor, taps), heard_at_utc_s=1)
+    status = read_status(folder, now_utc_s=1)
+    assert status_lines(status)[-1] == "suspended      and 2 more; --json shows all"
+    assert len(status.suspended) == SUSPENDED_SHOWN + 2
 
 
 def test_status_is_the_same_with_nothing_waiting(store: UplinkStore, till: Till, folder: Path) -> None:

@@ -71,6 +71,10 @@ CREATE TRIGGER sealed_has_no_gap BEFORE INSERT ON sealed
 WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) FROM sealed) + 1
 BEGIN SELECT RAISE(ABORT, 'sealed_has_no_gap'); END;
 
+-- INSERT OR REPLACE would change the row without firing the triggers below.
+CREATE TRIGGER journal_is_named_once BEFORE INSERT ON journal WHEN EXISTS (SELECT 1 FROM journal)
+BEGIN SELECT RAISE(ABORT, 'journal_is_named_once'); END;
+
 CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
 BEGIN SELECT RAISE(ABORT, 'journal_is_never_changed'); END;
 CREATE TRIGGER journal_is_never_deleted BEFORE DELETE ON journal
@@ -267,7 +271,7 @@ class Journal(JournalReader):
 
     def __init__(self, connection: apsw.Connection, path: Path, lock_fd: int) -> None:
         super().__init__(connection, path)
-        self._lock_fd = lock_fd
+        self._lock_fd: int | None = lock_fd
 
     @classmethod
     def open_for(cls, path: Path, *, terminal: TerminalId, epoch: int) -> Self:
@@ -294,7 +298,9 @@ class Journal(JournalReader):
     def close(self) -> None:
         """Close the file and let another till have it."""
         super().close()
-        os.close(self._lock_fd)
+        lock_fd, self._lock_fd = self._lock_fd, None
+        if lock_fd is not None:
+            os.close(lock_fd)
 
     def boot_number(self, boot_id: str) -> int:
         """The number of this boot of the machine, counted from 1; `boot_id` is the kernel's."""

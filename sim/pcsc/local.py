@@ -149,7 +149,8 @@ class LocalReader:
         known: tuple[_Presentation | None, str | None] | None = None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda seen=known: self._stopped or (self._present, self._fault) != seen)
+                while not self._stopped and (self._present, self._fault) == known:
+                    self._changed.wait()
                 if self._stopped:
                     return
                 before, known = known, (self._present, self._fault)

@@ -70,7 +70,7 @@ def _run(home: Path, taps: int | None, seed: int) -> int:
         lines = []
         if taps is None:
             Counter(campus, monotonic_s=time.monotonic, seed=seed).run()
-            lines.append(f"The till of terminal in {campus.home} has closed")
+            lines.append("The till has closed.")
         else:
             tally = run_taps(campus, count=taps, seed=seed, progress=lambda done, tally: _progress(done, taps, tally))
             lines += [f"Run of {taps} taps, seed {seed}", *tally_lines(tally)]

@@ -7,6 +7,7 @@ asked what it booked. What is on its way (unsent, not pulled, suspended, torn) i
 from __future__ import annotations
 
 import sqlite3
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from wire.record import Outcome, TapRecord, genesis_hash, next_hash
 FLOAT_ACCOUNT: Final = 2001
 _OPENING, _PURCHASE = 1, 2
 _OBJECTIONS_SHOWN: Final = 5
+_WIDTH: Final = 79
+_INDENT: Final = "      "
 
 Replay = Callable[[bytes], bytes]  # a batch's bytes to the receipt's bytes, through the front door
 
@@ -232,10 +235,11 @@ def report_lines(findings: Sequence[Finding]) -> list[str]:
     """The verdict as people read it."""
     lines = ["Auditor"]
     for finding in findings:
-        lines.append(f"  {'ok ' if finding.holds else 'NO '} {finding.invariant}: {finding.seen}")
-        lines += [f"        {objection}" for objection in finding.objections[:_OBJECTIONS_SHOWN]]
+        lines.append(f"  {'ok' if finding.holds else 'NO'}  {finding.invariant}")
+        lines += textwrap.wrap(finding.seen, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        lines += [f"{_INDENT}OBJECTION: {objection}" for objection in finding.objections[:_OBJECTIONS_SHOWN]]
         if len(finding.objections) > _OBJECTIONS_SHOWN:
-            lines.append(f"        and {len(finding.objections) - _OBJECTIONS_SHOWN} more")
+            lines.append(f"{_INDENT}and {len(finding.objections) - _OBJECTIONS_SHOWN} more")
     broken = sum(not finding.holds for finding in findings)
     lines.append(
         "  verdict: content" if broken == 0 else f"  verdict: OBJECTS, {broken} of {len(findings)} do not hold"

@@ -46,7 +46,7 @@ tap_fen_max = {tap_fen_max}
 host = "127.0.0.1"
 port = {port}
 server_name = "settlement.campus"
-linger_s = 0.5
+linger_s = 3.0
 """
 
 

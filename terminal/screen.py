@@ -68,8 +68,8 @@ class Keys:
             if not self.typed:
                 return CancelPressed()
             self.typed = ""
-        elif key in "0123456789." and len(self.typed) < _TYPED_MAX:
-            self.typed += key
+        elif key in "0123456789.," and len(self.typed) < _TYPED_MAX:
+            self.typed += "." if key == "," else key  # number pads of half the world have a comma there
         return None
 
     def _enter(self) -> AmountEntered | None:
@@ -176,8 +176,8 @@ def _sent_words(status: Status) -> str:
     if status.heard_s_ago is not None:
         heard = f"server heard {_ago(status.heard_s_ago)} ago"
     if status.unsent == 0:
-        return f"{status.sealed} taps, all at the server   {heard}"
-    return f"{status.sealed} taps, {status.unsent} not yet at the server ({format_fen(status.unsent_fen)})   {heard}"
+        return f"{_taps(status.sealed)}, all at the server   {heard}"
+    return f"{_taps(status.sealed)}, {status.unsent} not yet at the server ({format_fen(status.unsent_fen)})   {heard}"
 
 
 def _hotlist_words(status: Status) -> str:
@@ -185,7 +185,12 @@ def _hotlist_words(status: Status) -> str:
         return status.downlink_fault
     if status.hotlist_version == 0:
         return "no hotlist yet"
-    return f"hotlist {status.hotlist_version}, {status.hotlist_cards} cards to refuse"
+    cards = "1 card" if status.hotlist_cards == 1 else f"{status.hotlist_cards} cards"
+    return f"hotlist {status.hotlist_version}: {cards} to refuse"
+
+
+def _taps(count: int) -> str:
+    return "1 tap" if count == 1 else f"{count} taps"
 
 
 def _ago(seconds: int) -> str:

@@ -223,11 +223,11 @@ class _Connection:
             await self._send(await self._ask(lambda desk: desk.enrol(enrol, self._nonce)))
         elif isinstance(message, Identify):
             identify = message
+            self._hotlist_version = identify.hotlist_version
             answer = await self._ask(lambda desk: desk.identify(identify, self._nonce))
             await self._send(answer)
             if isinstance(answer, Welcome):
                 self._identity, self._cursor = identify, answer.cursor
-                self._hotlist_version = identify.hotlist_version
                 await self._tell_newest()
         elif isinstance(message, Upload) and self._session.state is State.OPEN:
             await self._send(await self._accept(message))

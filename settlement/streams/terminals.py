@@ -18,7 +18,7 @@ from wire.signature import SignatureInvalid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What the stream has of one journal: all numbers from 1 to `last_seq`; and what the terminal says is beyond."""
+    """What the stream has of one journal, all numbers from 1 to `last_seq`, and what the terminal ever said is beyond."""
 
     terminal: TerminalId
     epoch: int
@@ -81,7 +81,8 @@ def identify(db: Database, message: Identify, *, nonce: bytes, now_utc_s: int) -
         except SignatureInvalid:
             return Refused(Rejection.SIGNATURE_INVALID, None, "the terminal does not hold the key it enrolled with")
         # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
-        if (row.heard_seq, row.heard_total_fen) != (message.head_seq, message.total_fen):
+        # The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
+        if message.head_seq > row.heard_seq:
             store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)

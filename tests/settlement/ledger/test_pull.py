@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def source(home: Home) -> StreamSource:
-    return StreamSource(home.database("canteen"), Stream.CANTEEN)
+def source(home: Home) -> Iterator[StreamSource]:
+    source = StreamSource(home.database("canteen"), Stream.CANTEEN)
+    yield source
+    source.close()
 
 
 def sell(canteen: StreamDriver, till: FakeTill, count: int) -> None:

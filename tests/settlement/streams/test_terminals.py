@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from settlement.streams.terminals import coverage, identify
@@ -104,6 +105,9 @@ def test_coverage_names_missing_numbers_and_the_money_between(
     (covered,) = coverage(canteen.db)
     assert (covered.last_seq, covered.total_fen) == (2, 600)
     assert (covered.missing, covered.missing_fen) == (range(3, 6), 900)
+    shorter = replace(till, records=till.records[:3])
+    identify(canteen.db, said(shorter), nonce=NONCE, now_utc_s=utc_s)
+    assert coverage(canteen.db) == [covered]
     canteen.accept(till.batch(3))
     (covered,) = coverage(canteen.db)
     assert (covered.last_seq, len(covered.missing), covered.missing_fen) == (5, 0, 0)

@@ -1,0 +1,18 @@
+"""What cards answer in the tests of this folder."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from drivers.purse import PsamIdentity
+from wire.ids import TerminalId
+from wire.record import ClockQuality, TapTime
+
+FILE_0015: Final = bytes.fromhex("6100000000000001 02 01 00006100000000001234 20250901 20290831 0000")
+AID: Final = bytes.fromhex("A00000000386980701")
+FCI: Final = bytes.fromhex("6F2E 8409 A00000000386980701 A521 9F0C1E") + FILE_0015
+INIT_ANSWER: Final = bytes.fromhex("00001388 0007 000000 01 00 C903814D")
+MAC1_ANSWER: Final = bytes.fromhex("0000002A 11223344")
+DEBIT_ANSWER: Final = bytes.fromhex("AABBCCDD 55667788")
+PSAM: Final = PsamIdentity(terminal=TerminalId(bytes.fromhex("610000000001")), key_index=1)
+NOON: Final = TapTime(utc_s=1_772_424_000, boot=1, uptime_ms=5_000, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00

@@ -138,10 +138,14 @@ def open_writer(path: Path, alias: str) -> Database:
     lock = WriterLock(path)
     try:
         database = Database(_connect(path, alias, writes=True), lock)
+    except BaseException:
+        lock.close()
+        raise
+    try:
         _assert_durable(database)
         _require_schema(database, path, alias)
     except BaseException:
-        lock.close()
+        database.close()
         raise
     return database
 
@@ -150,7 +154,11 @@ def open_reader(path: Path, alias: str) -> Database:
     """A connection that cannot write; raises `StoreFault` or `SchemaMissing`."""
     _require(path)
     database = Database(_connect(path, alias, writes=False), None)
-    _require_schema(database, path, alias)
+    try:
+        _require_schema(database, path, alias)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -198,7 +206,6 @@ def _require(path: Path) -> None:
 
 def _require_schema(database: Database, path: Path, alias: str) -> None:
     if _pending(database, alias):
-        database._connection.close()  # noqa: SLF001 - the same module; the lock is the opener's to give back
         raise SchemaMissing(
             f"{path.name} has other tables than this version; `campus-settlement init` brings it up to date"
         )

@@ -18,7 +18,7 @@ from wire.signature import SignatureInvalid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What the stream has of one journal, all numbers from 1 to `last_seq`, and what the terminal ever said is beyond."""
+    """What the stream has of one journal (all numbers up to `last_seq`) and what the terminal ever said is beyond."""
 
     terminal: TerminalId
     epoch: int

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from settlement.onecard.keys import FileKeyStore
 from settlement.store.database import RuleBroken, open_reader
@@ -212,6 +214,32 @@ def test_flipped_bit_anywhere_in_a_batch_stores_nothing(canteen: StreamDriver, t
         answers.add(refused(canteen.accept(signed)).rejection.name)
     assert answers == {"format", "SIGNATURE_INVALID"}
     assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), max_size=12))
+def test_batches_cut_repeated_and_reordered_at_will_leave_the_same_journal(
+    canteen: StreamDriver, make_till: Callable[[int], FakeTill], cuts: list[tuple[int, int]]
+) -> None:
+    till = make_till(canteen.db.number("SELECT count(*) FROM terminal") + 1)
+    canteen.enrol(till)
+    for number in range(12):
+        till.tap(100 + number, wrong_tac=number % 5 == 4)
+    wanted = 1
+    for first, count in [*cuts, (1, 12)]:
+        end = min(first + count, 13)
+        answer = canteen.accept(till.batch(first, end))
+        if first > wanted:
+            assert refused(answer).rejection is Rejection.GAP
+            continue
+        receipt = taken(answer)
+        assert receipt.cursor.next_seq >= end
+        assert [seq for seq, _ in receipt.suspended] == [seq for seq in (5, 10) if first <= seq < end]
+        wanted = max(wanted, end)
+    (row,) = [row for row in store.all_terminals(canteen.db) if row.terminal == till.terminal]
+    assert (row.next_seq, row.total_fen, row.head_hash) == (13, till.total_fen, till.batch().batch.head_hash)
+    stored = canteen.db.query("SELECT record FROM tap WHERE terminal = %s ORDER BY seq", (till.terminal,), into=bytes)
+    assert stored == [record.to_bytes() for record in till.records]
 
 
 @pytest.mark.parametrize("statement", ["INSERT ON tap", "UPDATE ON terminal", "INSERT ON batch"])

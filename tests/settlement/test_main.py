@@ -7,21 +7,25 @@ import os
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from settlement.__main__ import build_parser, main
+from settlement.authority import SERVER_NAME
 from settlement.ledger import store
 from settlement.settings import Home
 from settlement.store.database import open_reader, open_writer
 from wire.enrolment import Ticket, parse_ticket_text
 from wire.ids import Stream
+from wire.messages import Challenge, Identify, Message, Receipt, Upload, Welcome
+from wire.session import Role, Session
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -186,6 +190,75 @@ def test_ledger_process_posts_what_comes_while_it_runs_and_goes_on_after_a_kill(
     with open_reader(home.database("ledger"), "ledger") as db:
         assert set(store.posted_taps(db)) == {record.tap_id for record in till.records}
         assert store.unbalanced_entries(db) == []
+
+
+@contextmanager
+def connected(home: Home, line: str) -> Iterator[tuple[Callable[..., None], Callable[[], Message]]]:
+    """A terminal's session with a stream process: how to say and how to hear a message."""
+    host, _, port = line.removeprefix("listening on ").rpartition(":")
+    context = ssl.create_default_context(cafile=str(home.authority / "ca.pem"))
+    session = Session(Role.CLIENT)
+    waiting: list[Message] = []
+    with (
+        socket.create_connection((host, int(port)), DEADLINE_S) as plain,
+        context.wrap_socket(plain, server_hostname=SERVER_NAME) as link,
+    ):
+
+        def say(*messages: Message) -> None:
+            link.sendall(b"".join(session.send(message) for message in messages))
+
+        def hear() -> Message:
+            while not waiting:
+                data = link.recv(65_536)
+                assert data, "the server closed"
+                waiting.extend(session.receive(data))
+            return waiting.pop(0)
+
+        yield say, hear
+
+
+def identified(till: FakeTill, challenge: Message) -> Identify:
+    assert isinstance(challenge, Challenge)
+    identify = Identify(
+        terminal=till.terminal,
+        epoch=till.epoch,
+        head_seq=len(till.records),
+        total_fen=till.total_fen,
+        hotlist_version=0,
+    )
+    return identify.signed(till.key, challenge.nonce)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 2, 5, 15])
+def test_stream_killed_during_an_upload_has_all_of_the_batch_or_nothing_and_takes_it_again(
+    home: Home, canteen: StreamDriver, till: FakeTill, delay_ms: int
+) -> None:
+    free_port(home)
+    canteen.enrol(till)
+    canteen.db.close()
+    for _ in range(300):
+        till.tap(10)
+    with process(home, "stream", "canteen") as (child, line), connected(home, line) as (say, hear):
+        say(identified(till, hear()), Upload(till.batch()))
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(delay_ms / 1000)
+        child.kill()
+        child.wait(DEADLINE_S)
+    assert taps_of(home) in (0, 300)
+    with process(home, "stream", "canteen") as (child, line):
+        with connected(home, line) as (say, hear):
+            say(identified(till, hear()), Upload(till.batch()))
+            assert isinstance(hear(), Welcome)
+            receipt = hear()
+            assert isinstance(receipt, Receipt)
+            assert receipt.receipt.cursor.next_seq == 301
+        assert ended(child) == 0
+    assert taps_of(home) == 300
+
+
+def taps_of(home: Home) -> int:
+    with open_reader(home.database("canteen"), "canteen") as db:
+        return db.number("SELECT count(*) FROM tap")
 
 
 def test_lock_of_a_killed_process_is_free(home: Home) -> None:

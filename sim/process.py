@@ -5,6 +5,7 @@ Left out: what they do. A child never outlives the simulator, however that ends 
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import signal
 import subprocess
@@ -35,7 +36,8 @@ class Child:
         self._process = process
         self._log = log
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, name=f"{name} output", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name=f"{name} output", daemon=True)
+        self._reader.start()
 
     @classmethod
     def start(cls, name: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Self:
@@ -101,6 +103,8 @@ class Child:
             self._process.kill()
             self._process.wait()
             raise ChildFailed(f"{self.name} did not end within {END_S_MAX:.0f} s") from error
+        finally:
+            self._close_pipes()
         if status != 0:
             raise self.failure()
 
@@ -110,6 +114,14 @@ class Child:
         how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
         tail = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
         return ChildFailed("\n  ".join([f"{self.name} {how}; its log is {self._log}", *tail]))
+
+    def _close_pipes(self) -> None:
+        """After its end: the reader has seen the last line, and what was not read by it is no matter any more."""
+        self._reader.join(END_S_MAX)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None, "opened as a pipe"
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None, "opened as a pipe"

@@ -6,26 +6,32 @@ asked what it booked. What is on its way (unsent, not pulled, suspended, torn) i
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 from sim.card.issue import CardImage
-from sim.evidence import Evidence
-from wire.ids import CardId
+from sim.evidence import Evidence, Suspended
+from wire.ids import CardId, Stream, TapId
 from wire.money import format_fen
 from wire.receipt import Suspense
 from wire.record import Outcome, TapRecord, genesis_hash, next_hash
 
 FLOAT_ACCOUNT: Final = 2001
 _OPENING, _PURCHASE = 1, 2
+_DEBIT_AND_CREDIT: Final = {_OPENING: (1010, FLOAT_ACCOUNT), _PURCHASE: (FLOAT_ACCOUNT, 2002)}
+_FOUND_BY_THE_LEDGER: Final = frozenset({Suspense.COUNTER_TAKEN, Suspense.TAP_DIFFERS})
 _OBJECTIONS_SHOWN: Final = 5
 _WIDTH: Final = 79
 _INDENT: Final = "      "
 
+Item = TypeVar("Item")
 Replay = Callable[[bytes], bytes]  # a batch's bytes to the receipt's bytes, through the front door
 
 
@@ -71,22 +77,9 @@ def taps_are_in_the_ledger_once(evidence: Evidence) -> Finding:
         elif journal[row.tap_id].to_bytes() != row.record:
             objections.append(f"tap {row.tap_id} differs between journal and stream")
     objections += _chains(evidence)
-    posted = Counter(entry.tap_id for entry in evidence.entries if entry.kind == _PURCHASE)
-    parked = Counter(item.tap_id for item in evidence.suspense)
-    on_its_way = 0
-    for row in evidence.stream:
-        record = TapRecord.from_bytes(row.record)
-        pulled = row.position <= evidence.ledger_position
-        on_its_way += not pulled
-        booked, held = posted.pop(row.tap_id, 0), parked.pop(row.tap_id, 0)
-        wanted = _wanted(record, parked=row.suspense is not None or held > 0) if pulled else (0, 0)
-        if (booked, held) != wanted:
-            objections.append(
-                f"tap {row.tap_id} ({record.outcome.name}) has {booked} entries and {held} suspense items, not {wanted}"
-            )
-    objections += [f"the ledger has an entry for tap {tap}, which no stream has" for tap in posted]
-    objections += [f"the ledger has a suspense item for tap {tap}, which no stream has" for tap in parked]
-    unsent = len(journal) - len(stream)
+    objections += _ledger_against_stream(evidence)
+    on_its_way = sum(row.position > evidence.ledger_position for row in evidence.stream)
+    unsent = len(journal.keys() - stream.keys())
     seen = f"{len(journal)} taps: {len(stream)} at the stream, {unsent} unsent, {on_its_way} not pulled yet"
     return Finding("every sealed tap is in the ledger exactly once", seen, tuple(objections))
 
@@ -107,13 +100,30 @@ def cards_did_what_is_booked(evidence: Evidence) -> Finding:
 
 
 def entries_balance(evidence: Evidence) -> Finding:
-    """Every entry's postings sum to zero."""
-    sums: dict[int, int] = defaultdict(int)
+    """Every entry's postings sum to zero, and are the debit and the credit that its kind and amount call for."""
+    sides: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for posting in evidence.postings:
-        sums[posting.entry] += posting.amount_fen
-    objections = [f"the postings of entry {entry} sum to {format_fen(total)}" for entry, total in sums.items() if total]
-    without = [entry.id for entry in evidence.entries if entry.amount_fen and entry.id not in sums]
-    objections += [f"entry {entry} has no postings" for entry in without]
+        sides[posting.entry].append((posting.account, posting.amount_fen))
+    objections: list[str] = []
+    for entry in evidence.entries:
+        posted = sides.pop(entry.id, [])
+        total = sum(amount_fen for _, amount_fen in posted)
+        if total:
+            objections.append(f"the postings of entry {entry.id} sum to {_signed(total)}")
+        elif entry.kind not in _DEBIT_AND_CREDIT:
+            objections.append(f"entry {entry.id} is of kind {entry.kind}, which nothing here makes")
+        elif (entry.tap_id is None) is (entry.kind == _PURCHASE):
+            objections.append(
+                f"entry {entry.id} of kind {entry.kind} names {'no' if entry.tap_id is None else 'a'} tap"
+            )
+        else:
+            debit, credit = _DEBIT_AND_CREDIT[entry.kind]
+            amount_fen = entry.amount_fen
+            if sorted(posted) != ([] if amount_fen == 0 else sorted([(debit, amount_fen), (credit, -amount_fen)])):
+                objections.append(
+                    f"entry {entry.id} of {_signed(amount_fen)} has other postings than its kind and amount"
+                )
+    objections += [f"there are postings of entry {entry}, which does not exist" for entry in sides]
     seen = f"{len(evidence.entries)} entries, {len(evidence.postings)} postings"
     return Finding("every entry's postings sum to zero", seen, tuple(objections))
 
@@ -121,50 +131,52 @@ def entries_balance(evidence: Evidence) -> Finding:
 def float_equals_purses(evidence: Evidence) -> Finding:
     """What the ledger holds for each purse, less every named piece on its way, is what the card holds."""
     held: dict[CardId, int] = defaultdict(int)
+    objections: list[str] = []
     for posting in evidence.postings:
-        if posting.account == FLOAT_ACCOUNT:
-            assert posting.purse is not None, "the float is kept purse by purse"
+        if posting.account != FLOAT_ACCOUNT:
+            continue
+        if posting.purse is None:
+            objections.append(f"entry {posting.entry} moves {_signed(posting.amount_fen)} of the float of no purse")
+        else:
             held[posting.purse] -= posting.amount_fen
     pieces = {"unsent": _by_card(evidence.unsent()), "not pulled": _by_card(evidence.not_pulled())}
     pieces["suspended"] = _by_card(evidence.suspended_debits())
-    executed = _executed_unproven(evidence)
-    pieces["torn"] = _by_card(executed)
-    objections = [f"the ledger has no purse of card {card}" for card in evidence.cards if card not in held]
-    for card, holds in held.items():
-        image = evidence.cards.get(card)
+    pieces["torn"] = _by_card(_executed_unproven(evidence))
+    for card in sorted(evidence.cards.keys() | held.keys()):
+        image, holds = evidence.cards.get(card), held[card]
         way = sum(piece.get(card, 0) for piece in pieces.values())
         if image is None:
-            objections.append(f"the float has {format_fen(holds)} for card {card}, which was never issued")
+            objections.append(f"the float has {_signed(holds)} for card {card}, which was never issued")
         elif holds - way != image.balance_fen:
             objections.append(
-                f"card {card}: float {format_fen(holds)} less {format_fen(way)} on its way is not the card's "
+                f"card {card}: float {_signed(holds)} less {format_fen(way)} on its way is not the card's "
                 f"{format_fen(image.balance_fen)}"
             )
     named = ", ".join(f"{name} {format_fen(sum(piece.values()))}" for name, piece in pieces.items())
     purses = sum(image.balance_fen for image in evidence.cards.values())
-    seen = f"float {format_fen(sum(held.values()))} = purses {format_fen(purses)} + {named}"
+    seen = f"float {_signed(sum(held.values()))} = purses {format_fen(purses)} + {named}"
     return Finding("the float equals all purses and what is on its way", seen, tuple(objections))
 
 
 def nothing_can_be_changed(evidence: Evidence) -> Finding:
-    """On copies of the databases, changing or deleting any row of a money table fails."""
+    """On copies of the databases, changing any column of a money table, and deleting from it, fails.
+
+    A table without rows cannot be tried: there the rules that its first row would meet must stand in the schema.
+    """
     objections: list[str] = []
     tried = 0
     for path, tables in evidence.money_tables:
-        with sqlite3.connect(path) as copy:
+        with closing(sqlite3.connect(path)) as copy:
             for table in tables:
-                if copy.execute(f"SELECT count(*) FROM {table}").fetchone()[0] == 0:
-                    continue
-                column = copy.execute(f"SELECT name FROM pragma_table_info('{table}') WHERE pk = 0").fetchone()[0]
-                for sql in (f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"):
-                    tried += 1
-                    try:
-                        copy.execute(sql)
-                    except sqlite3.IntegrityError:
-                        continue
-                    objections.append(f"{path.name}: {sql} was let through")
-            copy.rollback()
-        copy.close()
+                columns = [name for (name,) in copy.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+                if not columns:
+                    objections.append(f"{path.name}: table {table} is missing")
+                elif copy.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is None:
+                    objections += _rules_missing(copy, path, table)
+                else:
+                    attempts = [f"UPDATE {table} SET {name} = {name}" for name in columns] + [f"DELETE FROM {table}"]
+                    tried += len(attempts)
+                    objections += [f"{path.name}: {sql} was let through" for sql in attempts if _goes(copy, sql)]
     return Finding("no record can be changed or deleted", f"{tried} attempts on copies", tuple(objections))
 
 
@@ -184,7 +196,9 @@ def replay_changes_nothing(evidence: Evidence, replay: Replay) -> Finding:
 
 def server_knows_what_is_missing(evidence: Evidence) -> Finding:
     """For every terminal: the server's numbers are consecutive, and what it misses is what the journal has more."""
-    objections: list[str] = []
+    listed = {(terminal.terminal, terminal.epoch) for terminal in evidence.terminals}
+    known = {(r.tap_id.terminal, r.tap_id.epoch) for r in (*evidence.sealed, *evidence.opened)}
+    objections = [f"the server does not know terminal {name.hex()}-{epoch}" for name, epoch in sorted(known - listed)]
     seen = []
     for terminal in evidence.terminals:
         has = sorted(
@@ -206,6 +220,8 @@ def server_knows_what_is_missing(evidence: Evidence) -> Finding:
             objections.append(
                 f"terminal {name}: it said {terminal.heard_total_fen} fen up to {terminal.heard_seq}, not {heard}"
             )
+        if terminal.heard_seq > len(journal):
+            objections.append(f"terminal {name}: it once had {terminal.heard_seq} taps, its journal has {len(journal)}")
         missing = max(terminal.heard_seq - terminal.next_seq + 1, 0)
         money = max(terminal.heard_total_fen - terminal.total_fen, 0)
         seen.append(f"{name} has 1 to {terminal.next_seq - 1}, misses {missing} known ({format_fen(money)})")
@@ -217,12 +233,13 @@ def server_knows_what_is_missing(evidence: Evidence) -> Finding:
 def torn_taps_are_listed(evidence: Evidence) -> Finding:
     """Every tap whose outcome is not known is listed with amount; at the server as a suspense item."""
     unknown = [record for record in evidence.sealed if record.outcome is Outcome.UNKNOWN]
-    listed = {item.tap_id for item in evidence.suspense if item.reason == Suspense.OUTCOME_UNKNOWN}
+    reason = Suspense.OUTCOME_UNKNOWN
+    listed = {(item.tap_id, item.amount_fen) for item in evidence.suspense if item.reason == reason}
     pulled = {row.tap_id for row in evidence.stream if row.position <= evidence.ledger_position}
     objections = [
         f"tap {record.tap_id} of {format_fen(record.amount_fen)} is unknown and not listed"
         for record in unknown
-        if record.tap_id in pulled and record.tap_id not in listed
+        if record.tap_id in pulled and (record.tap_id, record.amount_fen) not in listed
     ]
     still = [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is open" for record in evidence.opened]
     still += [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is unknown" for record in unknown]
@@ -251,20 +268,84 @@ def _chains(evidence: Evidence) -> list[str]:
     """Recompute the terminals' chains and the stream's own over what the stream stored."""
     objections = []
     heads: dict[tuple[bytes, int], bytes] = {}
-    stream_head: bytes | None = None
+    stream_head = _stream_genesis(evidence.stream_kind)
     for expected, row in enumerate(evidence.stream, start=1):
         key = (row.tap_id.terminal, row.tap_id.epoch)
         head = heads.get(key, genesis_hash(row.tap_id.terminal, row.tap_id.epoch))
         heads[key] = next_hash(head, row.record)
         if heads[key] != row.chain_hash:
             objections.append(f"the chain of terminal {row.tap_id.terminal.hex()} breaks at {row.tap_id}")
+            heads[key] = row.chain_hash
         if row.position != expected:
             objections.append(f"the stream's journal has position {row.position} where {expected} belongs")
-        verdict = bytes((row.suspense or 0,)) + row.received_at_utc_s.to_bytes(8, "big")
-        if stream_head is not None and next_hash(stream_head, row.record + verdict) != row.stream_hash:
+        verdict = bytes(((row.suspense or 0) & 0xFF,)) + row.received_at_utc_s.to_bytes(8, "big")
+        if next_hash(stream_head, row.record + verdict) != row.stream_hash:
             objections.append(f"the stream's own chain breaks at position {row.position}")
         stream_head = row.stream_hash
     return objections
+
+
+def _stream_genesis(stream: Stream) -> bytes:
+    return hashlib.sha256(b"campus stream v1" + bytes((stream,))).digest()
+
+
+def _ledger_against_stream(evidence: Evidence) -> list[str]:
+    """Each tap that the ledger has pulled is booked or parked with the record's own amount; no other tap is."""
+    objections: list[str] = []
+    posted = _by_tap((entry.tap_id, entry) for entry in evidence.entries if entry.tap_id is not None)
+    parked = _by_tap((item.tap_id, item) for item in evidence.suspense)
+    for row in evidence.stream:
+        entries, items = posted.pop(row.tap_id, []), parked.pop(row.tap_id, [])
+        record = row.tap
+        if record is None:
+            objections.append(f"the record of tap {row.tap_id} in the stream cannot be read")
+            continue
+        pulled = row.position <= evidence.ledger_position
+        wanted = _wanted(record, parked=row.suspense is not None or bool(items)) if pulled else (0, 0)
+        if (len(entries), len(items)) != wanted:
+            objections.append(
+                f"tap {row.tap_id} ({record.outcome.name}) has {len(entries)} entries and {len(items)} suspense items, "
+                f"not {wanted}"
+            )
+        amounts = {entry.amount_fen for entry in entries} | {item.amount_fen for item in items}
+        objections += [
+            f"tap {row.tap_id} is of {format_fen(record.amount_fen)}, the ledger has {_signed(amount_fen)}"
+            for amount_fen in amounts - {record.amount_fen}
+        ]
+        objections += [
+            f"tap {row.tap_id} is parked for reason {item.reason}, which is not the stream's"
+            for item in items
+            if not _parked_rightly(item, row.suspense)
+        ]
+    objections += [f"the ledger has an entry for tap {tap}, which no stream has" for tap in posted]
+    objections += [f"the ledger has a suspense item for tap {tap}, which no stream has" for tap in parked]
+    newest = evidence.stream[-1].position if evidence.stream else 0
+    if evidence.ledger_position > newest:
+        objections.append(f"the ledger has read {evidence.ledger_position} taps of a stream that has {newest}")
+    return objections
+
+
+def _parked_rightly(item: Suspended, suspense: int | None) -> bool:
+    """For what the stream found, or, where it found nothing, for what only the ledger can find."""
+    return item.reason in _FOUND_BY_THE_LEDGER if suspense is None else item.reason == suspense
+
+
+def _goes(copy: sqlite3.Connection, sql: str) -> bool:
+    """Whether the statement is let through; it is undone either way."""
+    try:
+        copy.execute(sql)
+    except sqlite3.IntegrityError:
+        return False
+    finally:
+        copy.rollback()
+    return True
+
+
+def _rules_missing(copy: sqlite3.Connection, path: Path, table: str) -> list[str]:
+    """Which of the two insert-only triggers of an empty table are not there."""
+    rules = {f"{table}_is_never_changed", f"{table}_is_never_deleted"}
+    there = {name for (name,) in copy.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")}
+    return [f"{path.name}: rule {rule} is missing" for rule in sorted(rules - there)]
 
 
 def _wanted(record: TapRecord, *, parked: bool) -> tuple[int, int]:
@@ -300,14 +381,19 @@ def _card_objections(image: CardImage, taps: Iterable[TapRecord]) -> list[str]:
 
 
 def _executed_unproven(evidence: Evidence) -> list[TapRecord]:
-    """Open or unknown taps whose counter the card has passed, with no debit on record there: money is off the card."""
+    """Open or unknown taps whose counter the card has passed, with no debit on record there: money is off the card.
+
+    Of several at one counter only the last can be: that the card showed the counter again proves the ones before void.
+    """
     debits = {(record.card, record.counter) for record in evidence.sealed if record.outcome is Outcome.DEBITED}
+    unknown = (record for record in evidence.sealed if record.outcome is Outcome.UNKNOWN)
+    last = {(record.card, record.counter): record for record in (*unknown, *evidence.opened)}
     return [
         record
-        for record in (*evidence.opened, *(r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN))
-        if record.card in evidence.cards
-        and record.counter < evidence.cards[record.card].counter
-        and (record.card, record.counter) not in debits
+        for (card, counter), record in last.items()
+        if card in evidence.cards
+        and evidence.cards[card].opening_counter <= counter < evidence.cards[card].counter
+        and (card, counter) not in debits
     ]
 
 
@@ -316,3 +402,15 @@ def _by_card(records: Iterable[TapRecord]) -> dict[CardId, int]:
     for record in records:
         sums[record.card] += record.amount_fen
     return sums
+
+
+def _by_tap(items: Iterable[tuple[TapId, Item]]) -> dict[TapId, list[Item]]:
+    found: dict[TapId, list[Item]] = defaultdict(list)
+    for tap_id, item in items:
+        found[tap_id].append(item)
+    return found
+
+
+def _signed(amount_fen: int) -> str:
+    """An amount that ought not to be below zero, but may be."""
+    return f"{'-' if amount_fen < 0 else ''}{format_fen(abs(amount_fen))}"

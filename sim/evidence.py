@@ -15,6 +15,8 @@ from typing import Final
 
 from sim.card.issue import CardImage, read_card_image
 from terminal.journal import JournalReader
+from wire.errors import CampusError
+from wire.fields import FormatError
 from wire.ids import CardId, Stream, TapId, TerminalId
 from wire.record import Outcome, TapRecord
 
@@ -24,6 +26,12 @@ _MONEY_TABLES: Final = {
     "stream": ("tap", "batch", "fork"),
     "journal": ("journal", "opened", "sealed"),
 }
+
+
+class EvidenceMissing(CampusError):
+    """A database that the audit needs is not there, or cannot be read."""
+
+    code = "evidence-missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,14 @@ class StreamTap:
     stream_hash: bytes
     suspense: int | None
     received_at_utc_s: int
+
+    @property
+    def tap(self) -> TapRecord | None:
+        """The record as it reads; None if it does not."""
+        try:
+            return TapRecord.from_bytes(self.record)
+        except FormatError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +110,7 @@ class Evidence:
     postings: list[Posting]
     suspense: list[Suspended]
     ledger_position: int
+    stream_kind: Stream
     copies: dict[str, Path]
     stream_path: Path
 
@@ -118,25 +135,40 @@ class Evidence:
 
     def stream_counts(self) -> tuple[int, ...]:
         """Rows of the stream's tables right now, read from the live database."""
-        with closing(sqlite3.connect(f"file:{self.stream_path}?mode=ro", uri=True)) as live:
+        with closing(open_reader(self.stream_path)) as live:
             return tuple(live.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in _MONEY_TABLES["stream"])
 
     def _stream_debits(self) -> Iterator[tuple[StreamTap, TapRecord]]:
         for row in self.stream:
-            record = TapRecord.from_bytes(row.record)
-            if record.outcome is Outcome.DEBITED:
+            record = row.tap
+            if record is not None and record.outcome is Outcome.DEBITED:
                 yield row, record
 
 
 def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path) -> Evidence:
-    """Copy the installation's databases into `scratch` and read them; the programs may be running."""
+    """Copy the installation's databases into `scratch` and read them; `EvidenceMissing` if that cannot be done.
+
+    The servers and the daemon may be running. The till must not be: cards are read last, so it could outrun its journal.
+    """
     sources = {
         "ledger": home / "settlement" / "ledger.db",
         "onecard": home / "settlement" / "onecard.db",
         "stream": home / "settlement" / f"{stream.label}.db",
         "journal": home / "terminal" / "journal.db",
     }
-    copies = {role: _copy(path, scratch / path.name) for role, path in sources.items()}
+    try:
+        copies = {role: _copy(path, scratch / path.name) for role, path in sources.items()}
+        return _read(copies, stream=stream, stream_path=sources["stream"], card_files=card_files)
+    except sqlite3.Error as error:
+        raise EvidenceMissing(f"a database in {home} cannot be read: {error}") from error
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, whatever characters the path has; the file's owner may be writing it."""
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_files: list[Path]) -> Evidence:
     with closing(sqlite3.connect(copies["stream"])) as db:
         taps = [
             StreamTap(position, _tap_id(*key), record, chain, own, suspense, received)
@@ -185,7 +217,8 @@ def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path)
         suspense=suspense,
         ledger_position=0 if cursor is None else cursor[0],
         copies=copies,
-        stream_path=sources["stream"],
+        stream_kind=stream,
+        stream_path=stream_path,
     )
 
 
@@ -207,9 +240,8 @@ def _tap_id(terminal: bytes, epoch: int, seq: int) -> TapId:
 
 def _copy(source: Path, target: Path) -> Path:
     """A consistent copy of a live database, in WAL mode like the original."""
-    with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
-        closing(sqlite3.connect(target)) as copy,
-    ):
+    if not source.is_file():
+        raise EvidenceMissing(f"there is no database {source}, so there is nothing to audit")
+    with closing(open_reader(source)) as live, closing(sqlite3.connect(target)) as copy:
         live.backup(copy)
     return target

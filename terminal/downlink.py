@@ -56,7 +56,7 @@ class Downlink:
         self._path = path
         self._db: apsw.Connection | None = None
         self._hotlist = EMPTY_HOTLIST
-        self._hotlist_body = b""
+        self._hotlist_body: bytes | None = None
 
     def enrolment(self) -> Enrolment:
         """Who this terminal is; `NotEnrolled` before its first enrolment."""
@@ -76,8 +76,8 @@ class Downlink:
     def hotlist(self) -> Hotlist:
         """The newest hotlist that came down whole; parsed again only when it has changed."""
         row = self._row("SELECT body FROM hotlist")
-        body = b"" if row is None else cast(bytes, row[0])
-        if body != self._hotlist_body:
+        body = None if row is None else cast(bytes, row[0])
+        if body is not None and body != self._hotlist_body:
             try:
                 self._hotlist = Hotlist.from_bytes(body)
             except FormatError as error:

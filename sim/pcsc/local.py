@@ -133,9 +133,12 @@ class LocalReader:
             self._changed.notify_all()
 
     def lose(self, why: str) -> None:
-        """The reader cannot be reached until `find`."""
+        """The reader cannot be reached until `find`; open channels are finished."""
         with self._changed:
             self._fault = why
+            if self._present is not None:
+                self._present.over = True
+                self._present = _Presentation(self._present.chip)
             self._changed.notify_all()
 
     def find(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -162,3 +163,22 @@ def open_journal(tmp_path: Path) -> Iterator[Callable[[], Journal]]:
 def at(seconds: int) -> TapTime:
     """That many seconds after noon."""
     return replace(NOON, utc_s=NOON.utc_s + seconds)
+
+
+def make_uplink(path: Path, *, terminal: TerminalId = TERMINAL) -> sqlite3.Connection:
+    """An uplink database of an enrolled terminal, as the sync daemon keeps it, still open."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = wal")
+    connection.executescript(
+        """
+        CREATE TABLE enrolment (id INTEGER PRIMARY KEY CHECK (id = 1), terminal BLOB NOT NULL, epoch INTEGER NOT NULL,
+            stream INTEGER NOT NULL, enrolled_at_utc_s INTEGER NOT NULL) STRICT;
+        CREATE TABLE cursor (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL, next_seq INTEGER NOT NULL,
+            head_hash BLOB NOT NULL, heard_at_utc_s INTEGER NOT NULL) STRICT;
+        CREATE TABLE hotlist (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL,
+            received_at_utc_s INTEGER NOT NULL) STRICT;
+        """
+    )
+    with connection:
+        connection.execute("INSERT INTO enrolment VALUES (1, ?, 1, 2, 1700000000)", (terminal,))
+    return connection

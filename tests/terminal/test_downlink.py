@@ -1,0 +1,91 @@
+"""The uplink database as the till reads it, beside a daemon that writes, locks or breaks it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolment, NotEnrolled
+from tests.terminal.conftest import INTENT, TERMINAL, make_uplink
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
+from wire.ids import Stream
+
+HOTLIST = Hotlist(3, frozenset({INTENT.card}))
+
+
+@pytest.fixture
+def uplink(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(make_uplink(tmp_path / "uplink.db")) as connection:
+        yield connection
+
+
+@pytest.fixture
+def downlink(tmp_path: Path) -> Iterator[Downlink]:
+    opened = Downlink(tmp_path / "uplink.db")
+    yield opened
+    opened.close()
+
+
+def test_terminal_without_a_database_is_not_enrolled_and_has_no_hotlist(downlink: Downlink) -> None:
+    with pytest.raises(NotEnrolled):
+        downlink.enrolment()
+    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(1, None))
+
+
+def test_enrolment_hotlist_and_cursor_are_read_as_they_change(downlink: Downlink, uplink: sqlite3.Connection) -> None:
+    assert downlink.enrolment() == Enrolment(TERMINAL, 1, Stream.CANTEEN)
+    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(1, None))
+    with uplink:
+        uplink.execute("INSERT INTO cursor VALUES (1, 1, 8, zeroblob(32), 1700000000)")
+        uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (HOTLIST.to_bytes(),))
+    assert (downlink.hotlist(), downlink.acknowledged()) == (HOTLIST, Acknowledged(8, 1_700_000_000))
+    with uplink:
+        uplink.execute("UPDATE hotlist SET body = ?", (Hotlist(4, frozenset()).to_bytes(),))
+    assert downlink.hotlist() == Hotlist(4, frozenset())
+
+
+def test_cursor_of_an_earlier_epoch_says_nothing_of_this_journal(
+    downlink: Downlink, uplink: sqlite3.Connection
+) -> None:
+    with uplink:
+        uplink.execute("INSERT INTO cursor VALUES (1, 1, 8, zeroblob(32), 1700000000)")
+        uplink.execute("UPDATE enrolment SET epoch = 2")
+    assert downlink.acknowledged() == Acknowledged(1, None)
+
+
+@pytest.mark.parametrize("body", [b"", b"\0", HOTLIST.to_bytes()[:-1], HOTLIST.to_bytes() + b"\0"])
+def test_damaged_hotlist_is_never_taken_for_an_empty_one(
+    downlink: Downlink, uplink: sqlite3.Connection, body: bytes
+) -> None:
+    with uplink:
+        uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (body,))
+    for _ in range(2):
+        with pytest.raises(DownlinkUnreadable):
+            downlink.hotlist()
+
+
+@pytest.mark.parametrize("sql", ["UPDATE enrolment SET stream = 9", "UPDATE enrolment SET terminal = x'00'"])
+def test_damaged_enrolment_is_unreadable(downlink: Downlink, uplink: sqlite3.Connection, sql: str) -> None:
+    with uplink:
+        uplink.execute(sql)
+    with pytest.raises(DownlinkUnreadable):
+        downlink.enrolment()
+
+
+def test_file_that_is_no_database_is_unreadable(downlink: Downlink, tmp_path: Path) -> None:
+    (tmp_path / "uplink.db").write_bytes(b"garbage" * 1000)
+    with pytest.raises(DownlinkUnreadable):
+        downlink.enrolment()
+
+
+def test_daemon_in_the_middle_of_a_write_is_not_waited_for(downlink: Downlink, uplink: sqlite3.Connection) -> None:
+    with uplink:
+        uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (HOTLIST.to_bytes(),))
+    uplink.execute("BEGIN IMMEDIATE")
+    uplink.execute("UPDATE hotlist SET body = x'00'")
+    assert downlink.hotlist() == HOTLIST
+    uplink.rollback()

@@ -1,0 +1,113 @@
+"""The fate of a torn debit from the card's answers alone; over real chips it is in test_sale.py."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.purse import CAMPUS_CARD, CardUnreadable, PsamIdentity
+from terminal.recovery import Fate, OtherCard, Resolution, resolve_torn
+from tests.terminal.conftest import INTENT, TERMINAL
+from wire.ids import TapId
+from wire.record import NO_TAC, Mac2, Outcome, TapRecord
+
+TAP = TapRecord(
+    tap_id=TapId(TERMINAL, 1, 1),
+    outcome=Outcome.UNKNOWN,
+    reason=None,
+    mac2=Mac2.NOT_CHECKED,
+    card=INTENT.card,
+    amount_fen=INTENT.amount_fen,
+    balance_before_fen=INTENT.balance_before_fen,
+    counter=INTENT.counter,
+    ttsn=INTENT.ttsn,
+    tac=NO_TAC,
+    opened_at=INTENT.opened_at,
+)
+PSAM = PsamIdentity(terminal=TERMINAL, key_index=1)
+PROOF = bytes.fromhex("55667788 AABBCCDD")
+FCI = bytes.fromhex("6F23 A521 9F0C1E 6100000000000001 02 01 00006100000000001234 20250901 20290831 0000")
+
+
+def init(balance_fen: int, counter: int) -> bytes:
+    return balance_fen.to_bytes(4) + counter.to_bytes(2) + bytes(9)
+
+
+class Answers:
+    """A card that gives these to SELECT, PROVE and INITIALIZE, whatever else is asked being a failure of the test."""
+
+    def __init__(
+        self,
+        *,
+        select: tuple[bytes, int] = (FCI, 0x9000),
+        prove: tuple[bytes, int] = (PROOF, 0x9000),
+        initialize: tuple[bytes, int],
+    ) -> None:
+        self._answers = {0xA4: select, 0x5A: prove, 0x50: initialize}
+        self.sent: list[bytes] = []
+
+    def transmit(self, apdu: bytes) -> tuple[bytes, int]:
+        self.sent.append(apdu)
+        return self._answers[apdu[1]]
+
+
+def resolve(card: Answers) -> Resolution | OtherCard:
+    return resolve_torn(card, TAP, profile=CAMPUS_CARD, psam=PSAM)
+
+
+@pytest.mark.parametrize(
+    ("balance_fen", "counter", "fate"),
+    [
+        (5000, 7, Fate.NOT_EXECUTED),
+        (9000, 7, Fate.NOT_EXECUTED),  # topped up meanwhile; only a purchase moves this counter
+        (3800, 8, Fate.EXECUTED),
+        (4999, 8, Fate.UNKNOWN),
+        (5000, 8, Fate.UNKNOWN),
+        (3800, 9, Fate.UNKNOWN),
+        (3800, 6, Fate.UNKNOWN),
+    ],
+)
+@pytest.mark.parametrize("prove", [(PROOF, 0x9000), (b"", 0x9406), (b"", 0x6901), (b"", 0x6985), (PROOF[:4], 0x9000)])
+def test_counter_and_balance_decide_whatever_prove_says(
+    balance_fen: int, counter: int, fate: Fate, prove: tuple[bytes, int]
+) -> None:
+    result = resolve(Answers(prove=prove, initialize=(init(balance_fen, counter), 0x9000)))
+    assert isinstance(result, Resolution)
+    assert result.fate is fate
+    proven = fate is Fate.EXECUTED and prove == (PROOF, 0x9000)
+    assert (result.tac, result.mac2) == ((PROOF[4:], PROOF[:4]) if proven else (NO_TAC, b""))
+
+
+@pytest.mark.parametrize("sw", [0x9402, 0x9403, 0x6985, 0x6581])
+def test_card_that_does_not_initialize_any_more_is_unknown(sw: int) -> None:
+    assert resolve(Answers(initialize=(b"", sw))) == Resolution(Fate.UNKNOWN)
+
+
+def test_prove_asks_for_the_number_of_the_profile() -> None:
+    card = Answers(initialize=(init(3800, 8), 0x9000))
+    resolve(card)
+    assert [apdu.hex().upper() for apdu in card.sent[1:]] == ["805A000602000808", "805001020B01000000006100000000010F"]
+
+
+def test_another_card_is_asked_nothing_more() -> None:
+    other = FCI.replace(bytes.fromhex("1234"), bytes.fromhex("1235"))
+    card = Answers(select=(other, 0x9000), initialize=(b"", 0x6D00))
+    assert isinstance(resolve(card), OtherCard)
+    assert len(card.sent) == 1
+
+
+def test_unreadable_answers_leave_the_question_open() -> None:
+    with pytest.raises(CardUnreadable):
+        resolve(Answers(select=(b"", 0x6A82), initialize=(b"", 0x9000)))
+    with pytest.raises(CardUnreadable):
+        resolve(Answers(initialize=(bytes(3), 0x9000)))
+
+
+@given(prove=st.binary(max_size=12), balance_fen=st.integers(0, 0xFFFF_FFFF), counter=st.integers(0, 0xFFFF))
+def test_never_debits_and_executes_only_by_both_witnesses(prove: bytes, balance_fen: int, counter: int) -> None:
+    card = Answers(prove=(prove, 0x9000), initialize=(init(balance_fen, counter), 0x9000))
+    result = resolve(card)
+    assert isinstance(result, Resolution)
+    assert (result.fate is Fate.EXECUTED) == ((balance_fen, counter) == (3800, 8))
+    assert all(apdu[1] != 0x54 for apdu in card.sent)

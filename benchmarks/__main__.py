@@ -1,0 +1,40 @@
+"""`python -m benchmarks`: what a tap, its bytes and its intake cost, as ratios to bare floors of the same run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks import ingest, size, tap
+from benchmarks.measure import heading
+
+NAMES: Final = ("tap", "bytes", "ingest")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the benchmarks that are asked for, all by default."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare floors.")
+    parser.add_argument("name", nargs="?", choices=NAMES, help="one benchmark (default: all)")
+    parser.add_argument("--folder", type=Path, default=Path(), help="on the disk to be measured (default: here)")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same taps (default: 1)")
+    parser.add_argument("--count", type=int, help="taps, days or rounds, instead of the benchmark's own number")
+    arguments = parser.parse_args(argv)
+    for name in NAMES if arguments.name is None else (arguments.name,):
+        print(heading(name, seed=arguments.seed))
+        print(_run(name, arguments.seed, arguments.folder, arguments.count), end="\n\n", flush=True)
+    return 0
+
+
+def _run(name: str, seed: int, folder: Path, count: int | None) -> str:
+    if name == "tap":
+        return tap.report(tap.measure(seed=seed, folder=folder, taps=count or tap.TAPS))
+    if name == "bytes":
+        return size.report(size.measure(seed=seed, days=count or size.DAYS))
+    return ingest.report(ingest.measure(seed=seed, folder=folder, rounds=count or ingest.ROUNDS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""The till's own time for a tap, all but card and PSAM, against two bare commits.
+
+A whole `Sale.charge` on a real journal and a real hotlist; card and PSAM are simulated in this process, in RAM, and
+their time is taken off. Left out: PC/SC, and the screen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import median
+from typing import Final
+
+from benchmarks.canteen import ISSUER
+from benchmarks.measure import BareTill, middle_and_p95, scratch_folder, table, timed
+from drivers.purse import CAMPUS_CARD, read_psam
+from sim.card.chip import PoweredCard
+from sim.card.issue import issue_card
+from sim.card.memory import Memory, RamFile
+from sim.card.purse import Purse
+from sim.pcsc.local import local_channel
+from sim.psam.psam import Psam, issue_psam
+from sync.store import UplinkStore
+from terminal.downlink import Downlink
+from terminal.journal import Journal
+from terminal.result import Approved
+from terminal.rules import Limits
+from terminal.sale import Sale
+from wire.hotlist import Hotlist
+from wire.ids import Asn, CardId, TerminalId
+from wire.money import Fen
+from wire.purse_keys import PurseKeys
+from wire.record import ClockQuality, TapTime
+
+TAPS: Final = 500
+_WARM_UP: Final = 20
+_TERMINAL: Final = TerminalId(bytes.fromhex("000000000101"))
+_CARDS: Final = 20
+_AMOUNT_FEN: Final = Fen(12_50)
+_BALANCE_FEN: Final = Fen(10_000_000_00)
+_LOST_CARDS: Final = 300  # a campus of 30,000 has some hundreds at a time
+_OPENED_UTC_S: Final = 1_772_424_000
+
+
+@dataclass(frozen=True, slots=True)
+class TapTimes:
+    """Seconds, a pair for each tap, taken one after the other."""
+
+    own_s: list[float]
+    two_commits_s: list[float]
+
+
+class _Stopwatch:
+    """A chip that adds up how long it takes."""
+
+    def __init__(self, chip: PoweredCard) -> None:
+        self._chip = chip
+        self.seconds = 0.0
+
+    @property
+    def atr(self) -> bytes:
+        """The chip's own."""
+        return self._chip.atr
+
+    def reset(self) -> None:
+        """Power off, power on."""
+        self._chip.reset()
+
+    def transmit_raw(self, apdu: bytes) -> bytes:
+        """One APDU, timed."""
+        began_s = time.perf_counter()
+        answer = self._chip.transmit_raw(apdu)
+        self.seconds += time.perf_counter() - began_s
+        return answer
+
+
+def measure(*, seed: int, folder: Path, taps: int = TAPS) -> TapTimes:
+    """One tap, one floor, one tap, ..."""
+    rng = Random(seed)
+    own_s, two_commits_s = [], []
+    with (
+        scratch_folder(folder) as scratch,
+        _till(Path(scratch), rng) as (sale, psam, cards),
+        closing(BareTill(Path(scratch) / "bare.db")) as bare,
+    ):
+        for number in range(_WARM_UP + taps):
+            card = rng.choice(cards)
+            own, floor = _charge(sale, card, psam), timed(bare.commit) + timed(bare.commit)
+            if number >= _WARM_UP:
+                own_s.append(own)
+                two_commits_s.append(floor)
+    return TapTimes(own_s, two_commits_s)
+
+
+def report(times: TapTimes) -> str:
+    """As a table, with the ratios."""
+    own, floor = middle_and_p95(times.own_s), middle_and_p95(times.two_commits_s)
+    rows = [("milliseconds", "median", "95 %")]
+    for name, (middle, p95) in (
+        ("the till's own part of a tap", own),
+        ("two bare commits", floor),
+        ("beyond the commits", (own[0] - floor[0], own[1] - floor[1])),
+    ):
+        rows.append((name, f"{middle * 1000:.2f}", f"{p95 * 1000:.2f}"))
+    rows.append(("ratio", f"{own[0] / floor[0]:.2f}", f"{own[1] / floor[1]:.2f}"))
+    pairs = median(mine / bare for mine, bare in zip(times.own_s, times.two_commits_s, strict=True))
+    return (
+        f"tap: {len(times.own_s)} taps, each beside its floor\n{table(rows)}\nmedian of the pairs' ratios {pairs:.2f}"
+    )
+
+
+def _charge(sale: Sale, card: _Stopwatch, psam: _Stopwatch) -> float:
+    """The till's own seconds of one approved sale."""
+    channel = local_channel(card)
+    devices_s = card.seconds + psam.seconds
+    began_s = time.perf_counter()
+    result = sale.charge(channel, _AMOUNT_FEN)
+    whole_s = time.perf_counter() - began_s
+    assert isinstance(result, Approved), f"the sale ended in {result}"
+    return whole_s - (card.seconds + psam.seconds - devices_s)
+
+
+@contextmanager
+def _till(folder: Path, rng: Random) -> Iterator[tuple[Sale, _Stopwatch, list[_Stopwatch]]]:
+    """A till with its PSAM, and cards to hold to it."""
+    masters = PurseKeys(*(rng.randbytes(16) for _ in range(3)))
+    issue_psam(folder / "psam", terminal=_TERMINAL, purchase_master=masters.purchase, serial=bytes(10))
+    psam = _Stopwatch(Psam(_in_ram(folder / "psam")))
+    psam_channel = local_channel(psam)
+    with closing(UplinkStore.open_or_make(folder / "uplink.db")) as uplink:
+        lost = frozenset(_card_id(1_000_000 + number) for number in range(_LOST_CARDS))
+        uplink.save_hotlist(Hotlist(1, lost), received_at_utc_s=_OPENED_UTC_S)
+        with (
+            closing(Downlink(folder / "uplink.db")) as downlink,
+            closing(Journal.open_for(folder / "journal.db", terminal=_TERMINAL, epoch=1)) as journal,
+        ):
+            sale = Sale(
+                journal=journal,
+                psam_channel=psam_channel,
+                psam=read_psam(psam_channel),
+                profile=CAMPUS_CARD,
+                limits=Limits(tap_fen_max=Fen(100_00)),
+                hotlist=downlink.hotlist,
+                now=_now,
+            )
+            yield sale, psam, [_card(folder, number, masters, rng) for number in range(1, _CARDS + 1)]
+
+
+def _card(folder: Path, number: int, masters: PurseKeys, rng: Random) -> _Stopwatch:
+    card, path = _card_id(number), folder / f"{number}.card"
+    issue_card(
+        path,
+        keys=masters.of_card(card, two_level=False),
+        card=card,
+        valid_from_bcd=bytes.fromhex("20240901"),
+        valid_to_bcd=bytes.fromhex("20990831"),
+        opening_balance_fen=_BALANCE_FEN,
+    )
+    return _Stopwatch(Purse(_in_ram(path), rng))
+
+
+def _card_id(number: int) -> CardId:
+    return CardId(ISSUER, Asn(bytes.fromhex(f"{number:020d}")))
+
+
+def _in_ram(path: Path) -> Memory:
+    """A chip whose own syncs cost nothing."""
+    return Memory(RamFile(path.read_bytes()))
+
+
+def _now() -> TapTime:
+    return TapTime(
+        utc_s=_OPENED_UTC_S, boot=1, uptime_ms=time.monotonic_ns() // 1_000_000, quality=ClockQuality.NETWORK
+    )

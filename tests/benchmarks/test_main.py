@@ -1,0 +1,28 @@
+"""The command prints what it was asked for, and how to have it again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import main
+
+
+def test_all_benchmarks_are_printed_with_their_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--folder", str(tmp_path), "--seed", "7", "--count", "2"]) == 0
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if line.startswith("python -m")] == [
+        f"python -m benchmarks {name} --seed 7" for name in ("tap", "bytes", "ingest")
+    ]
+    assert "cores, Python" in text
+
+
+def test_one_benchmark_is_printed_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["bytes", "--folder", str(tmp_path), "--count", "1"])
+    assert "ingest" not in capsys.readouterr().out
+
+
+def test_unknown_benchmark_is_wrong_usage() -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["speed"])

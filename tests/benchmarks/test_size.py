@@ -1,0 +1,25 @@
+"""One day is coded in every way."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.size import BATCH_TAPS, measure, report
+from wire.frame import HEADER_BYTES
+from wire.record import RECORD_BYTES
+
+
+def test_one_day_is_measured_the_same_twice() -> None:
+    sizes = measure(seed=1, days=1)
+    assert sizes == measure(seed=1, days=1)
+    assert sizes.taps == 600
+    assert sizes.by_coding["fixed canonical records"] == RECORD_BYTES
+    frame = sizes.by_coding["this system, with its frame"] - sizes.by_coding["this system, payload"]
+    assert frame == pytest.approx((HEADER_BYTES + 4) / BATCH_TAPS)
+    assert sizes.floor < sizes.by_coding["this system, payload"] - sizes.envelope
+
+
+def test_report_has_a_line_for_every_coding() -> None:
+    sizes = measure(seed=1, days=1)
+    text = report(sizes)
+    assert all(f"\n{coding} " in text for coding in (*sizes.by_coding, "floor, entropy of the model"))

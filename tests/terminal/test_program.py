@@ -1,0 +1,252 @@
+"""The running till over in-process readers: threads, queue, faults of every device, and `Stop`."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.purse import CAMPUS_CARD
+from drivers.reader import ReaderEvent
+from sim.pcsc.local import LocalReader, Tear
+from terminal.downlink import Downlink
+from terminal.program import Program, Redraw, Stop
+from terminal.psam import PsamSlot
+from terminal.result import Approved, NotPaid, Refused, SaleResult, Torn, Unresolved
+from terminal.till import AmountEntered, CancelPressed, Till
+from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
+from wire.hotlist import Hotlist
+from wire.money import Fen
+from wire.record import Mac2, Outcome, Refusal
+
+PATIENCE_S = 10.0
+
+
+class Spy:
+    """A screen that keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.results: queue.SimpleQueue[SaleResult] = queue.SimpleQueue()
+        self.changed = threading.Condition()
+        self.seen = ("", "", "")
+
+    def show(self, till: Till) -> None:
+        with self.changed:
+            self.seen = (till.phase.name, till.reader_fault or "", till.failure or "")
+            self.changed.notify_all()
+
+    def ended(self, result: SaleResult, elapsed_ms: float) -> None:
+        assert elapsed_ms >= 0
+        self.results.put(result)
+
+    def wait(self, phase: str, *, fault: str = "", failure: str = "") -> None:
+        with self.changed:
+            done = self.changed.wait_for(
+                lambda: self.seen[0] == phase and fault in self.seen[1] and failure in self.seen[2], PATIENCE_S
+            )
+            assert done, f"the till shows {self.seen}"
+
+    def result(self) -> SaleResult:
+        return self.results.get(timeout=PATIENCE_S)
+
+
+class Running:
+    """A program in a thread, with its readers."""
+
+    def __init__(self, world: World, folder: Path) -> None:
+        self.world = world
+        self.reader, self.psam_reader, self.screen = LocalReader(), LocalReader(), Spy()
+        self.psam_reader.insert(world.psam)
+        self.uplink = make_uplink(folder / "uplink.db")
+        self.downlink = Downlink(folder / "uplink.db")
+        self.program = self._program(self.reader)
+        self.thread = threading.Thread(target=self.program.run, args=(self.screen,))
+
+    def _program(self, reader: LocalReader) -> Program:
+        ticks = iter(range(10_000_000))
+        return Program(
+            journal=self.world.journal,
+            downlink=self.downlink,
+            reader=reader,
+            psam=PsamSlot(self.psam_reader, TERMINAL),
+            profile=CAMPUS_CARD,
+            limits=self.world.limits,
+            now=lambda: NOON,
+            monotonic_s=lambda: float(next(ticks)),
+        )
+
+    def amount(self, fen: int) -> None:
+        self.program.events.put(AmountEntered(Fen(fen)))
+
+    def stop(self) -> None:
+        self.program.events.put(Stop())
+        self.thread.join(PATIENCE_S)
+        assert not self.thread.is_alive(), "the program did not stop"
+        self.downlink.close()
+        self.uplink.close()
+
+
+@pytest.fixture
+def running(world: World, tmp_path: Path) -> Iterator[Running]:
+    made = Running(world, tmp_path)
+    made.thread.start()
+    yield made
+    made.stop()
+
+
+def test_amount_and_card_make_a_sale_and_the_next_one(running: Running) -> None:
+    one, two = running.world.card(1), running.world.card(2)
+    for card in (one, two):
+        running.amount(1200)
+        running.program.events.put(Redraw())
+        running.reader.insert(card.chip)
+        assert isinstance(running.screen.result(), Approved)
+        running.reader.remove()
+    assert [record.mac2 for record in running.world.journal.records(1, 5)] == [Mac2.VERIFIED] * 2
+    assert (one.debits, two.debits) == (1, 1)
+
+
+def test_hotlist_that_came_down_counts_from_the_next_tap_on(running: Running) -> None:
+    card = running.world.card()
+    with running.uplink:
+        running.uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (Hotlist(1, frozenset({card.id})).to_bytes(),))
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    result = running.screen.result()
+    assert isinstance(result, Refused)
+    assert result.refusal is Refusal.HOTLISTED
+
+
+def test_damaged_hotlist_stops_sales_and_not_the_till(running: Running) -> None:
+    card = running.world.card()
+    with running.uplink:
+        running.uplink.execute("INSERT INTO hotlist VALUES (1, x'00', 0)")
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), NotPaid)
+    assert card.debits == 0
+    running.reader.remove()
+    with running.uplink:
+        running.uplink.execute("UPDATE hotlist SET body = ?", (Hotlist(1, frozenset()).to_bytes(),))
+    running.screen.wait("CARD")
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+
+
+def test_torn_card_comes_back_and_is_asked(running: Running) -> None:
+    card = running.world.card()
+    card.chip.tear(Tear.AFTER, after=2)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Torn)
+    running.screen.wait("SAME_CARD")
+    running.reader.remove()
+    running.reader.insert(card.chip)
+    result = running.screen.result()
+    assert isinstance(result, Approved)
+    assert (result.record.mac2, card.debits) == (Mac2.VERIFIED, 1)
+
+
+def test_torn_card_that_comes_back_after_the_psam_lost_its_power_is_not_checked(running: Running) -> None:
+    card = running.world.card()
+    card.chip.tear(Tear.AFTER, after=2)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Torn)
+    running.reader.remove()
+    running.psam_reader.remove()
+    running.psam_reader.insert(running.world.psam)
+    sent = len(running.world.psam.received)
+    running.reader.insert(card.chip)
+    results = [running.screen.result()]
+    while isinstance(results[-1], Torn):  # the first command finds the PSAM gone
+        running.reader.remove()
+        running.reader.insert(card.chip)
+        results.append(running.screen.result())
+    assert isinstance(results[-1], Approved)
+    assert results[-1].record.mac2 is Mac2.NOT_CHECKED
+    checks = [apdu for apdu in running.world.psam.received[sent:] if apdu[1] == 0x72]
+    assert checks == [], "MAC2 was shown to a PSAM that cannot know it any more"
+
+
+def test_torn_tap_can_be_given_up_without_card_or_psam(running: Running) -> None:
+    card = running.world.card()
+    card.chip.tear(Tear.BEFORE, after=2)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Torn)
+    running.reader.remove()
+    running.psam_reader.remove()
+    running.world.psam.tear(Tear.BEFORE)
+    for _ in range(2):
+        running.program.events.put(CancelPressed())
+    assert isinstance(running.screen.result(), Unresolved)
+    assert running.world.journal.records(1, 5)[0].outcome is Outcome.UNKNOWN
+    running.screen.wait("AMOUNT")
+
+
+def test_psam_that_is_missing_is_told_and_used_when_it_comes(running: Running) -> None:
+    card = running.world.card()
+    running.psam_reader.remove()
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), NotPaid)
+    running.psam_reader.insert(running.world.psam)
+    running.reader.remove()
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+
+
+def test_reader_that_vanishes_is_shown_until_it_is_back(running: Running) -> None:
+    running.screen.wait("AMOUNT")
+    running.reader.lose("pulled out")
+    running.screen.wait("AMOUNT", fault="pulled out")
+    running.reader.find()
+    running.amount(1200)
+    running.reader.insert(running.world.card().chip)
+    assert isinstance(running.screen.result(), Approved)
+
+
+def test_disk_that_takes_nothing_puts_the_till_out_of_order(running: Running) -> None:
+    card = running.world.card()
+    running.screen.wait("AMOUNT")
+    running.world.journal._db.execute("PRAGMA query_only = 1")
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    running.screen.wait("NOTHING", failure="could not be written")
+    assert card.debits == 0
+
+
+class BrokenReader(LocalReader):
+    """A reader whose events end in a bug."""
+
+    def events(self) -> Iterator[ReaderEvent]:
+        yield from ()
+        raise RuntimeError("a bug in a driver")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_watch_that_dies_is_seen(world: World, tmp_path: Path) -> None:
+    running = Running(world, tmp_path)
+    running.program = running._program(BrokenReader())
+    running.thread = threading.Thread(target=running.program.run, args=(running.screen,))
+    running.thread.start()
+    running.screen.wait("AMOUNT", fault="not watched any more")
+    running.stop()
+
+
+def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_path: Path) -> None:
+    card = world.card()
+    card.chip.tear(Tear.AFTER, after=2)
+    assert isinstance(world.sale.charge(world.channel(card), Fen(1200)), Torn)
+    running = Running(world, tmp_path)
+    running.thread.start()
+    running.screen.wait("SAME_CARD")
+    running.reader.insert(card.chip)
+    result = running.screen.result()
+    running.stop()
+    assert isinstance(result, Approved)
+    assert result.record.mac2 is Mac2.NOT_CHECKED

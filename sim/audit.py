@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sim.card.issue import CardImage
-from sim.evidence import Evidence, Suspended
+from sim.evidence import Evidence, LedgerEntry, Suspended
 from wire.ids import CardId, Stream, TapId
 from wire.money import format_fen
 from wire.receipt import Suspense
@@ -113,16 +113,10 @@ def entries_balance(evidence: Evidence) -> Finding:
         elif entry.kind not in _DEBIT_AND_CREDIT:
             objections.append(f"entry {entry.id} is of kind {entry.kind}, which nothing here makes")
         elif (entry.tap_id is None) is (entry.kind == _PURCHASE):
-            objections.append(
-                f"entry {entry.id} of kind {entry.kind} names {'no' if entry.tap_id is None else 'a'} tap"
-            )
-        else:
-            debit, credit = _DEBIT_AND_CREDIT[entry.kind]
-            amount_fen = entry.amount_fen
-            if sorted(posted) != ([] if amount_fen == 0 else sorted([(debit, amount_fen), (credit, -amount_fen)])):
-                objections.append(
-                    f"entry {entry.id} of {_signed(amount_fen)} has other postings than its kind and amount"
-                )
+            named = "no tap" if entry.tap_id is None else "a tap"
+            objections.append(f"entry {entry.id} of kind {entry.kind} names {named}")
+        elif sorted(posted) != _postings_of(entry):
+            objections.append(f"entry {entry.id}: {_signed(entry.amount_fen)} of its kind is posted otherwise")
     objections += [f"there are postings of entry {entry}, which does not exist" for entry in sides]
     seen = f"{len(evidence.entries)} entries, {len(evidence.postings)} postings"
     return Finding("every entry's postings sum to zero", seen, tuple(objections))
@@ -323,6 +317,14 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
     if evidence.ledger_position > newest:
         objections.append(f"the ledger has read {evidence.ledger_position} taps of a stream that has {newest}")
     return objections
+
+
+def _postings_of(entry: LedgerEntry) -> list[tuple[int, int]]:
+    """Accounts and amounts that the entry must have, ascending."""
+    if entry.amount_fen == 0:
+        return []
+    debit, credit = _DEBIT_AND_CREDIT[entry.kind]
+    return sorted([(debit, entry.amount_fen), (credit, -entry.amount_fen)])
 
 
 def _parked_rightly(item: Suspended, suspense: int | None) -> bool:

@@ -148,7 +148,7 @@ class Evidence:
 def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path) -> Evidence:
     """Copy the installation's databases into `scratch` and read them; `EvidenceMissing` if that cannot be done.
 
-    The servers and the daemon may be running. The till must not be: cards are read last, so it could outrun its journal.
+    Servers and daemon may be running. The till must not be: cards are read last, and could be ahead of its journal.
     """
     sources = {
         "ledger": home / "settlement" / "ledger.db",

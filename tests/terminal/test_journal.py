@@ -341,6 +341,25 @@ def test_reader_gives_no_wrong_record_from_a_damaged_file(
         assert still_open in (opened, None)
 
 
+def test_every_page_that_is_lost_is_a_typed_fault_or_not_needed(
+    sold: tuple[Path, list[TapRecord], TapRecord], tmp_path: Path
+) -> None:
+    source, records, _ = sold
+    body, faults = source.read_bytes(), 0
+    for page in range(1, len(body) // 4096):
+        (tmp_path / "journal.db").write_bytes(body[: page * 4096] + bytes(4096) + body[(page + 1) * 4096 :])
+        try:
+            reader = JournalReader.open(tmp_path / "journal.db")
+            try:
+                assert reader.records(1, 100) == records
+                reader.opened_tap()
+            finally:
+                reader.close()
+        except JournalDamaged:
+            faults += 1
+    assert faults > 0
+
+
 FULL_DISK = """
 import resource, sys
 from pathlib import Path

@@ -172,20 +172,19 @@ def test_torn_card_that_comes_back_after_the_psam_lost_its_power_is_not_checked(
     assert checks == [], "MAC2 was shown to a PSAM that cannot know it any more"
 
 
-def test_torn_tap_can_be_given_up_without_card_or_psam(running: Running) -> None:
-    card = running.world.card()
+def test_torn_tap_can_be_given_up_without_card_or_psam(world: World, tmp_path: Path) -> None:
+    card = world.card()
     card.chip.tear(Tear.BEFORE, after=2)
-    running.amount(1200)
-    running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Torn)
-    running.reader.remove()
+    assert isinstance(world.sale.charge(world.channel(card), Fen(1200)), Torn)
+    running = Running(world, tmp_path)
     running.psam_reader.remove()
-    running.world.psam.tear(Tear.BEFORE)
+    running.thread.start()
     for _ in range(2):
         running.program.events.put(CancelPressed())
-    assert isinstance(running.screen.result(), Unresolved)
-    assert running.world.journal.records(1, 5)[0].outcome is Outcome.UNKNOWN
-    running.screen.wait("AMOUNT")
+    result = running.screen.result()
+    running.stop()
+    assert isinstance(result, Unresolved)
+    assert world.journal.records(1, 5)[0].outcome is Outcome.UNKNOWN
 
 
 def test_psam_that_is_missing_is_told_and_used_when_it_comes(running: Running) -> None:

@@ -264,6 +264,7 @@ def test_torn_tap_survives_a_restart(world: World, how: Tear) -> None:
     card = world.card()
     tap = torn(world, card, how)
     world.restart()
+    world.psam.received.clear()
     assert world.journal.opened_tap() == tap
     result = world.sale.resolve(world.channel(card), tap)
     (record,) = world.journal.records(1, 10)
@@ -273,6 +274,7 @@ def test_torn_tap_survives_a_restart(world: World, how: Tear) -> None:
         assert isinstance(result, Approved)
         # The PSAM's session died with the till; the TAC is there for the server.
         assert (record.mac2, record.tac != NO_TAC) == (Mac2.NOT_CHECKED, True)
+        assert world.psam.received == []
     assert card.debits == 1
 
 

@@ -34,9 +34,12 @@ from wire.record import (
 )
 
 BATCH_VERSION: Final = 1
-TAPS_MAX: Final = 500  # one row never exceeds 79 bytes, so a full batch stays far below a frame's limit
+TAPS_MAX: Final = 500  # one row never exceeds 90 bytes, so a full batch stays far below a frame's limit
 
 _MAC2_SHIFT, _TAC, _BOOT, _QUALITY = 2, 0x10, 0x20, 0x40
+# Cards of one school differ in their last digits, so differences are short; the widest has 144 bits and a sign.
+_CARD_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
+_CARD_DELTA_BITS: Final = 8 * _CARD_BYTES + 1
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 
 
@@ -150,8 +153,7 @@ def decode_batch(data: bytes) -> SignedBatch:
 
 def _encode_rows(records: Sequence[TapRecord]) -> bytes:
     out = bytearray()
-    cards: dict[CardId, int] = {}
-    utc_s = uptime_ms = ttsn = boot = quality = 0
+    card = utc_s = uptime_ms = ttsn = boot = quality = 0
     for record in records:
         at = record.opened_at
         out.append(
@@ -163,12 +165,8 @@ def _encode_rows(records: Sequence[TapRecord]) -> bytes:
         )
         if record.reason is not None:
             out.append(record.reason)
-        known = cards.get(record.card)
-        if known is None:
-            cards[record.card] = len(cards) + 1
-            out += varint(0) + record.card.to_bytes()
-        else:
-            out += varint(known)
+        number = int.from_bytes(record.card.to_bytes(), "big")
+        out += delta(number - card, _CARD_DELTA_BITS)
         out += varint(record.amount_fen) + varint(record.balance_before_fen) + varint(record.counter)
         out += delta(record.ttsn - ttsn)
         if record.tac != NO_TAC:
@@ -177,8 +175,9 @@ def _encode_rows(records: Sequence[TapRecord]) -> bytes:
             out += varint(at.boot)
         if at.quality != quality:
             out.append(at.quality)
-        out += delta(at.utc_s - utc_s) + delta(at.uptime_ms - uptime_ms)
-        utc_s, uptime_ms, ttsn, boot, quality = at.utc_s, at.uptime_ms, record.ttsn, at.boot, at.quality
+        elapsed_s = at.utc_s - utc_s
+        out += delta(elapsed_s) + delta(at.uptime_ms - uptime_ms - 1000 * elapsed_s)
+        card, utc_s, uptime_ms, ttsn, boot, quality = number, at.utc_s, at.uptime_ms, record.ttsn, at.boot, at.quality
     return bytes(out)
 
 
@@ -189,8 +188,7 @@ class _RowDecoder:
         self._reader = reader
         self._terminal = terminal
         self._epoch = epoch
-        self._cards: list[CardId] = []
-        self._utc_s = self._uptime_ms = self._ttsn = self._boot = self._quality = 0
+        self._card = self._utc_s = self._uptime_ms = self._ttsn = self._boot = self._quality = 0
 
     def next(self, seq: int) -> TapRecord:
         """The row for `seq`; `FormatError` where a field leaves its bounds."""
@@ -200,7 +198,7 @@ class _RowDecoder:
             raise FormatError(f"row flags {flags:#04x} are not known here")
         outcome = read_outcome((flags & 0x03) + 1)
         reason = read_reason(outcome, reader.uint(1) if outcome in _WITH_REASON else 0)
-        card = self._card()
+        self._card = _bounded(self._card + reader.delta(_CARD_DELTA_BITS), _CARD_BYTES)
         amount_fen, balance_before_fen = check_amount(reader.varint()), check_amount(reader.varint())
         counter = _bounded(reader.varint(), 2)
         self._ttsn = _bounded(self._ttsn + reader.delta(), 4)
@@ -209,14 +207,15 @@ class _RowDecoder:
             self._boot = _bounded(reader.varint(), 4)
         if flags & _QUALITY:
             self._quality = reader.uint(1)
-        self._utc_s = _bounded(self._utc_s + reader.delta(), 4)
-        self._uptime_ms = check_uptime(self._uptime_ms + reader.delta())
+        elapsed_s = reader.delta()
+        self._utc_s = _bounded(self._utc_s + elapsed_s, 4)
+        self._uptime_ms = check_uptime(self._uptime_ms + 1000 * elapsed_s + reader.delta())
         return TapRecord(
             tap_id=tap_id(self._terminal, self._epoch, seq),
             outcome=outcome,
             reason=reason,
             mac2=read_mac2(flags >> _MAC2_SHIFT & 0x03),
-            card=card,
+            card=CardId.from_bytes(self._card.to_bytes(_CARD_BYTES, "big")),
             amount_fen=amount_fen,
             balance_before_fen=balance_before_fen,
             counter=counter,
@@ -229,15 +228,6 @@ class _RowDecoder:
                 quality=read_quality(self._quality),
             ),
         )
-
-    def _card(self) -> CardId:
-        index = self._reader.varint()
-        if index == 0:
-            self._cards.append(CardId.from_bytes(self._reader.take(ISSUER_ID_BYTES + ASN_BYTES)))
-            return self._cards[-1]
-        if index > len(self._cards):
-            raise FormatError(f"card {index} of this batch was not named before")
-        return self._cards[index - 1]
 
 
 def _bounded(value: int, size: int) -> int:

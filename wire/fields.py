@@ -6,8 +6,7 @@ from typing import Final
 
 from wire.errors import CampusError
 
-VARINT_BYTES_MAX: Final = 10  # 64 bits in groups of seven
-_U64_MAX: Final = 0xFFFF_FFFF_FFFF_FFFF
+VARINT_BITS: Final = 64  # unless a field says otherwise
 
 
 class FormatError(CampusError):
@@ -40,23 +39,29 @@ class FieldReader:
         """An unsigned big-endian integer of `size` bytes."""
         return int.from_bytes(self.take(size), "big")
 
-    def varint(self) -> int:
-        """An unsigned LEB128 integer of at most 64 bits in its shortest spelling."""
-        value = 0
-        for index in range(VARINT_BYTES_MAX):
-            byte = self.uint(1)
-            value |= (byte & 0x7F) << (7 * index)
+    def varint(self, bits: int = VARINT_BITS) -> int:
+        """An unsigned LEB128 integer of at most `bits` bits in its shortest spelling."""
+        data, start = self._data, self._position
+        value = shift = 0
+        for at in range(start, min(start + -(-bits // 7), len(data))):
+            byte = data[at]
+            value |= (byte & 0x7F) << shift
             if byte < 0x80:
-                if byte == 0 and index > 0:
+                if byte == 0 and at > start:
                     raise FormatError("an integer has a needless last byte")
-                if value > _U64_MAX:
-                    raise FormatError("an integer exceeds 64 bits")
+                if value >> bits:
+                    break
+                self._position = at + 1
                 return value
-        raise FormatError("an integer exceeds 64 bits")
+            shift += 7
+        else:
+            if len(data) - start < -(-bits // 7):
+                raise FormatError("an integer is cut short")
+        raise FormatError(f"an integer exceeds {bits} bits")
 
-    def delta(self) -> int:
+    def delta(self, bits: int = VARINT_BITS) -> int:
         """A signed integer, zigzag-coded in a `varint`."""
-        raw = self.varint()
+        raw = self.varint(bits)
         return (raw >> 1) ^ -(raw & 1)
 
     def finish(self) -> None:
@@ -65,9 +70,9 @@ class FieldReader:
             raise FormatError(f"{self.remaining} bytes too many")
 
 
-def varint(value: int) -> bytes:
-    """Unsigned LEB128, shortest spelling, at most 64 bits."""
-    assert 0 <= value <= _U64_MAX, "a varint holds 0 to 2^64-1"
+def varint(value: int, bits: int = VARINT_BITS) -> bytes:
+    """Unsigned LEB128, shortest spelling, at most `bits` bits."""
+    assert 0 <= value < 1 << bits, f"this varint holds {bits} bits"
     out = bytearray()
     while value >= 0x80:
         out.append(value & 0x7F | 0x80)
@@ -76,6 +81,6 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def delta(value: int) -> bytes:
+def delta(value: int, bits: int = VARINT_BITS) -> bytes:
     """A signed integer as zigzag `varint`: 0, -1, 1, -2 become 0, 1, 2, 3."""
-    return varint(value << 1 if value >= 0 else (-value << 1) - 1)
+    return varint(value << 1 if value >= 0 else (-value << 1) - 1, bits)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from wire.batch import TAPS_MAX, SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.errors import CampusError
-from wire.fields import FormatError
+from wire.fields import FormatError, delta
 from wire.frame import BODY_BYTES_MAX
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import FEN_MAX, Fen
@@ -149,13 +149,22 @@ def test_count_out_of_bounds_is_refused(count: int) -> None:
         _signed_anew(bytes(body))
 
 
-def test_card_that_was_not_named_before_is_refused() -> None:
-    body = bytearray(sign_batch(_batch(1), KEY).raw[:-SIGNATURE_BYTES])
+def test_card_below_zero_or_beyond_18_bytes_is_refused() -> None:
+    body = sign_batch(_batch(1), KEY).raw[:-SIGNATURE_BYTES]
     row = HEADER_BYTES + 1 + 2  # total before 0, total 650
-    assert body[row + 1] == 0
-    body[row + 1] = 5
-    with pytest.raises(FormatError, match="not named before"):
-        _signed_anew(bytes(body))
+    end = next(at for at in range(row + 1, len(body)) if body[at] < 0x80) + 1
+    for number in (-1, 1 << 144):
+        with pytest.raises(FormatError, match=r"does not fit 18 bytes|exceeds 145 bits"):
+            _signed_anew(body[: row + 1] + delta(number, 146) + body[end:])
+
+
+def test_cards_of_one_school_cost_three_bytes_at_most() -> None:
+    issuer = IssuerId(bytes.fromhex("1000000000000086"))
+    cards = [CardId(issuer, Asn(bytes.fromhex(f"{2026_0000_0000 + number:020d}"))) for number in (1, 4999, 17, 3000)]
+    far = [replace(_record(seq), card=cards[0]) for seq in range(1, 5)]
+    near = [replace(_record(seq), card=card) for seq, card in enumerate(cards, start=1)]
+    size = [len(sign_batch(replace(_batch(1), records=tuple(rows)), KEY).raw) for rows in (far, near)]
+    assert size[1] - size[0] <= 3 * 2  # a card like the one before costs one byte
 
 
 def test_full_batch_of_the_widest_rows_fits_a_frame() -> None:

@@ -44,7 +44,8 @@ DEBIT = bytes.fromhex("805401000F")
 
 def start_run(home: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "sim", "run", "--home", str(home), "--taps", str(TAPS)]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, stdin=quiet, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def child_of(run: subprocess.Popen[str], words: str) -> int | None:

@@ -26,7 +26,6 @@ from wire.record import Outcome, TapRecord, genesis_hash, next_hash
 FLOAT_ACCOUNT: Final = 2001
 _OPENING, _PURCHASE = 1, 2
 _DEBIT_AND_CREDIT: Final = {_OPENING: (1010, FLOAT_ACCOUNT), _PURCHASE: (FLOAT_ACCOUNT, 2002)}
-_FOUND_BY_THE_LEDGER: Final = frozenset({Suspense.COUNTER_TAKEN, Suspense.TAP_DIFFERS})
 _OBJECTIONS_SHOWN: Final = 5
 _WIDTH: Final = 79
 _INDENT: Final = "      "
@@ -288,6 +287,8 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
     objections: list[str] = []
     posted = _by_tap((entry.tap_id, entry) for entry in evidence.entries if entry.tap_id is not None)
     parked = _by_tap((item.tap_id, item) for item in evidence.suspense)
+    records = [record for row in evidence.stream if (record := row.tap) is not None]
+    claims = Counter((record.card, record.counter) for record in records if record.outcome is Outcome.DEBITED)
     for row in evidence.stream:
         entries, items = posted.pop(row.tap_id, []), parked.pop(row.tap_id, [])
         record = row.tap
@@ -307,9 +308,9 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
             for amount_fen in amounts - {record.amount_fen}
         ]
         objections += [
-            f"tap {row.tap_id} is parked for reason {item.reason}, which is not the stream's"
+            f"tap {row.tap_id} is parked for reason {item.reason}, for which there is no ground"
             for item in items
-            if not _parked_rightly(item, row.suspense)
+            if not _has_ground(item, row.suspense, doubled=claims[record.card, record.counter] > 1)
         ]
     objections += [f"the ledger has an entry for tap {tap}, which no stream has" for tap in posted]
     objections += [f"the ledger has a suspense item for tap {tap}, which no stream has" for tap in parked]
@@ -327,9 +328,9 @@ def _postings_of(entry: LedgerEntry) -> list[tuple[int, int]]:
     return sorted([(debit, entry.amount_fen), (credit, -entry.amount_fen)])
 
 
-def _parked_rightly(item: Suspended, suspense: int | None) -> bool:
-    """For what the stream found, or, where it found nothing, for what only the ledger can find."""
-    return item.reason in _FOUND_BY_THE_LEDGER if suspense is None else item.reason == suspense
+def _has_ground(item: Suspended, suspense: int | None, *, doubled: bool) -> bool:
+    """A tap is parked for what the stream found, or because another tap claims the same counter of the card."""
+    return item.reason == suspense or (suspense is None and doubled and item.reason == Suspense.COUNTER_TAKEN)
 
 
 def _goes(copy: sqlite3.Connection, sql: str) -> bool:

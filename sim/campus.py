@@ -26,6 +26,7 @@ from sim.pcsc.slot import VirtualSlot
 from sim.process import Child, ChildFailed
 from sim.psam.psam import Psam, issue_psam
 from sync.status import read_status
+from wire.errors import CampusError
 from wire.ids import Stream, TerminalId
 
 STREAM: Final = Stream.CANTEEN
@@ -48,6 +49,12 @@ port = {port}
 server_name = "settlement.campus"
 linger_s = 3.0
 """
+
+
+class HomeUnusable(CampusError):
+    """The home folder holds something else, or cannot be made or written."""
+
+    code = "home-unusable"
 
 
 class Campus:
@@ -92,7 +99,12 @@ class Campus:
     @property
     def environment(self) -> dict[str, str]:
         """What a program needs in its environment to find the simulated readers."""
-        return {**os.environ, "PCSCLITE_CSOCK_NAME": str(self._pcscd.socket_path), "PYTHONUNBUFFERED": "1"}
+        return {
+            **os.environ,
+            "PCSCLITE_CSOCK_NAME": str(self._pcscd.socket_path),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONUTF8": "1",
+        }
 
     def log(self, name: str) -> Path:
         """Where a program's messages go."""
@@ -125,9 +137,8 @@ class Campus:
 
     def _set_up(self) -> None:
         """Make what is missing; every step may be repeated, so a set-up that was cut short is simply run again."""
-        for folder in (self.folder / "logs", self.folder / "cards", self.terminal_folder):
-            folder.mkdir(parents=True, exist_ok=True)
         done = self.folder / "set-up"
+        self._make_folders(foreign_is_possible=not done.exists())
         if done.exists():
             return
         self._say(f"setting up a campus in {self.home}")
@@ -147,6 +158,18 @@ class Campus:
                 self._command("settlement", "hotlist", "add", student.card.issuer.hex(), student.card.asn.hex())
         (self.terminal_folder / "ca.pem").write_bytes((server.authority / "ca.pem").read_bytes())
         done.touch()
+
+    def _make_folders(self, *, foreign_is_possible: bool) -> None:
+        logs = self.folder / "logs"  # made first: a home without it is not one of ours, however far it got
+        try:
+            if foreign_is_possible and not logs.is_dir() and self.home.exists():
+                there = sorted(path.name for path in self.home.iterdir() if not path.name.startswith("."))
+                if there:
+                    raise HomeUnusable(f"{self.home} holds other things ({', '.join(there[:3])}); name another --home")
+            for folder in (logs, self.folder / "cards", self.terminal_folder):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HomeUnusable(f"{self.home} cannot be used: {error.strerror}") from error
 
     def _write_terminal_config(self, port: int) -> None:
         card, psam = PrivatePcscd.reader_names
@@ -181,10 +204,12 @@ class Hand:
 
     def present(self, student: Student, rng: Random) -> None:
         """Put this student's card on the reader; `rng` is the card's own source of random numbers."""
-        card = student.powered(rng)
-        self._stack.callback(card.close)
-        self._slot.insert(card)
-        self._stack.callback(self._slot.remove)
+        with ExitStack() as stack:
+            card = student.powered(rng)
+            stack.callback(card.close)
+            self._slot.insert(card)
+            stack.callback(self._slot.remove)
+            self._stack = stack.pop_all()
 
     def take_away(self) -> None:
         """Remove the card, if there is one; returns when the reader has noticed."""

@@ -12,7 +12,6 @@ import pty
 import queue
 import select
 import signal
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -20,12 +19,15 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from random import Random
 from typing import Final
 
 from sim.campus import STREAM, Campus, Hand
 from sim.crowd import Student
+from sim.evidence import open_reader
+from sim.process import END_S_MAX, ChildFailed
+from terminal.screen import split_keys
 from wire.errors import CampusError
 from wire.money import format_fen
 
@@ -35,7 +37,7 @@ WAITS_S_MAX: Final = 15.0  # and even a patient one after this
 _TICK_S: Final = 0.2
 _LEGEND_LINES: Final = 7
 _FRAME_END: Final = b"\x1b[?2026l"
-_CTRL_C: Final = b"\x03"
+_CTRL_C: Final = "\x03"
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
@@ -50,6 +52,7 @@ class CardHolder:
         self._pulled = threading.Event()
         self.holding: Student | None = None
         self.problem = ""
+        self._ending = False
         self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
         self._thread.start()
 
@@ -62,6 +65,7 @@ class CardHolder:
 
     def stop(self) -> None:
         """Take the card away and end."""
+        self._ending = True
         self._pulled.set()
         self._wanted.put(None)
         self._thread.join()
@@ -69,11 +73,15 @@ class CardHolder:
     def _work(self) -> None:
         while (student := self._wanted.get()) is not None:
             self._pulled.clear()
+            if self._ending:
+                continue
             self.holding, self.problem = student, ""
             try:
-                self._hand.present(student, Random(self._rng.random()))
-                self._wait(self._monotonic_s())
-                self._hand.take_away()
+                try:
+                    self._hand.present(student, Random(self._rng.random()))
+                    self._wait(self._monotonic_s())
+                finally:
+                    self._hand.take_away()
             except CampusError as error:
                 self.problem = str(error)
             self.holding = None
@@ -99,10 +107,11 @@ class Counter:
 
     def run(self) -> int:
         """Until Ctrl-C or the till's end; the till's exit status."""
-        with _raw_terminal(), self._till() as (till, master):
-            status = self._serve(till, master)
-        self._holder.stop()
-        return status
+        try:
+            with _raw_terminal(), self._till() as (till, master):
+                return self._serve(till, master)
+        finally:
+            self._holder.stop()
 
     @contextmanager
     def _till(self) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
@@ -125,7 +134,7 @@ class Counter:
         finally:
             if till.poll() is None:
                 till.send_signal(signal.SIGTERM)
-            till.wait()
+            _see_off(till, master, deadline_s=self._monotonic_s() + END_S_MAX, monotonic_s=self._monotonic_s)
             os.close(master)
 
     def _serve(self, till: subprocess.Popen[bytes], master: int) -> int:
@@ -138,8 +147,11 @@ class Counter:
             if master in readable:
                 try:
                     buffer += os.read(master, 65_536)
-                except OSError:  # the till has closed its end
-                    return till.wait()
+                except OSError as error:  # the till has closed its end
+                    if (status := till.wait()) != 0:
+                        log = self._campus.log("till")
+                        raise ChildFailed(f"the till ended with status {status}; its log is {log}") from error
+                    return status
                 done, found, rest = buffer.rpartition(_FRAME_END)
                 if found:
                     self._frame, buffer = done + found, rest
@@ -149,20 +161,21 @@ class Counter:
 
     def _keys(self, keys: bytes, master: int) -> bool:
         """Pass keys on, present cards; False when it is time to end."""
-        for key in (bytes((byte,)) for byte in keys):
-            student = self._letters.get(key.decode("latin-1").lower())
+        for key in split_keys(keys.decode("latin-1")):  # an arrow key ends in a letter, and presents no card
+            student = self._letters.get(key.lower())
             if key == _CTRL_C:
                 return False
             if student is not None:
                 self._holder.tap(student)
             else:
-                os.write(master, key)
-        return True
+                os.write(master, key.encode("latin-1"))
+        return bool(keys)  # nothing at all: the terminal has gone
 
     def _draw(self) -> None:
-        size = os.get_terminal_size()
-        legend = [line[: size.columns + 12] for line in self._legend(size.columns)]
-        top = size.lines - _LEGEND_LINES
+        size = _size()
+        legend = self._legend(size.columns)
+        top = max(size.lines - _LEGEND_LINES, 1)
+        del legend[size.lines - top :]
         lower = "".join(f"\x1b[{top + row};1H\x1b[K{line}" for row, line in enumerate(legend, start=1))
         # The till's frame clears all below itself, so both halves go out in one write.
         os.write(sys.stdout.fileno(), self._frame.removesuffix(_FRAME_END) + lower.encode() + _FRAME_END)
@@ -170,14 +183,11 @@ class Counter:
 
     def _legend(self, columns: int) -> list[str]:
         cards = [self._card_words(student) for student in self._letters.values()]
-        rows = [f"{cards[row]:<{columns // 2 - 1}}{cards[row + 3]}" for row in range(3)]
+        rows = [f"{cards[row]:<{max(columns // 2 - 1, 0)}}{cards[row + 3]}" for row in range(3)]
         title = " simulated cards: a letter presents one, the same letter again pulls it away "
-        return [
-            f"{_DIM}{title:\N{BOX DRAWINGS LIGHT HORIZONTAL}^{columns}}{_RESET}",
-            *rows,
-            f" {self._holder.problem}",
-            f" {self._ledger_words()}",
-        ]
+        rule = f"{title:\N{BOX DRAWINGS LIGHT HORIZONTAL}^{columns}}"[:columns]
+        below = [*rows, f" {self._holder.problem}", f" {self._ledger_words()}"]
+        return [f"{_DIM}{rule}{_RESET}", *(line[:columns] for line in below)]
 
     def _card_words(self, student: Student) -> str:
         mark = "\N{BLACK RIGHT-POINTING POINTER}" if self._holder.holding is student else " "
@@ -187,7 +197,7 @@ class Counter:
     def _ledger_words(self) -> str:
         """How far the books are, read from the ledger itself."""
         path = self._campus.home / "settlement" / "ledger.db"
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as ledger:
+        with closing(open_reader(path)) as ledger:
             row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
             newest = ledger.execute(
                 "SELECT seq, amount_fen FROM entry WHERE seq IS NOT NULL ORDER BY id DESC"
@@ -198,9 +208,31 @@ class Counter:
 
     def _fit(self, master: int) -> None:
         """Give the till the upper part of the terminal, also after its size has changed."""
-        size = os.get_terminal_size()
+        size = _size()
         rows = max(size.lines - _LEGEND_LINES, 1)
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, size.columns, 0, 0))
+
+
+def _see_off(
+    till: subprocess.Popen[bytes], master: int, *, deadline_s: float, monotonic_s: Callable[[], float]
+) -> None:
+    """Wait for the till's end and read what it still draws, which it would otherwise wait for ever to be rid of."""
+    while till.poll() is None and monotonic_s() < deadline_s:
+        if select.select([master], [], [], _TICK_S)[0]:
+            try:
+                os.read(master, 65_536)
+            except OSError:  # it has closed its end, and only has to be waited for
+                with suppress(subprocess.TimeoutExpired):
+                    till.wait(deadline_s - monotonic_s())
+    if till.poll() is None:
+        till.kill()
+        till.wait()
+
+
+def _size() -> os.terminal_size:
+    """The terminal's size; one that does not say gets what every terminal has."""
+    size = os.get_terminal_size()
+    return size if size.columns and size.lines else os.terminal_size((80, 24))
 
 
 @contextmanager

@@ -31,16 +31,26 @@ class ChildFailed(CampusError):
 class Child:
     """One running program. What it prints comes line by line; what it logs goes to a file."""
 
-    def __init__(self, name: str, process: subprocess.Popen[str], log: Path) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[str], log: Path, end_s_max: float) -> None:
         self.name = name
         self._process = process
         self._log = log
+        self._end_s_max = end_s_max
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._spoke = False
         self._reader = threading.Thread(target=self._read, name=f"{name} output", daemon=True)
         self._reader.start()
 
     @classmethod
-    def start(cls, name: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Self:
+    def start(
+        cls,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        end_s_max: float = END_S_MAX,
+    ) -> Self:
         """Start `python -m ARGUMENTS`; from the main thread, since a child is ended with the thread that made it."""
         command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", *arguments]
         with log.open("a", encoding="utf-8") as errors:
@@ -50,11 +60,13 @@ class Child:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                encoding="utf-8",
+                errors="replace",
                 bufsize=1,
                 env=dict(environment),
                 start_new_session=True,  # Ctrl-C is for the simulator, which then ends them in order
             )
-        return cls(name, process, log)
+        return cls(name, process, log, end_s_max)
 
     @property
     def pid(self) -> int:
@@ -95,36 +107,44 @@ class Child:
 
     def end(self) -> None:
         """Ask it to end (SIGTERM) and wait; `ChildFailed` if it ends with an error or not at all."""
-        if self._process.poll() is None:
+        asked = self._process.poll() is None
+        if asked:
             self._process.send_signal(signal.SIGTERM)
         try:
-            status = self._process.wait(END_S_MAX)
+            status = self._process.wait(self._end_s_max)
         except subprocess.TimeoutExpired as error:
             self._process.kill()
             self._process.wait()
-            raise ChildFailed(f"{self.name} did not end within {END_S_MAX:.0f} s") from error
+            raise ChildFailed(f"{self.name} did not end within {self._end_s_max:.0f} s") from error
         finally:
             self._close_pipes()
-        if status != 0:
+        # One that has said nothing yet was still starting, without a handler of its own for the signal.
+        if status != 0 and not (asked and not self._spoke and status == -signal.SIGTERM):
             raise self.failure()
 
     def failure(self) -> ChildFailed:
         """How it ended, and the last it logged."""
-        status = self._process.wait(END_S_MAX)
-        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        try:
+            status = self._process.wait(self._end_s_max)
+            how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        except subprocess.TimeoutExpired:
+            how = "has closed its input or output, but still runs"
         tail = self._log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
         return ChildFailed("\n  ".join([f"{self.name} {how}; its log is {self._log}", *tail]))
 
     def _close_pipes(self) -> None:
         """After its end: the reader has seen the last line, and what was not read by it is no matter any more."""
-        self._reader.join(END_S_MAX)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None, "opened as a pipe"
+        self._reader.join(self._end_s_max)
+        # Whoever inherited the output may keep it open; closing it here would wait for the reader for ever.
+        for pipe in (self._process.stdin, None if self._reader.is_alive() else self._process.stdout):
+            if pipe is None:
+                continue
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None, "opened as a pipe"
         for line in self._process.stdout:
+            self._spoke = True
             self._lines.put(line.rstrip("\n"))
         self._lines.put(None)

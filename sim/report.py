@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sim.audit import Finding, audit
 from sim.campus import STREAM, Campus
-from sim.evidence import gather
+from sim.evidence import gather, open_reader
 from sync.clock import Clock
 from sync.config import load_config
 from sync.identity import load_key
@@ -108,9 +107,11 @@ def places_lines(home: Path) -> list[str]:
 def _pulled(campus: Campus) -> bool:
     folder = campus.home / "settlement"
     with (
-        closing(sqlite3.connect(f"file:{folder / f'{STREAM.label}.db'}?mode=ro", uri=True)) as stream,
-        closing(sqlite3.connect(f"file:{folder / 'ledger.db'}?mode=ro", uri=True)) as ledger,
+        closing(open_reader(folder / f"{STREAM.label}.db")) as stream,
+        closing(open_reader(folder / "onecard.db")) as onecard,
+        closing(open_reader(folder / "ledger.db")) as ledger,
     ):
-        newest: int = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()[0]
-        row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
-    return newest == (0 if row is None else row[0])
+        taps: int = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()[0]
+        openings: int = onecard.execute("SELECT coalesce(max(position), 0) FROM purse_opening").fetchone()[0]
+        read: dict[str, int] = dict(ledger.execute("SELECT source, position FROM source_cursor"))
+    return taps == read.get(STREAM.label, 0) and openings == read.get("onecard", 0)

@@ -58,9 +58,13 @@ class Cashier:
         card = self._torn_card()
         if card is None:
             return
-        student = next(student for student in students if student.card == card)
+        student = next((student for student in students if student.card == card), None)
+        if student is None:
+            raise ChildFailed(f"the till waits for card {card} to end an interrupted sale, and nobody here has it")
         result = self._present(student)
-        while result["kind"] in _AGAIN and self._torn_card() is not None:
+        for _ in range(PRESENTATIONS_MAX - 1):
+            if result["kind"] not in _AGAIN or self._torn_card() is None:
+                break
             result = self._present(student)
         self.tally.recovered += 1
         if result["kind"] == "NotPaid":

@@ -1,0 +1,642 @@
+"""The auditor as a check that can fail: healthy evidence is left alone, and each harm is seen by its finding."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, redirect_stdout
+from dataclasses import dataclass, field, replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from settlement.__main__ import main as settlement
+from sim.audit import audit, report_lines
+from sim.card.issue import CardImage
+from sim.evidence import _MONEY_TABLES, Evidence, LedgerEntry, Posting, ServerTerminal, StreamTap, Suspended
+from terminal.journal import Journal, TapIntent
+from wire.ids import Asn, CardId, IssuerId, Stream, TapId, TerminalId
+from wire.money import Fen
+from wire.receipt import Suspense
+from wire.record import (
+    NO_TAC,
+    ClockQuality,
+    Mac2,
+    Outcome,
+    Refusal,
+    TapRecord,
+    TapTime,
+    VoidReason,
+    genesis_hash,
+    next_hash,
+)
+
+LEDGER, CARDS, POSTINGS, FLOAT, RULES, REPLAY, NUMBERS, TORN = range(8)
+
+TERMINAL = TerminalId(bytes.fromhex("000000000101"))
+OPENING_FEN = Fen(50_00)
+AT = TapTime(utc_s=1_764_000_000, boot=1, uptime_ms=1, quality=ClockQuality.NETWORK)
+RECEIVED_UTC_S = 1_764_000_060
+RAW, RECEIPT = b"batch", b"receipt"
+CASH, PURSES, MERCHANT = 1010, 2001, 2002
+
+
+def card(number: int) -> CardId:
+    return CardId(IssuerId(bytes.fromhex("6100000000000001")), Asn(number.to_bytes(10)))
+
+
+A, B, C = (card(number) for number in range(1, 4))
+
+
+def issued(card: CardId) -> CardImage:
+    return CardImage(
+        profile_name="campus",
+        card=card,
+        opening_balance_fen=OPENING_FEN,
+        opening_counter=0,
+        balance_fen=OPENING_FEN,
+        counter=0,
+        online_counter=0,
+        log=(),
+    )
+
+
+@dataclass
+class Story:
+    """What cards and till did; `evidence` tells how far the stream and the ledger have got with it."""
+
+    cards: dict[CardId, CardImage] = field(default_factory=lambda: {card: issued(card) for card in (A, B, C)})
+    taps: list[TapRecord] = field(default_factory=list)
+    opened: list[TapRecord] = field(default_factory=list)
+    suspended: dict[int, Suspense] = field(default_factory=dict)
+
+    def debit(self, card: CardId, amount_fen: int, suspense: Suspense | None = None) -> None:
+        self.taps.append(self._record(card, amount_fen, Outcome.DEBITED))
+        self._spend(card, amount_fen)
+        if suspense is not None:
+            self.suspended[len(self.taps)] = suspense
+
+    def refuse(self, card: CardId, amount_fen: int) -> None:
+        self.taps.append(replace(self._record(card, amount_fen, Outcome.REFUSED), reason=Refusal.HOTLISTED))
+
+    def void(self, card: CardId, amount_fen: int) -> None:
+        self.taps.append(replace(self._record(card, amount_fen, Outcome.VOIDED), reason=VoidReason.NOT_EXECUTED))
+
+    def lose(self, card: CardId, amount_fen: int, *, executed: bool) -> None:
+        self.taps.append(self._record(card, amount_fen, Outcome.UNKNOWN))
+        self.suspended[len(self.taps)] = Suspense.OUTCOME_UNKNOWN
+        if executed:
+            self._spend(card, amount_fen)
+
+    def leave_open(self, card: CardId, amount_fen: int, *, executed: bool) -> None:
+        self.opened.append(self._record(card, amount_fen, Outcome.UNKNOWN))
+        if executed:
+            self._spend(card, amount_fen)
+
+    def evidence(self, files: Files, *, sent: int | None = None, pulled: int | None = None) -> Evidence:
+        sent = len(self.taps) if sent is None else sent
+        pulled = sent if pulled is None else pulled
+        stream, total_fen = self._stream(sent), sum(tap.debited_fen for tap in self.taps)
+        entries = [LedgerEntry(number, 1, None, OPENING_FEN) for number in range(1, 4)]
+        postings = []
+        for entry, purse in zip(entries, (A, B, C), strict=True):
+            postings += [Posting(entry.id, CASH, None, OPENING_FEN), Posting(entry.id, PURSES, purse, -OPENING_FEN)]
+        suspense = []
+        for row, tap in zip(stream[:pulled], self.taps, strict=False):
+            if row.suspense is not None:
+                suspense.append(Suspended(tap.tap_id, row.suspense, tap.amount_fen))
+            elif tap.outcome is Outcome.DEBITED:
+                new = LedgerEntry(len(entries) + 1, 2, tap.tap_id, tap.amount_fen)
+                entries.append(new)
+                postings += [Posting(new.id, PURSES, tap.card, tap.amount_fen)]
+                postings += [Posting(new.id, MERCHANT, None, -tap.amount_fen)]
+        stream_fen = sum(tap.debited_fen for tap in self.taps[:sent])
+        return Evidence(
+            cards=dict(self.cards),
+            sealed=list(self.taps),
+            opened=list(self.opened),
+            stream=stream,
+            terminals=[ServerTerminal(TERMINAL, 1, sent + 1, stream_fen, len(self.taps), total_fen)],
+            batches=[(RAW, RECEIPT)],
+            entries=entries,
+            postings=postings,
+            suspense=suspense,
+            ledger_position=pulled,
+            stream_kind=Stream.CANTEEN,
+            copies=files.copies,
+            stream_path=files.copies["stream"],
+        )
+
+    def _record(self, card: CardId, amount_fen: int, outcome: Outcome) -> TapRecord:
+        image = self.cards[card]
+        return TapRecord(
+            tap_id=TapId(TERMINAL, 1, len(self.taps) + 1),
+            outcome=outcome,
+            reason=None,
+            mac2=Mac2.NOT_CHECKED,
+            card=card,
+            amount_fen=Fen(amount_fen),
+            balance_before_fen=image.balance_fen,
+            counter=image.counter,
+            ttsn=len(self.taps) + 1,
+            tac=NO_TAC,
+            opened_at=AT,
+        )
+
+    def _spend(self, card: CardId, amount_fen: int) -> None:
+        image = self.cards[card]
+        balance_fen = Fen(image.balance_fen - amount_fen)
+        self.cards[card] = replace(image, balance_fen=balance_fen, counter=image.counter + 1)
+
+    def _stream(self, sent: int) -> list[StreamTap]:
+        rows = []
+        chain, own = genesis_hash(TERMINAL, 1), hashlib.sha256(b"campus stream v1\x02").digest()
+        for position, tap in enumerate(self.taps[:sent], start=1):
+            raw, suspense = tap.to_bytes(), self.suspended.get(position)
+            chain = next_hash(chain, raw)
+            own = next_hash(own, raw + bytes((suspense or 0,)) + RECEIVED_UTC_S.to_bytes(8))
+            rows.append(StreamTap(position, tap.tap_id, raw, chain, own, suspense, RECEIVED_UTC_S))
+        return rows
+
+
+@dataclass(frozen=True)
+class Files:
+    """The databases that production makes, with a row in all but three of the money tables."""
+
+    copies: dict[str, Path]
+
+    def copied_to(self, folder: Path) -> Files:
+        return Files({role: Path(shutil.copy(path, folder / path.name)) for role, path in self.copies.items()})
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    home = tmp_path_factory.mktemp("audit") / "home"
+    cards = home.with_name("cards.csv")
+    cards.write_text(f"issuer,asn,opening_balance_fen,opening_counter\n{A.issuer.hex()},{A.asn.hex()},5000,0\n")
+    with redirect_stdout(StringIO()):
+        assert settlement(["init", "--home", str(home)]) == 0
+        assert settlement(["import-cards", "--home", str(home), str(cards)]) == 0
+        assert settlement(["hotlist", "--home", str(home), "add", A.issuer.hex(), A.asn.hex()]) == 0
+    with closing(Journal.open_for(home / "settlement" / "journal.db", terminal=TERMINAL, epoch=1)) as journal:
+        intent = TapIntent(card=A, amount_fen=Fen(1), balance_before_fen=OPENING_FEN, counter=0, ttsn=1, opened_at=AT)
+        journal.seal_tap(journal.open_tap(intent), tac=bytes(4), mac2=Mac2.VERIFIED)
+    names = {"ledger": "ledger", "onecard": "onecard", "stream": "canteen", "journal": "journal"}
+    copies = {role: home / "settlement" / f"{name}.db" for role, name in names.items()}
+    with closing(sqlite3.connect(copies["stream"])) as db, db:
+        db.execute("INSERT INTO tap VALUES (1, x'', 1, 1, x'', x'', x'', 1, x'', 0, 1, NULL, 0)")
+        db.execute("INSERT INTO batch VALUES (1, x'', x'', 1, 1, 2, x'', x'', 0)")
+    with closing(sqlite3.connect(copies["ledger"])) as db, db:
+        db.execute(
+            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s, "
+            "clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, x'', 0, 1, 0, 0, 0, '')"
+        )
+        db.execute("INSERT INTO posting (entry_id, account_id, purse, amount_fen) VALUES (1, 1010, NULL, 1)")
+    return Files(copies)
+
+
+@pytest.fixture
+def story() -> Story:
+    """A bit of everything; eight taps are meant to be sent, seven of them read by the ledger."""
+    story = Story()
+    story.debit(A, 7_50)
+    story.refuse(B, 3_00)
+    story.debit(B, 3_00, Suspense.MAC2_REFUSED)
+    story.void(A, 5_00)
+    story.lose(A, 6_00, executed=False)
+    story.debit(A, 6_00)
+    story.lose(B, 2_00, executed=True)
+    story.debit(C, 1_00)
+    story.debit(C, 2_00)
+    story.leave_open(A, 4_00, executed=True)
+    return story
+
+
+@pytest.fixture
+def evidence(story: Story, files: Files) -> Evidence:
+    return story.evidence(files, sent=8, pulled=7)
+
+
+def first_answer(raw: bytes) -> bytes:
+    assert raw == RAW
+    return RECEIPT
+
+
+def broken(evidence: Evidence, replay: Callable[[bytes], bytes] = first_answer) -> set[int]:
+    """Which findings object."""
+    return {number for number, finding in enumerate(audit(evidence, replay)) if not finding.holds}
+
+
+def test_healthy_evidence_with_taps_on_every_stage_of_their_way_gives_no_objection(evidence: Evidence) -> None:
+    findings = audit(evidence, first_answer)
+    assert [finding.objections for finding in findings] == [()] * 8
+    assert findings[LEDGER].seen == "9 taps: 8 at the stream, 1 unsent, 1 not pulled yet"
+    assert findings[FLOAT].seen.endswith("unsent 2.00, not pulled 1.00, suspended 3.00, torn 6.00")
+    assert findings[TORN].seen == "tap 10 of 4.00 is open; tap 5 of 6.00 is unknown; tap 7 of 2.00 is unknown"
+    assert report_lines(findings)[-1].endswith("content")
+
+
+@pytest.mark.parametrize("executed", [True, False])
+def test_torn_open_tap_gives_no_objection_whether_or_not_the_card_debited(files: Files, executed: bool) -> None:
+    story = Story()
+    story.leave_open(A, 4_00, executed=executed)
+    assert broken(story.evidence(files)) == set()
+
+
+def test_several_unknown_taps_at_one_counter_take_the_money_once(files: Files) -> None:
+    story = Story()
+    story.lose(A, 9_00, executed=False)
+    story.lose(A, 4_00, executed=False)
+    story.leave_open(A, 5_00, executed=True)
+    assert broken(story.evidence(files)) == set()
+
+
+def test_installation_without_any_tap_gives_no_objection(files: Files) -> None:
+    empty = replace(Story().evidence(files), batches=[])
+    assert broken(empty) == set()
+    assert broken(replace(empty, terminals=[])) == set()
+
+
+def test_two_taps_that_claim_one_counter_are_the_cards_matter_when_the_ledger_parks_one(files: Files) -> None:
+    story = Story()
+    story.debit(A, 5_00)
+    story.taps.append(replace(story.taps[0], tap_id=TapId(TERMINAL, 1, 2)))
+    evidence = story.evidence(files)
+    evidence.entries.pop()
+    evidence = replace(evidence, postings=evidence.postings[:-2])
+    evidence.suspense.append(Suspended(story.taps[1].tap_id, Suspense.COUNTER_TAKEN, 5_00))
+    assert broken(evidence) == {CARDS, FLOAT}
+
+
+# Each kind of harm: done to healthy evidence, and the findings that must see it, and no others.
+
+
+def without_stream_row(seq: int) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(e, stream=[row for row in e.stream if row.tap_id.seq != seq])
+
+
+def with_row(position: int, /, **changes: object) -> Callable[[Evidence], Evidence]:
+    def harm(e: Evidence) -> Evidence:
+        rows = [replace(row, **changes) if row.position == position else row for row in e.stream]  # type: ignore[arg-type] # by name
+        return replace(e, stream=rows)
+
+    return harm
+
+
+def with_record(seq: int, **changes: object) -> Callable[[Evidence], Evidence]:
+    def harm(e: Evidence) -> Evidence:
+        return with_row(seq, record=replace(e.sealed[seq - 1], **changes).to_bytes())(e)  # type: ignore[arg-type] # by name
+
+    return harm
+
+
+def with_terminal(**changes: int) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(
+        e,
+        terminals=[
+            replace(e.terminals[0], **{name: getattr(e.terminals[0], name) + more for name, more in changes.items()})
+        ],
+    )
+
+
+def with_card(card: CardId, *, balance_fen: int = 0, counter: int = 0) -> Callable[[Evidence], Evidence]:
+    def harm(e: Evidence) -> Evidence:
+        image = e.cards[card]
+        changed = replace(image, balance_fen=Fen(image.balance_fen + balance_fen), counter=image.counter + counter)
+        return replace(e, cards={**e.cards, card: changed})
+
+    return harm
+
+
+def entry_of(e: Evidence, seq: int) -> LedgerEntry:
+    return next(entry for entry in e.entries if entry.tap_id is not None and entry.tap_id.seq == seq)
+
+
+def with_entry(seq: int, *, amount_fen: int, posted_fen: int) -> Callable[[Evidence], Evidence]:
+    """The entry of a tap with other amounts: its own, and those of its postings, by so much more."""
+
+    def harm(e: Evidence) -> Evidence:
+        entry = entry_of(e, seq)
+        entries = [replace(o, amount_fen=o.amount_fen + amount_fen) if o is entry else o for o in e.entries]
+        postings = [
+            replace(p, amount_fen=p.amount_fen + (posted_fen if p.amount_fen > 0 else -posted_fen))
+            if p.entry == entry.id
+            else p
+            for p in e.postings
+        ]
+        return replace(e, entries=entries, postings=postings)
+
+    return harm
+
+
+def without_entry(seq: int, *parked: Suspended) -> Callable[[Evidence], Evidence]:
+    def harm(e: Evidence) -> Evidence:
+        gone = entry_of(e, seq)
+        return replace(
+            e,
+            entries=[entry for entry in e.entries if entry is not gone],
+            postings=[posting for posting in e.postings if posting.entry != gone.id],
+            suspense=[*e.suspense, *parked],
+        )
+
+    return harm
+
+
+def with_more(entry: LedgerEntry, *postings: tuple[int, CardId | None, int]) -> Callable[[Evidence], Evidence]:
+    more = [Posting(entry.id, account, purse, amount_fen) for account, purse, amount_fen in postings]
+    return lambda e: replace(e, entries=[*e.entries, entry], postings=[*e.postings, *more])
+
+
+def with_posting(seq: int, account: int, /, **changes: object) -> Callable[[Evidence], Evidence]:
+    def harm(e: Evidence) -> Evidence:
+        number = entry_of(e, seq).id
+        postings = [
+            replace(p, **changes) if (p.entry, p.account) == (number, account) else p  # type: ignore[arg-type] # by name
+            for p in e.postings
+        ]
+        return replace(e, postings=postings)
+
+    return harm
+
+
+def with_item(seq: int, **changes: int) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(
+        e,
+        suspense=[replace(item, **changes) if item.tap_id.seq == seq else item for item in e.suspense],  # type: ignore[arg-type] # by name
+    )
+
+
+def without_item(seq: int) -> Callable[[Evidence], Evidence]:
+    return lambda e: replace(e, suspense=[item for item in e.suspense if item.tap_id.seq != seq])
+
+
+def tap(seq: int) -> TapId:
+    return TapId(TERMINAL, 1, seq)
+
+
+def bought(seq: int | None, amount_fen: int, kind: int = 2) -> LedgerEntry:
+    return LedgerEntry(99, kind, None if seq is None else tap(seq), amount_fen)
+
+
+HARM: dict[str, tuple[Callable[[Evidence], Evidence], set[int]]] = {
+    "a refused tap missing in the stream": (without_stream_row(2), {LEDGER, NUMBERS}),
+    "a booked tap missing in the stream": (without_stream_row(1), {LEDGER, FLOAT, NUMBERS}),
+    "the last tap missing in the stream": (without_stream_row(8), {NUMBERS}),
+    "a stream that lost its end which the ledger read": (
+        lambda e: replace(e, stream=e.stream[:4]),
+        {LEDGER, FLOAT, NUMBERS},
+    ),
+    "a tap twice in the stream": (lambda e: replace(e, stream=[*e.stream, e.stream[0]]), {LEDGER, NUMBERS}),
+    "a tap of no journal in the stream": (lambda e: replace(e, sealed=e.sealed[:7]), {LEDGER, CARDS, NUMBERS, FLOAT}),
+    "another amount in the stream": (with_record(1, amount_fen=Fen(7_51)), {LEDGER}),
+    "another time in the stream": (with_record(2, opened_at=replace(AT, boot=2)), {LEDGER}),
+    "a record that cannot be read": (with_row(1, record=b"garbage"), {LEDGER}),
+    "a record of an unknown outcome": (with_row(2, record=bytes(83)), {LEDGER}),
+    "a broken terminal chain": (with_row(4, chain_hash=bytes(32)), {LEDGER}),
+    "a broken chain at the end": (with_row(8, chain_hash=bytes(32)), {LEDGER}),
+    "a broken stream chain": (with_row(4, stream_hash=bytes(32)), {LEDGER}),
+    "another time of receipt": (with_row(4, received_at_utc_s=1), {LEDGER}),
+    "another time of receipt of the first": (with_row(1, received_at_utc_s=1), {LEDGER}),
+    "a position left out": (with_row(8, position=9), {LEDGER}),
+    "a verdict taken back": (with_row(3, suspense=None), {LEDGER}),
+    "a verdict that nobody knows": (with_row(3, suspense=300), {LEDGER}),
+    "a verdict made up later": (with_row(1, suspense=1), {LEDGER}),
+    "an entry doubled": (with_more(bought(1, 7_50), (PURSES, A, 7_50), (MERCHANT, None, -7_50)), {LEDGER, FLOAT}),
+    "an entry doubled without postings": (with_more(bought(1, 7_50)), {LEDGER, POSTINGS}),
+    "an entry for a tap that nobody made": (
+        with_more(bought(98, 1_00), (PURSES, A, 1_00), (MERCHANT, None, -1_00)),
+        {LEDGER, FLOAT},
+    ),
+    "an entry for a refused tap": (
+        with_more(bought(2, 3_00), (PURSES, B, 3_00), (MERCHANT, None, -3_00)),
+        {LEDGER, FLOAT},
+    ),
+    "an entry before it was read": (
+        with_more(bought(8, 1_00), (PURSES, C, 1_00), (MERCHANT, None, -1_00)),
+        {LEDGER, FLOAT},
+    ),
+    "an entry that is missing": (without_entry(1), {LEDGER, FLOAT}),
+    "a good debit parked as forged": (without_entry(1, Suspended(tap(1), Suspense.TAC_WRONG, 7_50)), {LEDGER}),
+    "a good debit parked as doubled": (without_entry(1, Suspended(tap(1), Suspense.COUNTER_TAKEN, 7_50)), {LEDGER}),
+    "an entry one fen off": (with_entry(1, amount_fen=1, posted_fen=0), {LEDGER, POSTINGS}),
+    "an entry with its postings one fen off": (with_entry(1, amount_fen=-1, posted_fen=-1), {LEDGER, FLOAT}),
+    "balanced postings one fen off": (with_entry(1, amount_fen=0, posted_fen=1), {POSTINGS, FLOAT}),
+    "a posting one fen off": (with_posting(1, MERCHANT, amount_fen=-7_49), {POSTINGS}),
+    "a posting missing": (lambda e: replace(e, postings=e.postings[:-1]), {POSTINGS}),
+    "a posting to the wrong account": (with_posting(1, MERCHANT, account=4001), {POSTINGS}),
+    "a posting to another purse": (with_posting(1, PURSES, purse=B), {FLOAT}),
+    "a posting to no purse": (with_posting(1, PURSES, purse=None), {FLOAT}),
+    "postings of no entry": (
+        lambda e: replace(e, postings=[*e.postings, Posting(98, CASH, None, 1), Posting(98, MERCHANT, None, -1)]),
+        {POSTINGS},
+    ),
+    "an entry of a kind that nothing makes": (
+        with_more(bought(None, 5, kind=7), (MERCHANT, None, 5), (CASH, None, -5)),
+        {POSTINGS},
+    ),
+    "a purchase without a tap": (
+        with_more(bought(None, 5), (PURSES, A, 5), (MERCHANT, None, -5)),
+        {POSTINGS, FLOAT},
+    ),
+    "a purse opened twice": (
+        with_more(bought(None, 5, kind=1), (CASH, None, 5), (PURSES, A, -5)),
+        {FLOAT},
+    ),
+    "a purse of an unknown card": (
+        with_more(bought(None, 5, kind=1), (CASH, None, 5), (PURSES, card(9), -5)),
+        {FLOAT},
+    ),
+    "a purse that was never opened": (
+        lambda e: replace(e, entries=e.entries[1:], postings=e.postings[2:]),
+        {FLOAT},
+    ),
+    "a card whose counter is ahead": (with_card(C, counter=1), {CARDS}),
+    "a card whose counter is behind": (with_card(C, counter=-1), {CARDS}),
+    "a card with a fen too much": (with_card(C, balance_fen=1), {CARDS, FLOAT}),
+    "a card with a fen too little": (with_card(C, balance_fen=-1), {CARDS, FLOAT}),
+    "a card that debited after its tap was voided": (
+        with_card(C, balance_fen=-5, counter=1),
+        {CARDS, FLOAT},
+    ),
+    "a card that nobody issued": (
+        lambda e: replace(e, cards={A: e.cards[A], B: e.cards[B]}),
+        {CARDS, FLOAT},
+    ),
+    "an open tap that the journal has lost": (lambda e: replace(e, opened=[]), {CARDS, FLOAT}),
+    "an unsent tap that the journal has lost": (
+        lambda e: replace(e, sealed=e.sealed[:-1]),
+        {CARDS, FLOAT, NUMBERS},
+    ),
+    "a suspended debit booked as well": (
+        with_more(bought(3, 3_00), (PURSES, B, 3_00), (MERCHANT, None, -3_00)),
+        {LEDGER, FLOAT},
+    ),
+    "a suspended debit neither booked nor parked": (without_item(3), {LEDGER, FLOAT}),
+    "a suspended debit parked twice": (
+        lambda e: replace(e, suspense=[*e.suspense, Suspended(tap(3), Suspense.TAC_WRONG, 3_00)]),
+        {LEDGER},
+    ),
+    "a suspended debit parked for another reason": (with_item(3, reason=Suspense.TAC_WRONG), {LEDGER}),
+    "a suspended debit parked with another amount": (with_item(3, amount_fen=3_01), {LEDGER}),
+    "a suspense item for a tap that nobody made": (
+        lambda e: replace(e, suspense=[*e.suspense, Suspended(tap(98), Suspense.TAC_WRONG, 1)]),
+        {LEDGER},
+    ),
+    "a suspense item for a refused tap": (
+        lambda e: replace(e, suspense=[*e.suspense, Suspended(tap(2), Suspense.TAC_WRONG, 3_00)]),
+        {LEDGER},
+    ),
+    "an unknown tap that is not listed": (without_item(7), {LEDGER, TORN}),
+    "an unknown tap listed with another amount": (with_item(7, amount_fen=1), {LEDGER, TORN}),
+    "an unknown tap listed as something else": (with_item(7, reason=Suspense.TAC_WRONG), {LEDGER, TORN}),
+    "a ledger that has read more than there is": (lambda e: replace(e, ledger_position=9), {LEDGER, FLOAT}),
+    "a server's cursor ahead": (with_terminal(next_seq=1, total_fen=2_00), {NUMBERS}),
+    "a server's cursor behind": (with_terminal(next_seq=-1, total_fen=-1_00), {NUMBERS}),
+    "a server's total one fen off": (with_terminal(total_fen=1), {NUMBERS}),
+    "a server that heard another total": (with_terminal(heard_total_fen=-1), {NUMBERS}),
+    "a server that heard of taps which are gone": (with_terminal(heard_seq=1), {NUMBERS}),
+    "a server that forgot the terminal": (lambda e: replace(e, terminals=[]), {NUMBERS}),
+    "a server that knows another epoch only": (with_terminal(epoch=1), {NUMBERS}),
+}
+
+
+@pytest.mark.parametrize("name", HARM)
+def test_harm_is_seen_by_the_findings_that_it_breaks_and_by_no_others(evidence: Evidence, name: str) -> None:
+    harm, seen_by = HARM[name]
+    assert broken(harm(evidence)) == seen_by
+
+
+def test_every_table_without_its_rules_is_seen_full_or_empty(evidence: Evidence, files: Files, tmp_path: Path) -> None:
+    for role, tables in _MONEY_TABLES.items():
+        for table in tables:
+            for verb in ("changed", "deleted"):
+                copies = files.copied_to(tmp_path).copies
+                with closing(sqlite3.connect(copies[role])) as db:
+                    db.execute(f"DROP TRIGGER {table}_is_never_{verb}")
+                assert broken(replace(evidence, copies=copies)) == {RULES}, (table, verb)
+
+
+def test_rule_that_guards_one_column_alone_is_seen(evidence: Evidence, files: Files, tmp_path: Path) -> None:
+    copies = files.copied_to(tmp_path).copies
+    with closing(sqlite3.connect(copies["ledger"])) as db:
+        db.execute("DROP TRIGGER posting_is_never_changed")
+        db.execute(
+            "CREATE TRIGGER posting_is_never_changed BEFORE UPDATE OF entry_id ON posting "
+            "BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    assert broken(replace(evidence, copies=copies)) == {RULES}
+
+
+def test_missing_table_is_seen(evidence: Evidence, files: Files, tmp_path: Path) -> None:
+    copies = files.copied_to(tmp_path).copies
+    with closing(sqlite3.connect(copies["stream"])) as db:
+        db.execute("DROP TABLE fork")
+    (finding,) = (finding for finding in audit(replace(evidence, copies=copies), first_answer) if not finding.holds)
+    assert finding.objections == ("canteen.db: table fork is missing",)
+
+
+def test_attempts_to_change_a_copy_leave_it_as_it_was(evidence: Evidence, files: Files, tmp_path: Path) -> None:
+    copies = files.copied_to(tmp_path).copies
+    with closing(sqlite3.connect(copies["ledger"])) as db:
+        db.execute("DROP TRIGGER posting_is_never_deleted")
+    assert broken(replace(evidence, copies=copies)) == {RULES}
+    with closing(sqlite3.connect(copies["ledger"])) as db:
+        assert db.execute("SELECT count(*) FROM posting").fetchone() == (1,)
+
+
+def test_replay_with_another_answer_is_seen(evidence: Evidence) -> None:
+    assert broken(evidence, lambda raw: b"another") == {REPLAY}
+
+
+def test_replay_that_adds_a_row_is_seen(evidence: Evidence, files: Files, tmp_path: Path) -> None:
+    live = files.copied_to(tmp_path).copies["stream"]
+
+    def replay(raw: bytes) -> bytes:
+        with closing(sqlite3.connect(live)) as db, db:
+            db.execute("INSERT INTO batch VALUES (2, x'01', x'', 1, 1, 2, x'', x'', 0)")
+        return RECEIPT
+
+    assert broken(replace(evidence, stream_path=live), replay) == {REPLAY}
+
+
+def test_report_names_what_is_wrong_and_says_how_much_more_there_is(evidence: Evidence) -> None:
+    report = "\n".join(report_lines(audit(replace(evidence, entries=[], postings=[]), first_answer)))
+    assert "NO  every sealed tap is in the ledger exactly once" in report
+    assert "OBJECTION: tap 000000000101-1-1" in report
+    assert "OBJECTS, 2 of 8 do not hold" in report
+    many = replace(evidence, stream=[replace(row, stream_hash=bytes(32)) for row in evidence.stream])
+    assert "and 3 more" in "\n".join(report_lines(audit(many, first_answer)))
+
+
+def test_no_card_number_is_told_whole(evidence: Evidence) -> None:
+    for harm, _ in HARM.values():
+        report = "\n".join(report_lines(audit(harm(evidence), first_answer)))
+        assert not any(number.asn.hex() in report for number in (A, B, C, card(9)))
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("debit", "park", "refuse", "void", "lost", "lost but done")),
+        st.sampled_from((A, B, C)),
+        st.integers(min_value=1, max_value=2_00),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@st.composite
+def stories(draw: st.DrawFn) -> tuple[Story, int, int]:
+    """Any taps, any of them on their way, perhaps one open."""
+    story = Story()
+    for step, who, amount_fen in draw(STEPS):
+        match step:
+            case "debit":
+                story.debit(who, amount_fen)
+            case "park":
+                story.debit(who, amount_fen, Suspense.MAC2_REFUSED)
+            case "refuse":
+                story.refuse(who, amount_fen)
+            case "void":
+                story.void(who, amount_fen)
+            case _:
+                story.lose(who, amount_fen, executed=step == "lost but done")
+    if draw(st.booleans()):
+        story.leave_open(draw(st.sampled_from((A, B, C))), 50, executed=draw(st.booleans()))
+    sent = draw(st.integers(min_value=0, max_value=len(story.taps)))
+    return story, sent, draw(st.integers(min_value=0, max_value=sent))
+
+
+@given(told=stories())
+def test_any_healthy_story_gives_no_objection(files: Files, told: tuple[Story, int, int]) -> None:
+    story, sent, pulled = told
+    assert broken(story.evidence(files, sent=sent, pulled=pulled)) == set()
+
+
+@given(told=stories(), data=st.data())
+def test_any_fen_that_is_out_of_place_is_seen(files: Files, told: tuple[Story, int, int], data: st.DataObject) -> None:
+    story, sent, pulled = told
+    evidence = story.evidence(files, sent=sent, pulled=pulled)
+    more = data.draw(st.sampled_from((-1, 1)))
+    where = data.draw(st.sampled_from(("cards", "postings", "entries", "terminals")))
+    if where == "cards":
+        changed = with_card(data.draw(st.sampled_from((A, B, C))), balance_fen=more)(evidence)
+    elif where == "terminals":
+        changed = with_terminal(total_fen=more)(evidence)
+    elif where == "postings":
+        at = data.draw(st.integers(min_value=0, max_value=len(evidence.postings) - 1))
+        posting = evidence.postings[at]
+        postings = [*evidence.postings]
+        postings[at] = replace(posting, amount_fen=posting.amount_fen + more)
+        changed = replace(evidence, postings=postings)
+    else:
+        at = data.draw(st.integers(min_value=0, max_value=len(evidence.entries) - 1))
+        entries = [*evidence.entries]
+        entries[at] = replace(entries[at], amount_fen=entries[at].amount_fen + more)
+        changed = replace(evidence, entries=entries)
+    assert broken(changed) != set()

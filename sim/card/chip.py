@@ -7,18 +7,20 @@ Left out: any command of a purse or PSAM.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 SW_OK: Final = 0x9000
 SW_WRONG_LENGTH: Final = 0x6700
 SW_INCOMPATIBLE_FILE: Final = 0x6981
+SW_SECURITY_STATUS: Final = 0x6982
 SW_CONDITIONS: Final = 0x6985
 SW_NO_CURRENT_FILE: Final = 0x6986
 SW_WRONG_DATA: Final = 0x6A80
 SW_FILE_NOT_FOUND: Final = 0x6A82
 SW_RECORD_NOT_FOUND: Final = 0x6A83
+SW_NO_SPACE: Final = 0x6A84
 SW_WRONG_P1P2: Final = 0x6A86
 SW_OFFSET_OUTSIDE: Final = 0x6B00
 SW_UNKNOWN_INS: Final = 0x6D00
@@ -51,13 +53,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The one shape in which an instruction is taken, checked before anything changes. A shape of None is left to
-    `run`.
-    """
+    """One shape in which an instruction is taken, checked before anything changes. A shape of None is left to `run`."""
 
+    cla: int
+    ins: int
     run: Callable[[Command], Answer]
     p1p2: int | None = None
-    lc: tuple[int, ...] | None = None
+    lc: Container[int] | None = None
     answer_bytes: int | None = None
 
 
@@ -96,13 +98,15 @@ def parse_command(apdu: bytes) -> Command | None:
 
 
 class Chip(ABC):
-    """A chip with `rules` by (class, instruction). An APDU of the wrong shape is refused and changes nothing."""
+    """A chip that takes APDUs by its `rules`. An APDU of the wrong shape is refused and changes nothing."""
 
-    def __init__(self, *, atr: bytes, t0: bool, rules: Mapping[tuple[int, int], Rule]) -> None:
+    def __init__(self, *, atr: bytes, t0: bool, rules: Sequence[Rule]) -> None:
         self._atr = atr
         self._t0 = t0
-        self._rules = rules
-        self._pending = b""
+        self._rules: dict[tuple[int, int], list[Rule]] = {}
+        for rule in rules:
+            self._rules.setdefault((rule.cla, rule.ins), []).append(rule)
+        self._pending = Answer()
 
     @property
     def atr(self) -> bytes:
@@ -113,9 +117,13 @@ class Chip(ABC):
     def forget(self) -> None:
         """Drop the application's volatile state."""
 
+    def carry_out(self, rule: Rule, command: Command) -> Answer:
+        """Run a command of the right shape; an application may refuse it, or drop what an earlier one left."""
+        return rule.run(command)
+
     def reset(self) -> None:
         """Power off, power on: forget everything that is not in the memory."""
-        self._pending = b""
+        self._pending = Answer()
         self.forget()
 
     def transmit_raw(self, apdu: bytes) -> bytes:
@@ -129,19 +137,20 @@ class Chip(ABC):
             return Answer(sw=SW_WRONG_LENGTH)
         if (command.cla, command.ins) == _GET_RESPONSE:
             return self._get_response(command)
-        self._pending = b""
-        rule = self._rules.get((command.cla, command.ins))
-        if rule is None:
+        self._pending = Answer()
+        rules = self._rules.get((command.cla, command.ins))
+        if rules is None:
             return Answer(sw=SW_UNKNOWN_INS if command.cla in _KNOWN_CLASSES else SW_UNKNOWN_CLA)
-        answer = self._refusal(command, rule) or rule.run(command)
+        rule = next((rule for rule in rules if rule.p1p2 in (None, command.p1 << 8 | command.p2)), None)
+        if rule is None:
+            return Answer(sw=SW_WRONG_P1P2)
+        answer = self._refusal(command, rule) or self.carry_out(rule, command)
         if self._t0 and command.data and answer.data:
-            self._pending = answer.data
+            self._pending = answer
             return Answer(sw=0x6100 | len(answer.data) & 0xFF)
         return answer
 
     def _refusal(self, command: Command, rule: Rule) -> Answer | None:
-        if rule.p1p2 is not None and command.p1 << 8 | command.p2 != rule.p1p2:
-            return Answer(sw=SW_WRONG_P1P2)
         if rule.lc is not None and len(command.data) not in rule.lc:
             return Answer(sw=SW_WRONG_LENGTH)
         if rule.answer_bytes is None:
@@ -166,9 +175,11 @@ class Chip(ABC):
             return Answer(sw=SW_WRONG_P1P2)
         if command.data or command.le is None:
             return Answer(sw=SW_WRONG_LENGTH)
-        if not self._pending:
+        data = self._pending.data
+        if not data:
             return Answer(sw=SW_CONDITIONS)
-        if command.le > len(self._pending):
-            return Answer(sw=0x6C00 | len(self._pending))
-        data, self._pending = self._pending[: command.le], self._pending[command.le :]
-        return Answer(data, 0x6100 | len(self._pending) if self._pending else SW_OK)
+        if command.le > len(data):
+            return Answer(sw=0x6C00 | len(data))
+        rest, sw = data[command.le :], self._pending.sw
+        self._pending = Answer(rest, sw)
+        return Answer(data[: command.le], 0x6100 | len(rest) if rest else sw)

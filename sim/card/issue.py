@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from sim.card.memory import create_memory, read_fields
+from sim.card.pin import PIN_BYTES, PIN_TRIES
 from sim.card.profile import CAMPUS, CardProfile
-from sim.card.purse import COUNTER_MAX, LOG_RECORD_BYTES
+from sim.card.trail import COUNTER_MAX, LOG_RECORD_BYTES
 from wire.ids import Asn, CardId, IssuerId
 from wire.money import FEN_MAX, Fen
 from wire.purse_keys import PurseKeys, strong_key
+
+DEFAULT_PIN: Final = b"\x12\x34\x56"
 
 _APPLICATION_EP: Final = b"\x02"
 _APPLICATION_VERSION: Final = b"\x01"
@@ -30,6 +33,7 @@ class CardImage:
     opening_counter: int
     balance_fen: Fen
     counter: int
+    online_counter: int
     log: tuple[bytes, ...]
 
 
@@ -44,10 +48,12 @@ def issue_card(
     opening_counter: int = 0,
     opening_online_counter: int = 0,
     purchase_key_index: int = 1,
+    load_key_index: int = 1,
     key_version: int = 1,
     profile: CardProfile = CAMPUS,
+    pin: bytes = DEFAULT_PIN,
 ) -> None:
-    """Make a new card in the file `path`; dates are BCD CCYYMMDD.
+    """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte.
 
     `keys` are the card's own, below the issuer's masters. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
     file holds a chip, `MemoryFault` if it cannot be written.
@@ -55,21 +61,26 @@ def issue_card(
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
     assert 0 <= opening_balance_fen <= FEN_MAX, "a balance fits 4 bytes"
     assert 0 <= opening_counter <= COUNTER_MAX, "a counter fits 2 bytes"
+    assert len(pin) in PIN_BYTES, "a PIN has two to six bytes"
     public = card.issuer + _APPLICATION_EP + _APPLICATION_VERSION + card.asn + valid_from_bcd + valid_to_bcd
     balance, counter = opening_balance_fen.to_bytes(4), opening_counter.to_bytes(2)
     fields = {
         "profile": profile.name.encode("ascii"),
         "public": public + _ISSUER_OWN_DATA,
+        "holder": bytes(profile.holder_bytes),
         "opening_balance": balance,
         "opening_counter": counter,
         "balance": balance,
         "counter": counter,
         "online_counter": opening_online_counter.to_bytes(2),
         "purchase_key_index": purchase_key_index.to_bytes(1),
+        "load_key_index": load_key_index.to_bytes(1),
         "key_version": key_version.to_bytes(1),
         "dpk": strong_key(keys.purchase),
         "dlk": strong_key(keys.load),
         "dtk": strong_key(keys.tac),
+        "pin": pin,
+        "pin_tries_left": PIN_TRIES.to_bytes(1),
         "proof": b"",
         "log": b"",
     }
@@ -87,5 +98,6 @@ def read_card_image(path: Path) -> CardImage:
         opening_counter=int.from_bytes(fields["opening_counter"]),
         balance_fen=Fen(int.from_bytes(fields["balance"])),
         counter=int.from_bytes(fields["counter"]),
+        online_counter=int.from_bytes(fields["online_counter"]),
         log=tuple(log[i : i + LOG_RECORD_BYTES] for i in range(0, len(log), LOG_RECORD_BYTES)),
     )

@@ -149,11 +149,12 @@ class Memory:
         self._usable = True
 
     def __getitem__(self, name: str) -> bytes:
-        return self._fields[name]
+        """A field; empty if it was never written."""
+        return self._fields.get(name, b"")
 
     def number(self, name: str) -> int:
         """A field as a big-endian number."""
-        return int.from_bytes(self._fields[name])
+        return int.from_bytes(self[name])
 
     def commit(self, changes: Mapping[str, bytes]) -> None:
         """Change these fields together, durably."""

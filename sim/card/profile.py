@@ -37,6 +37,8 @@ class CardProfile:
     log_numbering: Numbering = Numbering.AFTER
     t0: bool = False  # answers 61xx and waits for GET RESPONSE
     two_level_keys: bool = False  # keys diversified by issuer, then by ASN
+    log_needs_pin: bool = True
+    holder_bytes: int = 55  # file 0016: 55 of 2010, 39 before
     no_init_sw: int = chip.SW_CONDITIONS  # DEBIT without INITIALIZE
 
 
@@ -63,6 +65,8 @@ PROVE_BEFORE: Final = CardProfile(
     prove_numbering=Numbering.BEFORE,
     log_numbering=Numbering.BEFORE,
     two_level_keys=True,
+    log_needs_pin=False,
+    holder_bytes=39,
 )
 
 PROFILES: Final = {profile.name: profile for profile in (CAMPUS, CAMPUS_T0, PROVE_BEFORE)}

@@ -77,12 +77,12 @@ class Psam(Chip):
         self._files = files.FileSystem(memory, mf=mf, application=application, t0=t0)
         self._open: _Open | None = None
         lengths = (_FIXED_BYTES + _FACTOR_BYTES, _FIXED_BYTES + 2 * _FACTOR_BYTES)
-        rules = {
-            (0x00, 0xA4): Rule(self._files.select),
-            (0x00, 0xB0): Rule(self._files.read_binary),
-            (0x80, 0x70): Rule(self._init_sam_for_purchase, p1p2=0x0000, lc=lengths, answer_bytes=8),
-            (0x80, 0x72): Rule(self._credit_sam_for_purchase, p1p2=0x0000, lc=(4,), answer_bytes=0),
-        }
+        rules = (
+            Rule(0x00, 0xA4, self._files.select),
+            Rule(0x00, 0xB0, self._files.read_binary),
+            Rule(0x80, 0x70, self._init_sam_for_purchase, p1p2=0x0000, lc=lengths, answer_bytes=8),
+            Rule(0x80, 0x72, self._credit_sam_for_purchase, p1p2=0x0000, lc=(4,), answer_bytes=0),
+        )
         atr = contact_atr(b"PSAM0") if t0 else contactless_atr(b"PSAM1")
         super().__init__(atr=atr, t0=t0, rules=rules)
 

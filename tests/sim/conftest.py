@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -26,6 +30,8 @@ ISSUER = IssuerId(bytes.fromhex("6100000000000001"))
 ASN = Asn(bytes.fromhex("00006100000000001234"))
 OPENING_BALANCE_FEN = Fen(5000)
 TERMINAL = TerminalId(bytes.fromhex("610000000001"))
+
+RUN_S_MAX = 120.0
 
 MakeCard = Callable[..., Purse]
 
@@ -60,6 +66,24 @@ def make_card_file(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture(scope="session")
+def make_session_card() -> Callable[[Path], Path]:
+    """A campus card in a folder, for fixtures that outlive a test."""
+
+    def make(folder: Path) -> Path:
+        issue_card(
+            folder / "card",
+            keys=MASTERS.of_card(CardId(ISSUER, ASN), two_level=False),
+            card=CardId(ISSUER, ASN),
+            valid_from_bcd=bytes.fromhex("20250901"),
+            valid_to_bcd=bytes.fromhex("20290831"),
+            opening_balance_fen=OPENING_BALANCE_FEN,
+        )
+        return folder / "card"
+
+    return make
+
+
 @pytest.fixture
 def make_card(make_card_file: Callable[..., Path]) -> MakeCard:
     """A powered card on disk, with the same options as `make_card_file`."""
@@ -84,3 +108,37 @@ def psam_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def psam(psam_file: Path) -> Psam:
     return Psam(open_memory(psam_file))
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A campus in which `campus-sim run --taps 8` has been, and what that printed. Its home may be run in again."""
+
+    home: Path
+    printed: str
+
+    def copied_to(self, home: Path) -> Path:
+        """A copy to do harm to."""
+        shutil.copytree(self.home, home, ignore=shutil.ignore_patterns("pcscd"))
+        return home
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    home = tmp_path_factory.mktemp("campus") / "home #1 100%"
+    run = run_campus(home, 8)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return Installation(home, run.stdout)
+
+
+@pytest.fixture(scope="session")
+def run_sim() -> Callable[[Path, int], subprocess.CompletedProcess[str]]:
+    """`campus-sim run` without a screen."""
+    return run_campus
+
+
+def run_campus(home: Path, taps: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sim", "run", "--home", str(home), "--taps", str(taps)]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S_MAX, check=False
+    )

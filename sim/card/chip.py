@@ -27,7 +27,6 @@ SW_UNKNOWN_INS: Final = 0x6D00
 SW_UNKNOWN_CLA: Final = 0x6E00
 
 LE_ANY: Final = 256  # Le 00: as much as there is
-_KNOWN_CLASSES: Final = (0x00, 0x80)
 _GET_RESPONSE: Final = (0x00, 0xC0)
 
 
@@ -106,6 +105,7 @@ class Chip(ABC):
         self._rules: dict[tuple[int, int], list[Rule]] = {}
         for rule in rules:
             self._rules.setdefault((rule.cla, rule.ins), []).append(rule)
+        self._classes = {rule.cla for rule in rules}
         self._pending = Answer()
 
     @property
@@ -140,7 +140,7 @@ class Chip(ABC):
         self._pending = Answer()
         rules = self._rules.get((command.cla, command.ins))
         if rules is None:
-            return Answer(sw=SW_UNKNOWN_INS if command.cla in _KNOWN_CLASSES else SW_UNKNOWN_CLA)
+            return Answer(sw=SW_UNKNOWN_INS if command.cla in self._classes else SW_UNKNOWN_CLA)
         rule = next((rule for rule in rules if rule.p1p2 in (None, command.p1 << 8 | command.p2)), None)
         if rule is None:
             return Answer(sw=SW_WRONG_P1P2)

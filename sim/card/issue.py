@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from sim.card.keys import MaintenanceKeys
 from sim.card.memory import create_memory, read_fields
 from sim.card.pin import PIN_BYTES, PIN_TRIES
 from sim.card.profile import CAMPUS, CardProfile
+from sim.card.secure import MAC_TRIES
 from sim.card.trail import COUNTER_MAX, LOG_RECORD_BYTES
 from wire.ids import Asn, CardId, IssuerId
 from wire.money import FEN_MAX, Fen
@@ -52,10 +54,12 @@ def issue_card(
     key_version: int = 1,
     profile: CardProfile = CAMPUS,
     pin: bytes = DEFAULT_PIN,
+    maintenance: MaintenanceKeys | None = None,
 ) -> None:
     """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte.
 
-    `keys` are the card's own, below the issuer's masters. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
+    `keys` are the card's own, below the issuer's masters; so are `maintenance`, without which nobody can change the
+    card's files or state. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
     file holds a chip, `MemoryFault` if it cannot be written.
     """
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
@@ -81,9 +85,14 @@ def issue_card(
         "dtk": strong_key(keys.tac),
         "pin": pin,
         "pin_tries_left": PIN_TRIES.to_bytes(1),
+        "mac_tries_left": MAC_TRIES.to_bytes(1),
         "proof": b"",
         "log": b"",
     }
+    if maintenance is not None:
+        fields["application_key"] = strong_key(maintenance.application)
+        fields["pin_unblock_key"] = strong_key(maintenance.pin_unblock)
+        fields["pin_reload_key"] = strong_key(maintenance.pin_reload)
     create_memory(path, fields)
 
 

@@ -6,13 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from sim.card.issue import issue_card
+from sim.card.keys import MaintenanceKeys
 from sim.card.memory import open_memory
 from sim.card.profile import CAMPUS, CardProfile
 from sim.card.purse import Purse
@@ -25,6 +25,11 @@ MASTERS = PurseKeys(
     purchase=bytes.fromhex("101112131415161718191A1B1C1D1E1F"),
     load=bytes.fromhex("202122232425262728292A2B2C2D2E2F"),
     tac=bytes.fromhex("303132333435363738393A3B3C3D3E3F"),
+)
+MAINTENANCE_MASTERS = MaintenanceKeys(
+    application=bytes.fromhex("404142434445464748494A4B4C4D4E4F"),
+    pin_unblock=bytes.fromhex("505152535455565758595A5B5C5D5E5F"),
+    pin_reload=bytes.fromhex("606162636465666768696A6B6C6D6E6F"),
 )
 ISSUER = IssuerId(bytes.fromhex("6100000000000001"))
 ASN = Asn(bytes.fromhex("00006100000000001234"))
@@ -60,6 +65,7 @@ def make_card_file(tmp_path: Path) -> Callable[..., Path]:
             opening_balance_fen=opening_balance_fen,
             opening_counter=opening_counter,
             profile=profile,
+            maintenance=MAINTENANCE_MASTERS.of_card(CardId(ISSUER, asn), two_level=profile.two_level_keys),
         )
         return tmp_path / name
 
@@ -110,25 +116,25 @@ def psam(psam_file: Path) -> Psam:
     return Psam(open_memory(psam_file))
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """A campus in which `campus-sim run --taps 8` has been, and what that printed. Its home may be run in again."""
-
-    home: Path
-    printed: str
-
-    def copied_to(self, home: Path) -> Path:
-        """A copy to do harm to."""
-        shutil.copytree(self.home, home, ignore=shutil.ignore_patterns("pcscd"))
-        return home
-
-
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A new home in which `campus-sim run --taps 8` has been, and what that printed."""
     home = tmp_path_factory.mktemp("campus") / "home #1 100%"
     run = run_campus(home, 8)
     assert run.returncode == 0, run.stdout + run.stderr
-    return Installation(home, run.stdout)
+    return home, run.stdout
+
+
+@pytest.fixture
+def home(first_run: tuple[Path, str]) -> Path:
+    """A home shared by all tests, which may run in it again but must not harm it."""
+    return first_run[0]
+
+
+@pytest.fixture
+def copied_home(home: Path, tmp_path: Path) -> Path:
+    """A copy to do harm to."""
+    return Path(shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("pcscd")))
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the parser's description for the exit status."""
     arguments = build_parser().parse_args(argv)
-    taps: int | None = arguments.taps
-    if taps is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        taps = _TAPS_WITHOUT_TERMINAL
+    taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     signal.signal(signal.SIGTERM, _terminate)
     try:
         return _run(arguments.home, taps, arguments.seed)
@@ -62,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\ncampus-sim: {error} [{error.code}]", file=sys.stderr)
         print("campus-sim: nothing is lost by this; the same command goes on from here", file=sys.stderr)
         return 2
+
+
+def taps_wanted(asked: int | None, *, has_screen: bool) -> int | None:
+    """How many taps to make; None: the till goes on the screen."""
+    return _TAPS_WITHOUT_TERMINAL if asked is None and not has_screen else asked
 
 
 def _run(home: Path, taps: int | None, seed: int) -> int:

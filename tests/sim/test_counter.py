@@ -1,0 +1,126 @@
+"""The counter on a pseudo-terminal, as somebody sits before it: keys in, words on the screen out, and a clean end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SEEN_S_MAX = 60.0
+SIZES = ((12, 40), (5, 10), (1, 1), (0, 0), (50, 200))  # lines, columns; (0, 0) is a terminal that does not say
+ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
+
+
+@dataclass
+class Desk:
+    """`campus-sim run` on a pseudo-terminal, and all that it has shown so far."""
+
+    run: subprocess.Popen[bytes]
+    master: int
+    slave: int
+    shown: bytes = b""
+
+    def press(self, keys: bytes) -> None:
+        os.write(self.master, keys)
+
+    def resize(self, lines: int, columns: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def wait_for(self, pattern: bytes) -> re.Match[bytes]:
+        """Read until the pattern is shown, then forget all up to its end."""
+        deadline_s = time.monotonic() + SEEN_S_MAX
+        while (found := re.search(pattern, ESCAPE.sub(b"", self.shown))) is None:
+            assert time.monotonic() < deadline_s, f"{pattern!r} was not shown, but {self.shown[-3000:]!r}"
+            assert self._read(1.0) or self.run.poll() is None, f"ended without showing {pattern!r}: {self.shown!r}"
+        self.shown = b""
+        return found
+
+    def wait_for_frames(self, count: int) -> None:
+        for _ in range(count):
+            self.wait_for(b"(?s).")
+            self._read(1.0)
+
+    def end(self) -> tuple[int, str]:
+        """Read to its end; the exit status, and what it showed."""
+        deadline_s = time.monotonic() + SEEN_S_MAX
+        while self.run.poll() is None:
+            assert time.monotonic() < deadline_s, "it did not end"
+            self._read(0.1)
+        while self._read(0.0):
+            pass
+        return self.run.returncode, self.shown.decode()
+
+    def _read(self, timeout_s: float) -> bool:
+        if not select.select([self.master], [], [], timeout_s)[0]:
+            return False
+        self.shown += os.read(self.master, 65_536)
+        return True
+
+
+@contextmanager
+def counter(home: Path) -> Iterator[Desk]:
+    """A desk with 24 lines of 80; the slave stays open here, so that its attributes can be looked at afterwards."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "sim", "run", "--home", str(home)]
+    run = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    try:
+        yield Desk(run, master, slave)
+    finally:
+        if run.poll() is None:
+            run.kill()
+        run.wait()
+        os.close(master)
+        os.close(slave)
+
+
+def test_sale_is_seen_from_the_first_key_to_the_ledger_and_ctrl_c_gives_the_verdict(home: Path) -> None:
+    with counter(home) as desk:
+        before = termios.tcgetattr(desk.slave)
+        desk.wait_for(b"Type an amount")
+        desk.press(b"12,5\r")
+        desk.wait_for(b"PRESENT CARD")
+        desk.press(b"\x1b[A\x1bOB")  # arrows, which end in letters that are cards
+        desk.press(b"a")
+        desk.wait_for(b"APPROVED")
+        tap = desk.wait_for(rb"12\.50 paid, [0-9.]+ left\. Tap ([0-9]+)").group(1)
+        desk.wait_for(rb"newest entry is tap " + tap + rb", 12\.50")
+        for lines, columns in SIZES:
+            desk.resize(lines, columns)
+            desk.wait_for_frames(4)
+        desk.resize(24, 80)
+        desk.wait_for(b"simulated cards")
+        desk.press(b"\x03")
+        status, shown = desk.end()
+        assert status == 0, shown
+        assert "verdict: content" in shown
+        assert "Traceback" not in shown
+        assert shown.index("\x1b[?1049l") < shown.index("Auditor")
+        assert termios.tcgetattr(desk.slave) == before
+
+
+def test_sigterm_with_a_card_on_the_reader_gives_the_terminal_back(home: Path) -> None:
+    with counter(home) as desk:
+        before = termios.tcgetattr(desk.slave)
+        desk.wait_for(b"Type an amount")
+        desk.press(b"b")
+        desk.wait_for("\N{BLACK RIGHT-POINTING POINTER}b".encode())
+        desk.run.send_signal(signal.SIGTERM)
+        status, shown = desk.end()
+        assert status == 130, shown
+        assert "the same command goes on from here" in shown
+        assert "Traceback" not in shown
+        assert "\x1b[?1049l" in shown
+        assert termios.tcgetattr(desk.slave) == before

@@ -4,6 +4,7 @@ store.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -55,17 +56,22 @@ def issue_card(
     profile: CardProfile = CAMPUS,
     pin: bytes = DEFAULT_PIN,
     maintenance: MaintenanceKeys | None = None,
+    compound: Sequence[bytes] = (),
 ) -> None:
     """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte.
 
     `keys` are the card's own, below the issuer's masters; so are `maintenance`, without which nobody can change the
-    card's files or state. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
+    card's files or state. `compound` are the records of file 0017, each an identifier, the length of the rest, a lock
+    flag and data. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
     file holds a chip, `MemoryFault` if it cannot be written.
     """
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
     assert 0 <= opening_balance_fen <= FEN_MAX, "a balance fits 4 bytes"
     assert 0 <= opening_counter <= COUNTER_MAX, "a counter fits 2 bytes"
     assert len(pin) in PIN_BYTES, "a PIN has two to six bytes"
+    for record in compound:
+        assert len(record) > 2, "a record has an identifier, a length and a lock flag"
+        assert record[1] == len(record) - 2, "a record's second byte is the length of the rest"
     public = card.issuer + _APPLICATION_EP + _APPLICATION_VERSION + card.asn + valid_from_bcd + valid_to_bcd
     balance, counter = opening_balance_fen.to_bytes(4), opening_counter.to_bytes(2)
     fields = {
@@ -86,6 +92,7 @@ def issue_card(
         "pin": pin,
         "pin_tries_left": PIN_TRIES.to_bytes(1),
         "mac_tries_left": MAC_TRIES.to_bytes(1),
+        "compound": b"".join(compound),
         "proof": b"",
         "log": b"",
     }

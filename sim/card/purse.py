@@ -1,6 +1,6 @@
 """The purse card: its files and commands put together (JR/T 0025.2-2010), as a state machine over its memory.
 
-Every step is in the memory before its answer goes out. Left out: compound purchase.
+Every step is in the memory before its answer goes out. Left out: electronic passbook, grey lock, upkeep of keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sim.card.load import Load
 from sim.card.memory import Memory
 from sim.card.pin import CHANGE_BYTES, PIN_BYTES, RELOAD_BYTES, Pin
 from sim.card.profile import PROFILES
-from sim.card.purchase import Purchase
+from sim.card.purchase import SFI_COMPOUND, Purchase
 from sim.card.ram import Ram
 from sim.card.secure import (
     BLOCKED,
@@ -70,6 +70,8 @@ class Purse(Chip):
             Rule(0x80, 0x50, load.initialise, p1p2=0x0002, lc=(11,), answer_bytes=16),
             Rule(0x80, 0x52, load.credit, p1p2=0x0000, lc=(11,), answer_bytes=4),
             Rule(0x80, 0x50, purchase.initialise, p1p2=0x0102, lc=(11,), answer_bytes=15),
+            Rule(0x80, 0x50, purchase.initialise_compound, p1p2=0x0302, lc=(11,), answer_bytes=15),
+            Rule(0x80, 0xDC, purchase.update_cache, answer_bytes=0),
             Rule(0x80, 0x54, purchase.debit, p1p2=0x0100, lc=(15,), answer_bytes=8),
             Rule(0x80, 0x5A, trail.get_transaction_prove, lc=(2,), answer_bytes=8),
         )
@@ -122,6 +124,7 @@ class Purse(Chip):
             issuer_data="public",
             binaries={SFI_PUBLIC: "public", SFI_HOLDER: "holder"},
             records={SFI_LOG: ("log", LOG_RECORD_BYTES)},
+            variable_records={SFI_COMPOUND: "compound"} if self._memory["compound"] else {},
         )
 
     def _select(self, command: Command) -> Answer:

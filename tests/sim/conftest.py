@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -55,6 +55,7 @@ def make_card_file(tmp_path: Path) -> Callable[..., Path]:
         opening_balance_fen: Fen = OPENING_BALANCE_FEN,
         opening_counter: int = 0,
         asn: Asn = ASN,
+        compound: Sequence[bytes] = (),
     ) -> Path:
         issue_card(
             tmp_path / name,
@@ -66,6 +67,7 @@ def make_card_file(tmp_path: Path) -> Callable[..., Path]:
             opening_counter=opening_counter,
             profile=profile,
             maintenance=MAINTENANCE_MASTERS.of_card(CardId(ISSUER, asn), two_level=profile.two_level_keys),
+            compound=compound,
         )
         return tmp_path / name
 

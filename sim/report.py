@@ -23,6 +23,7 @@ from sync.tls import TlsLink, client_context
 from sync.uplink import Exchange
 from terminal.journal import JournalMissing, JournalReader
 from wire.batch import decode_batch
+from wire.hotlist import EMPTY_HOTLIST
 from wire.messages import HotlistUpdate, Identify, Receipt, Upload, Welcome
 
 BOOKED_S_MAX: Final = 30.0  # a linger, a reconnect with back-off and a round of the ledger; more is worth an objection
@@ -73,7 +74,7 @@ def replay(terminal_folder: Path, raw: bytes, clock: Clock) -> bytes:
             epoch=journal.epoch,
             head_seq=head.seq,
             total_fen=head.total_fen,
-            hotlist_version=0,
+            hotlist_mark=EMPTY_HOTLIST.mark,
         ).signed(key, exchange.challenge().nonce)
         exchange.send(identify, Upload(decode_batch(raw)))
         while isinstance(answer := exchange.answer(), Welcome | HotlistUpdate):

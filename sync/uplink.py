@@ -132,7 +132,7 @@ class Uplink:
             epoch=self._journal.epoch,
             head_seq=head.seq,
             total_fen=head.total_fen,
-            hotlist_version=self._store.hotlist().version,
+            hotlist_mark=self._store.hotlist().mark,
         ).signed(self._key, self._exchange.challenge().nonce)
         self._exchange.send(identify, *([Upload(signed)] if signed else []))
         welcome = self._exchange.answer()

@@ -34,6 +34,7 @@ from wire.record import (
 )
 
 BATCH_VERSION: Final = 1
+TOTAL_BITS: Final = 63  # what a database's signed integer holds
 TAPS_MAX: Final = 500  # one row never exceeds 90 bytes, so a full batch stays far below a frame's limit
 
 _MAC2_SHIFT, _TAC, _BOOT, _QUALITY = 2, 0x10, 0x20, 0x40
@@ -111,8 +112,8 @@ def sign_batch(batch: SettlementBatch, key: Ed25519PrivateKey) -> SignedBatch:
             len(batch.records).to_bytes(2, "big"),
             batch.hash_before,
             batch.head_hash,
-            varint(batch.total_before_fen),
-            varint(batch.total_fen),
+            varint(batch.total_before_fen, TOTAL_BITS),
+            varint(batch.total_fen, TOTAL_BITS),
             _encode_rows(batch.records),
         )
     )
@@ -132,7 +133,7 @@ def decode_batch(data: bytes) -> SignedBatch:
     if not 0 < count <= TAPS_MAX:
         raise FormatError(f"a batch holds 1 to {TAPS_MAX} taps, not {count}")
     hash_before, head_hash = reader.take(HASH_BYTES), reader.take(HASH_BYTES)
-    total_before_fen, total_fen = reader.varint(), reader.varint()
+    total_before_fen, total_fen = reader.varint(TOTAL_BITS), reader.varint(TOTAL_BITS)
     rows = _RowDecoder(reader, terminal, epoch)
     batch = SettlementBatch(
         terminal=terminal,

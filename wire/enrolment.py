@@ -15,7 +15,6 @@ from wire.fields import FieldReader, FormatError
 from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
 
 TICKET_VERSION: Final = 1
-NONCE_BYTES: Final = 8
 
 
 class TicketUnreadable(CampusError):
@@ -26,16 +25,20 @@ class TicketUnreadable(CampusError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ticket:
-    """Leave for one terminal to enrol with one stream until `expires_utc_s`; `nonce` tells tickets apart."""
+    """Leave for one terminal to enrol with one stream until `expires_utc_s`, and to start its journal `epoch`.
+
+    The operator gives out each epoch of a terminal once, over all streams, so that a tap's id is unique for ever.
+    """
 
     terminal: TerminalId
     stream: Stream
+    epoch: int
     expires_utc_s: int
-    nonce: bytes
 
     def issue(self, key: Ed25519PrivateKey) -> bytes:
         """The ticket's bytes with the operator's signature: what a technician carries to the terminal."""
-        body = bytes((TICKET_VERSION, self.stream)) + self.terminal + self.expires_utc_s.to_bytes(4, "big") + self.nonce
+        head = bytes((TICKET_VERSION, self.stream)) + self.terminal
+        body = head + self.epoch.to_bytes(2, "big") + self.expires_utc_s.to_bytes(4, "big")
         return body + signature.sign(key, signature.TICKET, body)
 
     @classmethod
@@ -59,11 +62,13 @@ class Ticket:
         ticket = cls(
             stream=stream,
             terminal=TerminalId(reader.take(TERMINAL_ID_BYTES)),
+            epoch=reader.uint(2),
             expires_utc_s=reader.uint(4),
-            nonce=reader.take(NONCE_BYTES),
         )
         reader.take(signature.SIGNATURE_BYTES)
         reader.finish()
+        if ticket.epoch == 0:
+            raise FormatError("epochs start at 1")
         return ticket
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -10,6 +11,7 @@ from wire.fields import FieldReader, FormatError
 from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, CardId
 
 CARDS_MAX: Final = 3_600  # what fits one frame; a campus of 30,000 has some hundreds of lost cards at a time
+MARK_BYTES: Final = 4
 _CARD_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 
 
@@ -19,6 +21,11 @@ class Hotlist:
 
     version: int
     cards: frozenset[CardId]
+
+    @property
+    def mark(self) -> bytes:
+        """4 bytes that tell this list from any other, also from one that got the same version after a restore."""
+        return hashlib.sha256(self.to_bytes()).digest()[:MARK_BYTES]
 
     def to_bytes(self) -> bytes:
         """version 4, count 2, cards of 18 bytes in ascending order."""

@@ -8,9 +8,9 @@ from typing import ClassVar, Final, Self
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire import signature
-from wire.batch import SignedBatch, decode_batch
+from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
 from wire.fields import FieldReader, FormatError
-from wire.hotlist import Hotlist
+from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
 from wire.receipt import BatchReceipt, Cursor, Rejection
 
@@ -51,7 +51,7 @@ class Identify:
     epoch: int
     head_seq: int
     total_fen: int
-    hotlist_version: int
+    hotlist_mark: bytes
     proof: bytes = b""
 
     def signed(self, key: Ed25519PrivateKey, nonce: bytes) -> Identify:
@@ -61,7 +61,7 @@ class Identify:
             epoch=self.epoch,
             head_seq=self.head_seq,
             total_fen=self.total_fen,
-            hotlist_version=self.hotlist_version,
+            hotlist_mark=self.hotlist_mark,
             proof=signature.sign(key, signature.IDENTITY, nonce + self._fields()),
         )
 
@@ -75,11 +75,11 @@ class Identify:
             + self.epoch.to_bytes(2, "big")
             + self.head_seq.to_bytes(4, "big")
             + self.total_fen.to_bytes(8, "big")
-            + self.hotlist_version.to_bytes(4, "big")
+            + self.hotlist_mark
         )
 
     def to_bytes(self) -> bytes:
-        """terminal 6, epoch 2, head 4, total 8, hotlist version 4, signature 64."""
+        """terminal 6, epoch 2, head 4, total 8, hotlist mark 4, signature 64."""
         return self._fields() + self.proof
 
     @classmethod
@@ -91,10 +91,12 @@ class Identify:
             epoch=reader.uint(2),
             head_seq=reader.uint(4),
             total_fen=reader.uint(8),
-            hotlist_version=reader.uint(4),
+            hotlist_mark=reader.take(MARK_BYTES),
             proof=reader.take(signature.SIGNATURE_BYTES),
         )
         reader.finish()
+        if identify.total_fen >> TOTAL_BITS:
+            raise FormatError(f"a total of {identify.total_fen} fen is beyond {TOTAL_BITS} bits")
         return identify
 
 

@@ -22,6 +22,9 @@ class Suspense(IntEnum):
     OUTCOME_UNKNOWN = 3
     COUNTER_TAKEN = 4
     TAP_DIFFERS = 5
+    TTSN_TAKEN = 6
+    CARD_UNKNOWN = 7
+    BEFORE_OPENING = 8
 
 
 class Rejection(IntEnum):

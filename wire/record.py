@@ -55,7 +55,6 @@ class Refusal(IntEnum):
 class VoidReason(IntEnum):
     """Why an open tap moved no money."""
 
-    DEBIT_REFUSED = 65
     NOT_EXECUTED = 66
 
 

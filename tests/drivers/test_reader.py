@@ -67,7 +67,8 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def pcscd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivatePcscd]:
-    folder: Path = tmp_path_factory.mktemp("pcscd")
+    # The PC/SC library remembers the first PCSCLITE_CSOCK_NAME of a process: all modules' daemons need the same one.
+    folder: Path = tmp_path_factory.getbasetemp() / "pcscd"
     with PrivatePcscd(folder) as daemon, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PCSCLITE_CSOCK_NAME", str(daemon.socket_path))
         yield daemon

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from wire.batch import SettlementBatch
-from wire.enrolment import NONCE_BYTES, Ticket
+from wire.enrolment import Ticket
 from wire.hotlist import Hotlist
 from wire.ids import (
     ASN_BYTES,
@@ -124,6 +124,6 @@ st.register_type_strategy(
         terminal=_TERMINALS,
         stream=st.sampled_from(Stream),
         expires_utc_s=_U32,
-        nonce=_bytes(NONCE_BYTES),
+        epoch=st.integers(1, EPOCH_MAX),
     ),
 )

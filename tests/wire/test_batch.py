@@ -173,7 +173,7 @@ def test_full_batch_of_the_widest_rows_fits_a_frame() -> None:
         replace(
             _record(seq, FEN_MAX),
             outcome=Outcome.VOIDED,
-            reason=VoidReason.DEBIT_REFUSED,
+            reason=VoidReason.NOT_EXECUTED,
             card=CardId(IssuerId(bytes(8)), Asn(seq.to_bytes(10, "big"))),
             balance_before_fen=Fen(FEN_MAX),
             counter=0xFFFF,

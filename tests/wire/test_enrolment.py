@@ -15,7 +15,7 @@ from wire.ids import Stream, TerminalId
 from wire.signature import SignatureInvalid, public_bytes, sign
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-TICKET = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.CANTEEN, expires_utc_s=1767348000, nonce=bytes(8))
+TICKET = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.CANTEEN, epoch=1, expires_utc_s=1767348000)
 
 
 @given(st.from_type(Ticket))

@@ -48,7 +48,7 @@ IDENTIFIES = st.builds(
     epoch=st.integers(0, 0xFFFF),
     head_seq=U32,
     total_fen=st.integers(0, (1 << 64) - 1),
-    hotlist_version=U32,
+    hotlist_mark=st.binary(min_size=4, max_size=4),
     proof=st.binary(min_size=64, max_size=64),
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from drivers.channel import CardRemoved
 from sim.card.chip import PoweredCard
 from wire.errors import CampusError
 
@@ -40,8 +41,8 @@ class VirtualSlot:
     One owner calls `insert` and `remove`; the chip is served by a thread between them.
 
     From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has noticed (0.4 s, or 1 s if an
-    APDU was cut off), so that it sees every exchange of cards. A chip whose memory fails leaves the reader at once;
-    `remove()` raises what it raised.
+    APDU was cut off), so that it sees every exchange of cards. A chip that raises `CardRemoved` leaves the reader
+    at once; so does one whose memory fails, and `remove()` raises what it raised.
     """
 
     def __init__(self, dialler: Dialler, slot: int, *, clock: Callable[[], float]) -> None:
@@ -107,6 +108,8 @@ class VirtualSlot:
                 noticed = self._serve_connection(connection, card)
         except OSError:
             noticed = False  # pcscd is gone or dropped the card; `occupied` shows it
+        except CardRemoved:
+            noticed = False  # the chip left by itself, as `sim.card.faults` makes it
         except CampusError as error:
             self._fault = error
         finally:

@@ -14,6 +14,7 @@ from drivers.channel import CardChannel, CardRemoved, ReaderFault, ResolvingChan
 from drivers.pcsc import PcscReader
 from drivers.reader import CardLeft, CardPresented
 from sim.card.chip import PoweredCard
+from sim.card.faults import Fault, FaultPlan, FaultyChip, PlannedFault
 from sim.card.memory import SLOT_BYTES, Memory, PowerCut, RamFile, encode_slot
 from sim.card.profile import CAMPUS, CAMPUS_T0
 from sim.card.purse import Purse
@@ -238,3 +239,24 @@ def test_apdus_do_not_wait_for_delayed_acknowledgements(
             channel.transmit(SELECT)
             durations_s.append(time.monotonic() - start_s)
     assert median(durations_s) < 0.02  # without TCP_QUICKACK it is 0.04 and more
+
+
+@pytest.mark.parametrize("fault", [Fault.REMOVED_BEFORE, Fault.ANSWER_LOST])
+def test_card_that_leaves_by_itself_is_no_fault_and_comes_back(
+    slot: VirtualSlot, reader: PcscReader, make_card: MakeCard, fault: Fault
+) -> None:
+    pauses: list[float] = []
+    plan = FaultPlan(0, (PlannedFault(1, fault),))
+    card = FaultyChip(make_card(), plan, other=make_card("other"), pause=pauses.append)
+    slot.insert(card)
+    await_card(reader)
+    with reader.connect() as channel:
+        channel.transmit(SELECT)
+        with pytest.raises((CardRemoved, ReaderFault)):
+            channel.transmit(BALANCE)
+    slot.remove()
+    slot.insert(card)
+    await_card(reader)
+    with reader.connect() as channel:
+        assert channel.transmit(SELECT)[1] == 0x9000
+        assert channel.transmit(BALANCE) == (bytes.fromhex("00001388"), 0x9000)

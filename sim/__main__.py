@@ -8,10 +8,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from random import SystemRandom
 from typing import NoReturn
 
 from sim.audit import Finding, report_lines
 from sim.campus import Campus
+from sim.card import command as card_command
 from sim.counter import Counter
 from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
 from sim.taps import Tally, run_taps, tally_lines
@@ -43,14 +45,17 @@ def build_parser() -> argparse.ArgumentParser:
         "--taps", type=_count, help=f"that many taps without a screen (without a terminal: {_TAPS_WITHOUT_TERMINAL})"
     )
     run.add_argument("--seed", type=int, default=1, help="what the taps are drawn from (default: 1)")
+    card_command.add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the parser's description for the exit status."""
     arguments = build_parser().parse_args(argv)
-    taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     signal.signal(signal.SIGTERM, _terminate)
+    if arguments.command == "card":
+        return _card(arguments)
+    taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     try:
         return _run(arguments.home, taps, arguments.seed)
     except KeyboardInterrupt:
@@ -59,6 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CampusError as error:
         print(f"\ncampus-sim: {error} [{error.code}]", file=sys.stderr)
         print("campus-sim: nothing is lost by this; the same command goes on from here", file=sys.stderr)
+        return 2
+
+
+def _card(arguments: argparse.Namespace) -> int:
+    try:
+        return card_command.run(arguments, rng=SystemRandom(), clock=time.monotonic, pause=time.sleep, say=_say)
+    except CampusError as error:
+        print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2
 
 

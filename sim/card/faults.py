@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Protocol
 
 from drivers.channel import CardRemoved
 from sim.card.chip import PoweredCard
@@ -42,6 +42,14 @@ class PlannedFault:
         return f"{self.fault.value} APDU {self.apdu}{bit}"
 
 
+class Plan(Protocol):
+    """What happens at which APDU."""
+
+    def at(self, number: int, apdu: bytes) -> PlannedFault | None:
+        """The fault at this APDU, the first being 0."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """Every fault of a run, in order."""
@@ -49,8 +57,28 @@ class FaultPlan:
     seed: int
     faults: tuple[PlannedFault, ...]
 
+    def at(self, number: int, apdu: bytes) -> PlannedFault | None:
+        """See `Plan`."""
+        return next((planned for planned in self.faults if planned.apdu == number), None)
+
     def __str__(self) -> str:
         return f"seed {self.seed}: {'; '.join(map(str, self.faults)) or 'no faults'}"
+
+
+class OneCommand:
+    """One fault, at the first APDU that begins with `header`."""
+
+    def __init__(self, header: bytes, fault: Fault) -> None:
+        self._header = header
+        self._fault = fault
+        self.struck = False
+
+    def at(self, number: int, apdu: bytes) -> PlannedFault | None:
+        """See `Plan`."""
+        if self.struck or not apdu.startswith(self._header):
+            return None
+        self.struck = True
+        return PlannedFault(number, self._fault)
 
 
 def plan_faults(seed: int, *, apdus: int, count: int) -> FaultPlan:
@@ -66,12 +94,10 @@ class FaultyChip:
     until the next reset, which is the card put back.
     """
 
-    def __init__(
-        self, chip: PoweredCard, plan: FaultPlan, *, other: PoweredCard, pause: Callable[[float], None]
-    ) -> None:
+    def __init__(self, chip: PoweredCard, plan: Plan, *, other: PoweredCard, pause: Callable[[float], None]) -> None:
         self._chip = chip
         self._other = other
-        self._faults = {planned.apdu: planned for planned in plan.faults}
+        self._plan = plan
         self._pause = pause
         self._removed = False
         self.apdus = 0
@@ -90,7 +116,7 @@ class FaultyChip:
         """One APDU; raises `CardRemoved` where the plan says so."""
         if self._removed:
             raise CardRemoved("the card was removed")
-        planned, self.apdus = self._faults.get(self.apdus), self.apdus + 1
+        planned, self.apdus = self._plan.at(self.apdus, apdu), self.apdus + 1
         fault = planned.fault if planned is not None else None
         if fault is Fault.SWAPPED:
             self._chip.reset()

@@ -62,16 +62,14 @@ def issue_card(
 
     `keys` are the card's own, below the issuer's masters; so are `maintenance`, without which nobody can change the
     card's files or state. `compound` are the records of file 0017, each an identifier, the length of the rest, a lock
-    flag and data. Raises `KeyHalvesEqual` for a weak one, `ChipExists` if the
-    file holds a chip, `MemoryFault` if it cannot be written.
+    flag and data. Raises `KeyHalvesEqual` for a weak key, `ChipExists` if the file holds a chip, `MemoryFault` if it
+    cannot be written.
     """
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
     assert 0 <= opening_balance_fen <= FEN_MAX, "a balance fits 4 bytes"
     assert 0 <= opening_counter <= COUNTER_MAX, "a counter fits 2 bytes"
     assert len(pin) in PIN_BYTES, "a PIN has two to six bytes"
-    for record in compound:
-        assert len(record) > 2, "a record has an identifier, a length and a lock flag"
-        assert record[1] == len(record) - 2, "a record's second byte is the length of the rest"
+    assert all(_well_formed(record) for record in compound), "a record has two bytes, then as many as the second says"
     public = card.issuer + _APPLICATION_EP + _APPLICATION_VERSION + card.asn + valid_from_bcd + valid_to_bcd
     balance, counter = opening_balance_fen.to_bytes(4), opening_counter.to_bytes(2)
     fields = {
@@ -101,6 +99,11 @@ def issue_card(
         fields["pin_unblock_key"] = strong_key(maintenance.pin_unblock)
         fields["pin_reload_key"] = strong_key(maintenance.pin_reload)
     create_memory(path, fields)
+
+
+def _well_formed(record: bytes) -> bool:
+    """Whether it is a record of file 0017: identifier, length of the rest, and at least a lock flag."""
+    return len(record) > 2 and record[1] == len(record) - 2
 
 
 def read_card_image(path: Path) -> CardImage:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.channel import CardRemoved
-from sim.card.faults import SLOW_S, Fault, FaultPlan, FaultyChip, PlannedFault, plan_faults
+from sim.card.faults import SLOW_S, Fault, FaultPlan, FaultyChip, OneCommand, PlannedFault, plan_faults
 from sim.card.memory import SLOT_BYTES, Memory, RamFile, encode_slot, read_fields
 from sim.card.profile import PROVE_BEFORE
 from sim.card.purse import Purse
@@ -107,6 +107,20 @@ def test_plan_is_the_same_for_the_same_seed_and_can_be_read() -> None:
 def test_every_kind_of_fault_is_planned_by_some_seed() -> None:
     planned = {fault.fault for seed in range(20) for fault in plan_faults(seed, apdus=10, count=3).faults}
     assert planned == set(Fault)
+
+
+def test_one_command_is_struck_once(make_card: MakeCard) -> None:
+    pauses: list[float] = []
+    plan = OneCommand(bytes.fromhex("805C"), Fault.ANSWER_LOST)
+    card = FaultyChip(make_card("card"), plan, other=make_card("other"), pause=pauses.append)
+    send(card, SELECT)
+    assert not plan.struck
+    with pytest.raises(CardRemoved):
+        send(card, BALANCE)
+    card.reset()
+    send(card, SELECT)
+    assert send(card, BALANCE) == "000013889000"
+    assert plan.struck
 
 
 @pytest.fixture(scope="module")

@@ -54,8 +54,9 @@ class RawCard(Protocol):
 class ResolvingChannel:
     """A `CardChannel` over a `RawCard`: repeats once with the Le that `6Cxx` names, then fetches what `61xx` announces.
 
-    A card that answers `6Cxx` has not carried the command out, so the repetition is not a second execution. After
-    `61xx` it has: an error word from GET RESPONSE is then no verdict on the command but the loss of its answer.
+    A card that answers `6Cxx` has not carried the command out, so the repetition is not a second execution; but one
+    that names the Le it was given contradicts itself, and is not asked the same again. After `61xx` it has carried it
+    out: an error word from GET RESPONSE is then no verdict on the command but the loss of its answer.
     """
 
     def __init__(self, raw: RawCard) -> None:
@@ -64,8 +65,8 @@ class ResolvingChannel:
     def transmit(self, apdu: bytes) -> tuple[bytes, int]:
         """Send one short APDU and return (data, SW1SW2)."""
         data, sw = self._exchange(apdu)
-        if sw >> 8 == _SW1_WRONG_LE:
-            data, sw = self._exchange(with_le(apdu, sw & 0xFF))
+        if sw >> 8 == _SW1_WRONG_LE and (again := with_le(apdu, sw & 0xFF)) != apdu:
+            data, sw = self._exchange(again)
         for _ in range(FETCHES_MAX):
             if sw >> 8 != _SW1_MORE:
                 return data, sw

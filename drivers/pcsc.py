@@ -46,7 +46,7 @@ class PcscReader:
                     for event in self._watch(context):
                         told = "" if isinstance(event, ReaderFound) else told
                         yield event
-            except ReaderFault as fault:
+            except (ReaderFault, CardRemoved) as fault:
                 if str(fault) != told:
                     told = str(fault)
                     yield ReaderLost(told)

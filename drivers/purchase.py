@@ -31,19 +31,6 @@ from wire.record import Mac2, TapTime
 _MAC1_ANSWER_BYTES: Final = 8
 _PROOF_BYTES: Final = 8
 
-# Answers to DEBIT after which the standard leaves the purse as it was. Anything else, 6581 included, is "not known".
-_NOT_DEBITED: Final = frozenset(
-    {
-        Sw.WRONG_LENGTH,
-        Sw.NOT_INITIALIZED,
-        Sw.CONDITIONS_NOT_SATISFIED,
-        Sw.COMMAND_UNKNOWN,
-        Sw.MAC_WRONG,
-        Sw.BALANCE_INSUFFICIENT,
-        Sw.COUNTER_EXHAUSTED,
-    }
-)
-
 
 @dataclass(frozen=True, slots=True)
 class ToCard:
@@ -81,20 +68,22 @@ class PurchaseProof:
 
     tac: bytes
     mac2: Mac2
-    balance_fen: Fen
 
 
 @dataclass(frozen=True, slots=True)
 class NotDebited:
-    """The card or the PSAM said no before any money moved; `opened` tells whether the tap was committed already."""
+    """The card or the PSAM said no before DEBIT was sent, so no money moved and no tap was committed."""
 
     why: str
-    opened: bool
 
 
 @dataclass(frozen=True, slots=True)
 class TornDebit:
-    """DEBIT was sent and its answer is lost or unclear: only the card can tell (`terminal.recovery`)."""
+    """DEBIT was sent and no proof came back: only the card can tell what it did (`terminal.recovery`).
+
+    An error word is no proof of the contrary. A reader that repeats a block after a lost answer makes the card say "no
+    INITIALIZE before" to a debit that it has carried out.
+    """
 
     why: str
 
@@ -177,7 +166,7 @@ class Purchase:
         """The PSAM answered the last `ToPsam`."""
         if self._state is _State.DRAWING_MAC1:
             if sw != Sw.OK or len(data) != _MAC1_ANSWER_BYTES:
-                return self._end(NotDebited(f"the PSAM gave no MAC1: {describe_sw(sw)}", opened=False))
+                return self._end(NotDebited(f"the PSAM gave no MAC1: {describe_sw(sw)}"))
             self._ttsn, self._mac1 = int.from_bytes(data[:4], "big"), data[4:]
             self._state = _State.COMMITTING
             return Commit(self._known_view(), self._session(), self._ttsn)
@@ -197,14 +186,14 @@ class Purchase:
         if self._state is _State.DEBITING:
             return self._end(TornDebit(why))
         assert self._state in _ASKING_CARD, f"no answer of the card is awaited in {self._state}"
-        return self._end(NotDebited(why, opened=False))
+        return self._end(NotDebited(why))
 
     def psam_lost(self, why: str) -> Result:
         """The PSAM did not answer the last `ToPsam`. After DEBIT the money has moved all the same."""
         if self._state is _State.CHECKING_MAC2:
             return self._end(self._proof(Mac2.NOT_CHECKED))
         assert self._state is _State.DRAWING_MAC1, f"no answer of the PSAM is awaited in {self._state}"
-        return self._end(NotDebited(why, opened=False))
+        return self._end(NotDebited(why))
 
     def _initialized(self, data: bytes, sw: int) -> Step:
         if sw == Sw.BALANCE_INSUFFICIENT:
@@ -226,12 +215,10 @@ class Purchase:
             self._tac = data[:4]
             self._state = _State.CHECKING_MAC2
             return ToPsam(apdu.credit_sam_for_purchase(data[4:]))
-        if sw in _NOT_DEBITED:
-            return self._end(NotDebited(f"the card refused the debit: {describe_sw(sw)}", opened=True))
         return self._end(TornDebit(f"the card's answer to DEBIT is no proof: {describe_sw(sw)}, {len(data)} bytes"))
 
     def _proof(self, mac2: Mac2) -> PurchaseProof:
-        return PurchaseProof(self._tac, mac2, Fen(self._session().balance_fen - self._amount_fen))
+        return PurchaseProof(self._tac, mac2)
 
     def _session(self) -> PurseSession:
         session = self._known_view().session

@@ -85,7 +85,12 @@ def _run(folder: Path, *, as_json: bool) -> int:
         downlink = Downlink(folder / "uplink.db")
         open_things.callback(downlink.close)
         enrolment = downlink.enrolment()
-        journal = Journal.open_for(folder / "journal.db", terminal=enrolment.terminal, epoch=enrolment.epoch)
+        journal = Journal.open_for(
+            folder / "journal.db",
+            terminal=enrolment.terminal,
+            epoch=enrolment.epoch,
+            acknowledged=downlink.acknowledged().cursor,
+        )
         open_things.callback(journal.close)
         boot = journal.boot_number(_BOOT_ID.read_text(encoding="ascii").strip())
 

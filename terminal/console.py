@@ -40,7 +40,7 @@ class StatusSource:
         self._journal = journal
         self._downlink = downlink
         self._now = now
-        self._acknowledged = Acknowledged(1, None)
+        self._acknowledged = Acknowledged(None, None)
         self._hotlist = EMPTY_HOTLIST
 
     def read(self) -> Status:

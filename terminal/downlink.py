@@ -15,6 +15,7 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
+from wire.receipt import Cursor
 
 _BUSY_MS: Final = 200  # a tap must not wait for the daemon; what was read before serves
 
@@ -43,10 +44,15 @@ class Enrolment:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """How far the server has this journal: numbers below `next_seq` are safe there; heard at `heard_at_utc_s`."""
+    """How far the server has this journal: what is before `cursor` is safe there; None before the first enrolment."""
 
-    next_seq: int
+    cursor: Cursor | None
     heard_at_utc_s: int | None
+
+    @property
+    def next_seq(self) -> int:
+        """The first number that the server lacks."""
+        return 1 if self.cursor is None else self.cursor.next_seq
 
 
 class Downlink:
@@ -70,8 +76,11 @@ class Downlink:
 
     def acknowledged(self) -> Acknowledged:
         """How far the server has this epoch's journal; nothing at all before the first receipt."""
-        row = self._row("SELECT next_seq, heard_at_utc_s FROM cursor JOIN enrolment USING (epoch)")
-        return Acknowledged(1, None) if row is None else Acknowledged(cast(int, row[0]), cast(int, row[1]))
+        row = self._row("SELECT epoch, next_seq, head_hash, heard_at_utc_s FROM cursor JOIN enrolment USING (epoch)")
+        if row is None:
+            return Acknowledged(None, None)
+        epoch, next_seq, head_hash, heard_at_utc_s = cast(tuple[int, int, bytes, int | None], row)
+        return Acknowledged(Cursor(epoch, next_seq, head_hash), heard_at_utc_s)
 
     def hotlist(self) -> Hotlist:
         """The newest hotlist that came down whole; parsed again only when it has changed."""

@@ -21,6 +21,7 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import CardId, TapId, TerminalId
 from wire.money import Fen
+from wire.receipt import Cursor
 from wire.record import (
     NO_TAC,
     TAC_BYTES,
@@ -107,6 +108,12 @@ class JournalForeign(CampusError):
     """The journal belongs to another terminal or epoch than this terminal is enrolled as."""
 
     code = "journal-foreign"
+
+
+class JournalLost(CampusError):
+    """The server has taps of this journal that are not in it: the file was lost, restored or exchanged."""
+
+    code = "journal-lost"
 
 
 class JournalInUse(CampusError):
@@ -274,14 +281,16 @@ class Journal(JournalReader):
         self._lock_fd: int | None = lock_fd
 
     @classmethod
-    def open_for(cls, path: Path, *, terminal: TerminalId, epoch: int) -> Self:
-        """Open the journal of this enrolment, or make it; its chain is verified whole.
+    def open_for(cls, path: Path, *, terminal: TerminalId, epoch: int, acknowledged: Cursor | None) -> Self:
+        """Open the journal of this enrolment, or make it; its chain is verified whole, and against what the server has.
 
-        Raises `JournalForeign`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed nothing.
+        Raises `JournalForeign`, `JournalLost`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed
+        nothing.
         """
         lock_fd = _lock(path)
         try:
             if not path.exists():
+                _must_be_new(path, acknowledged)
                 _create(path, terminal, epoch)
             journal = cls(_connect(path, apsw.SQLITE_OPEN_READWRITE), path, lock_fd)
             if (journal.terminal, journal.epoch) != (terminal, epoch):
@@ -290,6 +299,7 @@ class Journal(JournalReader):
                     f"this terminal is enrolled as {terminal.hex()}, epoch {epoch}"
                 )
             journal.verify()
+            journal.must_hold(acknowledged)
         except BaseException:
             os.close(lock_fd)
             raise
@@ -301,6 +311,17 @@ class Journal(JournalReader):
         lock_fd, self._lock_fd = self._lock_fd, None
         if lock_fd is not None:
             os.close(lock_fd)
+
+    def must_hold(self, acknowledged: Cursor | None) -> None:
+        """Raise `JournalLost` unless everything that the server has from this journal is in it, the same."""
+        if acknowledged is None:
+            return
+        kept = self.head().seq
+        if acknowledged.next_seq > kept + 1 or self.hash_before(acknowledged.next_seq) != acknowledged.head_hash:
+            raise JournalLost(
+                f"the server has {acknowledged.next_seq - 1} taps of this journal, but {self._path.name} holds {kept} "
+                "and not those: it is an older copy or another one; selling on would give numbers out twice"
+            )
 
     def boot_number(self, boot_id: str) -> int:
         """The number of this boot of the machine, counted from 1; `boot_id` is the kernel's."""
@@ -335,9 +356,9 @@ class Journal(JournalReader):
         """Commit that the open tap moved no money."""
         return self._seal(tap, replace(tap, outcome=Outcome.VOIDED, reason=reason))
 
-    def seal_unknown(self, tap: TapRecord) -> TapRecord:
-        """Commit that nobody here can tell whether the open tap moved money; the server will find out."""
-        return self._seal(tap, tap)
+    def seal_unknown(self, tap: TapRecord, *, tac: bytes = NO_TAC) -> TapRecord:
+        """Commit that nobody here can tell whether the open tap moved money; the server can, if there is a TAC."""
+        return self._seal(tap, replace(tap, tac=tac))
 
     def refuse_tap(self, intent: TapIntent, refusal: Refusal) -> TapRecord:
         """Record, in one commit, a card that the rules turned away. `TapNotOpen` while a tap is open."""
@@ -405,6 +426,13 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
         connection.close()
         raise JournalDamaged(f"{path.name} is no journal (mode {mode}, synchronous {synchronous})")
     return connection
+
+
+def _must_be_new(path: Path, acknowledged: Cursor | None) -> None:
+    """Raise `JournalLost` where a journal should be but is gone; a new one under the same epoch would contradict it."""
+    left = path.with_name(path.name + "-wal")
+    if left.exists() or (acknowledged is not None and acknowledged.next_seq > 1):
+        raise JournalLost(f"{path.name} is gone from {path.parent}, though taps were recorded in it")
 
 
 def _create(path: Path, terminal: TerminalId, epoch: int) -> None:

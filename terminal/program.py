@@ -6,9 +6,10 @@ are touched by the loop alone, so that a tap is never in two hands.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -16,12 +17,22 @@ from drivers.channel import CardRemoved, ReaderFault
 from drivers.purse import CardProfile, CardUnreadable, PsamUnusable
 from drivers.reader import Reader, ReaderLost
 from terminal.downlink import Downlink, DownlinkUnreadable
-from terminal.journal import Journal, JournalDamaged, JournalUnwritable
-from terminal.psam import PsamForeign, PsamSlot
+from terminal.journal import Journal, JournalDamaged, JournalInUse, JournalUnwritable
+from terminal.psam import PsamForeign, PsamLocked, PsamSlot
 from terminal.result import NotPaid, SaleResult, Torn, Unresolved
 from terminal.rules import Limits
 from terminal.sale import Sale
-from terminal.till import ChargePurse, Command, GiveUpTorn, ResolveTorn, SaleEnded, Till, TillEvent, TillFailed
+from terminal.till import (
+    CancelPressed,
+    ChargePurse,
+    Command,
+    GiveUpTorn,
+    ResolveTorn,
+    SaleEnded,
+    Till,
+    TillEvent,
+    TillFailed,
+)
 from wire.record import TapTime
 
 _REDRAW_S: Final = 0.5  # clock and upload state move without events
@@ -108,12 +119,25 @@ class Program:
                 if isinstance(following, SaleEnded):
                     screen.show(till)
                     screen.ended(following.result, elapsed_ms)
+                    if isinstance(following.result, Torn):
+                        self._forget_cancels()
+
+    def _forget_cancels(self) -> None:
+        """Esc pressed before the cashier saw that a tap is torn was not meant to give it up."""
+        kept = [event for event in self._waiting() if not isinstance(event, CancelPressed)]
+        for event in kept:
+            self.events.put(event)
+
+    def _waiting(self) -> Iterator[TillEvent | Redraw | Stop]:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                yield self.events.get_nowait()
 
     def _carry_out(self, command: Command) -> TillEvent:
         """Do what the till decided; every fault becomes an event that says what is the case now."""
         try:
             return SaleEnded(self._attempt(command))
-        except (JournalUnwritable, JournalDamaged) as error:
+        except (JournalUnwritable, JournalDamaged, JournalInUse, PsamLocked) as error:
             return TillFailed(str(error))
 
     def _attempt(self, command: Command) -> SaleResult:

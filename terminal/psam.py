@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from drivers.apdu import Sw
 from drivers.channel import CardChannel, CardRemoved, ReaderFault
 from drivers.purse import PsamIdentity, read_psam
 from drivers.reader import Reader
@@ -15,6 +16,12 @@ class PsamForeign(CampusError):
     """The PSAM in the slot carries another terminal's number."""
 
     code = "psam-foreign"
+
+
+class PsamLocked(CampusError):
+    """The PSAM answers nothing any more."""
+
+    code = "psam-locked"
 
 
 class PsamSlot:
@@ -44,13 +51,18 @@ class PsamSlot:
         return self._identity
 
     def transmit(self, apdu: bytes) -> tuple[bytes, int]:
-        """One command; after a fault the PSAM's session is over and the next `ensure` connects again."""
+        """One command; after a fault or an error word the next `ensure` connects again. Raises `PsamLocked`, too."""
         assert self._channel is not None, "ensure comes before the first command"
         try:
-            return self._channel.transmit(apdu)
+            data, sw = self._channel.transmit(apdu)
         except (CardRemoved, ReaderFault):
             self.close()
             raise
+        if sw == Sw.PERMANENTLY_BLOCKED:
+            raise PsamLocked("the PSAM has locked itself after too many wrong card proofs; it has to be replaced")
+        if sw not in (Sw.OK, Sw.MAC_WRONG):
+            self.close()  # it may have been reset behind our back and lost its selection
+        return data, sw
 
     def close(self) -> None:
         """Let the PSAM go."""

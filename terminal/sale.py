@@ -21,13 +21,13 @@ from drivers.purchase import (
     TornDebit,
     mac2_verdict,
 )
-from drivers.purse import CardProfile, PsamIdentity
-from terminal.journal import Journal, TapIntent
+from drivers.purse import CardProfile, CardUnreadable, PsamIdentity
+from terminal.journal import Journal, JournalUnwritable, TapIntent
 from terminal.recovery import Fate, OtherCard, resolve_torn
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from terminal.rules import Approval, Limits, authorise
 from wire.hotlist import Hotlist
-from wire.money import Fen
+from wire.money import Fen, format_fen
 from wire.record import Mac2, Refusal, TapRecord, TapTime, VoidReason
 
 
@@ -104,51 +104,58 @@ class Sale:
                     tap = self._psam_session_of = self._journal.open_tap(intent)
                     step = dialogue.committed()
                 case _:
-                    return self._finish(step, tap)
+                    return self._finish(step, card, tap)
 
     def resolve(self, card: CardChannel, tap: TapRecord) -> SaleResult:
         """Close the open, torn `tap` with what the present card says.
 
         Raises `CardRemoved`, `ReaderFault` or `CardUnreadable` with the tap still open: present the card again.
         """
-        answer = resolve_torn(card, tap, profile=self._profile, psam=self.psam)
+        answer = resolve_torn(
+            card, tap, profile=self._profile, psam=self.psam, check_mac2=lambda mac2: self._check_late(tap, mac2)
+        )
         if isinstance(answer, OtherCard):
             return WrongCard(tap.card)
-        if answer.fate is Fate.UNKNOWN:
-            return Unresolved(self._journal.seal_unknown(tap))
         if answer.fate is Fate.NOT_EXECUTED:
             self._journal.void_tap(tap, VoidReason.NOT_EXECUTED)
             return NotPaid("the card was not debited")
-        mac2 = self._check_late(tap, answer.mac2)
-        return self._sealed(tap, tac=answer.tac, mac2=mac2, balance_fen=Fen(tap.balance_before_fen - tap.amount_fen))
+        mac2 = Mac2.VERIFIED if answer.fate is Fate.EXECUTED else Mac2.NOT_CHECKED
+        return self._sealed(tap, tac=answer.tac, mac2=mac2)
 
-    def _finish(self, result: purchase.Step, tap: TapRecord | None) -> SaleResult:
-        match result:
-            case PurchaseProof(tac, mac2, balance_fen):
-                assert tap is not None, "a proof follows a debit, which follows the commit"
-                return self._sealed(tap, tac=tac, mac2=mac2, balance_fen=balance_fen)
-            case TornDebit(why):
-                assert tap is not None, "a torn debit follows the commit"
-                return Torn(tap, why)
-            case NotDebited(why, opened):
-                if opened:
-                    assert tap is not None, "the dialogue says that the tap was opened"
-                    self._journal.void_tap(tap, VoidReason.DEBIT_REFUSED)
-                return NotPaid(why)
-        raise AssertionError(f"{result} does not end a purchase")
+    def _finish(self, result: purchase.Step, card: CardChannel, tap: TapRecord | None) -> SaleResult:
+        if isinstance(result, NotDebited):
+            return NotPaid(result.why)
+        assert tap is not None, "DEBIT follows the commit"
+        if isinstance(result, PurchaseProof):
+            return self._sealed(tap, tac=result.tac, mac2=result.mac2)
+        assert isinstance(result, TornDebit), f"{result} does not end a purchase"
+        try:
+            return self.resolve(card, tap)  # the card may still be there
+        except (CardRemoved, ReaderFault, CardUnreadable):
+            return Torn(tap, result.why)
 
-    def _sealed(self, tap: TapRecord, *, tac: bytes, mac2: Mac2, balance_fen: Fen) -> SaleResult:
-        record = self._journal.seal_tap(tap, tac=tac, mac2=mac2)
-        return ProofRefused(record) if mac2 is Mac2.REFUSED else Approved(record, balance_fen)
+    def _sealed(self, tap: TapRecord, *, tac: bytes, mac2: Mac2) -> SaleResult:
+        """Seal what the card says it did: a debit if the PSAM has had its say, otherwise for the server to decide."""
+        try:
+            if mac2 is Mac2.NOT_CHECKED:
+                return Unresolved(self._journal.seal_unknown(tap, tac=tac))
+            record = self._journal.seal_tap(tap, tac=tac, mac2=mac2)
+        except JournalUnwritable as error:
+            paid = f"card {tap.card} may have paid {format_fen(tap.amount_fen)} (tap {tap.tap_id.seq})"
+            raise JournalUnwritable(f"{error}; {paid}, which is not recorded yet") from error
+        if mac2 is Mac2.REFUSED:
+            return ProofRefused(record)
+        return Approved(record, Fen(tap.balance_before_fen - tap.amount_fen))
 
     def _check_late(self, tap: TapRecord, mac2: bytes) -> Mac2:
         """MAC2 of a proof that came late: the PSAM can check it only while this tap's session is its last one."""
-        if not mac2 or self._psam_session_of != tap:
+        if self._psam_session_of != tap:
             return Mac2.NOT_CHECKED
+        self._psam_session_of = None  # right or wrong, it looks once
         try:
             _, sw = self._psam_channel.transmit(apdu.credit_sam_for_purchase(mac2))
         except (CardRemoved, ReaderFault):
-            return Mac2.NOT_CHECKED  # the TAC is there, and the server checks that
+            return Mac2.NOT_CHECKED
         return mac2_verdict(sw)
 
 

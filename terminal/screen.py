@@ -13,7 +13,7 @@ from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult
 from terminal.till import AmountEntered, CancelPressed, Phase, Till
 from wire.ids import mask_asn
 from wire.money import AmountUnreadable, format_fen, parse_yuan
-from wire.record import Refusal
+from wire.record import NO_TAC, Refusal
 
 _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[1;37;42m", "\x1b[1;37;41m", "\x1b[1;30;43m", ""
 _ROOMY_COLUMNS: Final = 30
@@ -142,8 +142,15 @@ def result_words(result: SaleResult) -> tuple[str, str, str]:
         case WrongCard(wanted):
             return _YELLOW, "PRESENT THE FIRST CARD AGAIN", f"This is another card; {wanted} is wanted."
         case Unresolved(record):
-            text = f"Nobody here can tell whether {format_fen(record.amount_fen)} was paid; the school will find out."
-            return _YELLOW, "NOT KNOWN", text
+            amount = format_fen(record.amount_fen)
+            if record.tac == NO_TAC:
+                return (
+                    _YELLOW,
+                    "NOT KNOWN",
+                    f"Nobody here can tell whether {amount} was paid; the school will find out.",
+                )
+            text = f"The card says that it paid {amount}; only the server can check it. Tap {record.tap_id.seq}."
+            return _YELLOW, "PAID, SAYS THE CARD", text
 
 
 def _headline(till: Till) -> tuple[str, str, str]:

@@ -158,5 +158,4 @@ class Till:
             case Refused():
                 pass  # the amount stays: the next card may pay it
             case NotPaid():
-                if self.torn is not None:
-                    self.amount_fen, self.torn = self.torn.amount_fen, None
+                self.torn = None  # the amount stays if it is this sale's, and is none after a restart

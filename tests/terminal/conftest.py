@@ -115,7 +115,7 @@ class World:
         self.sale = self._new_sale()
 
     def _open_journal(self) -> Journal:
-        return Journal.open_for(self._folder / "journal.db", terminal=TERMINAL, epoch=1)
+        return Journal.open_for(self._folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
 
     def _new_sale(self) -> Sale:
         self._psam_slot.insert(self.psam)
@@ -153,7 +153,7 @@ def open_journal(tmp_path: Path) -> Iterator[Callable[[], Journal]]:
 
     def reopen() -> Journal:
         close()
-        opened.append(Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1))
+        opened.append(Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None))
         return opened[0]
 
     yield reopen

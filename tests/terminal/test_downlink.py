@@ -13,6 +13,7 @@ from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolm
 from tests.terminal.conftest import INTENT, TERMINAL, make_uplink
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
+from wire.receipt import Cursor
 
 HOTLIST = Hotlist(3, frozenset({INTENT.card}))
 
@@ -33,16 +34,20 @@ def downlink(tmp_path: Path) -> Iterator[Downlink]:
 def test_terminal_without_a_database_is_not_enrolled_and_has_no_hotlist(downlink: Downlink) -> None:
     with pytest.raises(NotEnrolled):
         downlink.enrolment()
-    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(1, None))
+    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(None, None))
 
 
 def test_enrolment_hotlist_and_cursor_are_read_as_they_change(downlink: Downlink, uplink: sqlite3.Connection) -> None:
     assert downlink.enrolment() == Enrolment(TERMINAL, 1, Stream.CANTEEN)
-    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(1, None))
+    assert (downlink.hotlist(), downlink.acknowledged()) == (EMPTY_HOTLIST, Acknowledged(None, None))
+    assert downlink.acknowledged().next_seq == 1
     with uplink:
         uplink.execute("INSERT INTO cursor VALUES (1, 1, 8, zeroblob(32), 1700000000)")
         uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (HOTLIST.to_bytes(),))
-    assert (downlink.hotlist(), downlink.acknowledged()) == (HOTLIST, Acknowledged(8, 1_700_000_000))
+    assert (downlink.hotlist(), downlink.acknowledged()) == (
+        HOTLIST,
+        Acknowledged(Cursor(1, 8, bytes(32)), 1_700_000_000),
+    )
     with uplink:
         uplink.execute("UPDATE hotlist SET body = ?", (Hotlist(4, frozenset()).to_bytes(),))
     assert downlink.hotlist() == Hotlist(4, frozenset())
@@ -54,7 +59,7 @@ def test_cursor_of_an_earlier_epoch_says_nothing_of_this_journal(
     with uplink:
         uplink.execute("INSERT INTO cursor VALUES (1, 1, 8, zeroblob(32), 1700000000)")
         uplink.execute("UPDATE enrolment SET epoch = 2")
-    assert downlink.acknowledged() == Acknowledged(1, None)
+    assert downlink.acknowledged() == Acknowledged(None, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"\0", HOTLIST.to_bytes()[:-1], HOTLIST.to_bytes() + b"\0"])

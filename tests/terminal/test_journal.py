@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -26,6 +27,7 @@ from terminal.journal import (
     JournalDamaged,
     JournalForeign,
     JournalInUse,
+    JournalLost,
     JournalMissing,
     JournalReader,
     JournalUnwritable,
@@ -36,6 +38,7 @@ from tests.terminal.disk import CuttableDisk, Image
 from wire.errors import CampusError
 from wire.ids import TerminalId
 from wire.money import Fen
+from wire.receipt import Cursor
 from wire.record import Mac2, Outcome, Refusal, TapRecord, VoidReason, genesis_hash, next_hash
 
 OpenJournal = Callable[[], Journal]
@@ -54,7 +57,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.opened: TapRecord | None = None
 
     def _open(self) -> Journal:
-        return Journal.open_for(self.folder / "journal.db", terminal=TERMINAL, epoch=1)
+        return Journal.open_for(self.folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
 
     def teardown(self) -> None:
         self.reader.close()
@@ -224,7 +227,7 @@ def test_journal_in_another_mode_is_refused(open_journal: OpenJournal, tmp_path:
     with pytest.raises(JournalDamaged, match="mode delete"):
         JournalReader.open(tmp_path / "journal.db")
     with pytest.raises(JournalDamaged, match="mode delete"):
-        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1)
+        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
 
 
 def test_sqlite_that_does_not_take_full_synchronous_is_refused(open_journal: OpenJournal, tmp_path: Path) -> None:
@@ -238,7 +241,7 @@ def test_sqlite_that_does_not_take_full_synchronous_is_refused(open_journal: Ope
     apsw.connection_hooks.append(stubborn)
     try:
         with pytest.raises(JournalDamaged):
-            Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1)
+            Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     finally:
         apsw.connection_hooks.remove(stubborn)
 
@@ -253,14 +256,14 @@ def test_journal_of_another_enrolment_is_refused_and_kept(
     records = sell(journal, 2)
     journal.close()
     with pytest.raises(JournalForeign):
-        Journal.open_for(tmp_path / "journal.db", terminal=terminal, epoch=epoch)
+        Journal.open_for(tmp_path / "journal.db", terminal=terminal, epoch=epoch, acknowledged=None)
     assert JournalReader.open(tmp_path / "journal.db").records(1, 5) == records
 
 
 def test_second_till_is_refused_until_the_first_has_ended(open_journal: OpenJournal, tmp_path: Path) -> None:
     open_journal()
     with pytest.raises(JournalInUse):
-        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1)
+        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     open_journal()
 
 
@@ -272,7 +275,7 @@ def test_missing_journal_is_told_apart_from_a_damaged_one(tmp_path: Path) -> Non
         JournalReader.open(tmp_path / "journal.db")
     (tmp_path / "journal.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(JournalDamaged):
-        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1)
+        Journal.open_for(tmp_path / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
 
 
 def test_what_a_creation_cut_short_left_is_no_hindrance(open_journal: OpenJournal, tmp_path: Path) -> None:
@@ -286,7 +289,7 @@ def test_what_a_creation_cut_short_left_is_no_hindrance(open_journal: OpenJourna
 def sold(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[TapRecord], TapRecord]:
     """A closed journal, its sealed records and its open tap."""
     folder: Path = tmp_path_factory.mktemp("sold")
-    journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1)
+    journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     journal.boot_number("boot")
     records, opened = sell(journal, 30), journal.open_tap(INTENT)
     journal.close()
@@ -304,7 +307,7 @@ def test_damaged_byte_is_found_or_harmless(sold: tuple[Path, list[TapRecord], Ta
         path = Path(folder) / "journal.db"
         path.write_bytes(body)
         try:
-            journal = Journal.open_for(path, terminal=TERMINAL, epoch=1)
+            journal = Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=None)
         except (JournalDamaged, JournalForeign):
             return
         try:
@@ -368,7 +371,7 @@ from tests.terminal.conftest import INTENT, TERMINAL
 from wire.record import Mac2
 import signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-journal = Journal.open_for(Path(sys.argv[1]), terminal=TERMINAL, epoch=1)
+journal = Journal.open_for(Path(sys.argv[1]), terminal=TERMINAL, epoch=1, acknowledged=None)
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 sealed, opened = 0, None
 try:
@@ -400,7 +403,7 @@ def test_full_disk_stops_the_till_with_nothing_half_done(open_journal: OpenJourn
 
 def test_folder_that_cannot_be_written_gives_no_journal(tmp_path: Path) -> None:
     with pytest.raises(JournalUnwritable):
-        Journal.open_for(tmp_path / "nowhere" / "journal.db", terminal=TERMINAL, epoch=1)
+        Journal.open_for(tmp_path / "nowhere" / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
 
 
 SEED = 20_260_302
@@ -415,7 +418,7 @@ def state(journal: Journal) -> State:
 
 
 def open_till(folder: Path, synchronous: str = "FULL") -> Journal:
-    journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1)
+    journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     journal._db.execute("PRAGMA wal_autocheckpoint = 6")  # many checkpoints in few taps
     journal._db.execute(f"PRAGMA synchronous = {synchronous}")
     return journal
@@ -454,7 +457,7 @@ def outcome(folder: Path, image: Image, allowed: list[State]) -> Literal["whole"
     for name, body in image.items():
         (folder / name).write_bytes(body)
     try:
-        journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1)
+        journal = Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     except CampusError:
         return "damaged"
     try:
@@ -494,3 +497,28 @@ def test_every_commit_is_one_sync_or_little_more(tmp_path: Path) -> None:
     states, disk = trade(tmp_path, "FULL")
     syncs = sum(cut.operation == "sync journal.db-wal" for cut in disk.cuts)
     assert len(states) - 1 <= syncs <= 2 * len(states)
+
+
+LOST_CURSORS = [Cursor(1, 4, bytes(32)), Cursor(1, 2, bytes(32)), Cursor(1, 9, bytes(32))]
+
+
+@pytest.mark.parametrize("cursor", LOST_CURSORS, ids=["other taps", "another first tap", "taps that are gone"])
+def test_journal_without_what_the_server_has_is_not_sold_on(tmp_path: Path, cursor: Cursor) -> None:
+    path = tmp_path / "journal.db"
+    with closing(Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=None)) as journal:
+        for _ in range(3):
+            journal.refuse_tap(INTENT, Refusal.EXPIRED)
+        right = Cursor(1, 3, journal.hash_before(3))
+    with pytest.raises(JournalLost):
+        Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=cursor)
+    Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=right).close()
+
+
+def test_journal_that_is_gone_is_not_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    with pytest.raises(JournalLost):
+        Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=Cursor(1, 2, bytes(32)))
+    path.with_name("journal.db-wal").write_bytes(b"what is left of one")
+    with pytest.raises(JournalLost):
+        Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=None)
+    assert not path.exists()

@@ -22,7 +22,7 @@ TOML = '[reader]\ncard = "a"\npsam = "b"\n[limits]\ntap_fen_max = 100\n'
 def home(tmp_path: Path) -> Path:
     """An installation whose journal has two sealed taps and an open one."""
     (tmp_path / "terminal").mkdir()
-    journal = Journal.open_for(tmp_path / "terminal" / "journal.db", terminal=TERMINAL, epoch=1)
+    journal = Journal.open_for(tmp_path / "terminal" / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     journal.seal_tap(journal.open_tap(INTENT), tac=b"TAC!", mac2=Mac2.VERIFIED)
     journal.refuse_tap(replace(INTENT, amount_fen=Fen(5)), Refusal.EXPIRED)
     journal.open_tap(INTENT)
@@ -45,7 +45,7 @@ def test_list_shows_every_tap_and_the_open_one(home: Path, capsys: pytest.Captur
 
 def test_long_journal_is_listed_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "terminal").mkdir()
-    journal = Journal.open_for(tmp_path / "terminal" / "journal.db", terminal=TERMINAL, epoch=1)
+    journal = Journal.open_for(tmp_path / "terminal" / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
     assert run(tmp_path, "journal", "list") == 0
     assert capsys.readouterr().out == "no taps yet\n"
     with journal._db:  # one commit for all

@@ -52,36 +52,36 @@ class Answers:
         return self._answers[apdu[1]]
 
 
-def resolve(card: Answers) -> Resolution | OtherCard:
-    return resolve_torn(card, TAP, profile=CAMPUS_CARD, psam=PSAM)
+def resolve(card: Answers, mac2: Mac2 = Mac2.VERIFIED) -> Resolution | OtherCard:
+    return resolve_torn(card, TAP, profile=CAMPUS_CARD, psam=PSAM, check_mac2=lambda _: mac2)
 
 
-@pytest.mark.parametrize(
-    ("balance_fen", "counter", "fate"),
-    [
-        (5000, 7, Fate.NOT_EXECUTED),
-        (9000, 7, Fate.NOT_EXECUTED),  # topped up meanwhile; only a purchase moves this counter
-        (3800, 8, Fate.EXECUTED),
-        (4999, 8, Fate.UNKNOWN),
-        (5000, 8, Fate.UNKNOWN),
-        (3800, 9, Fate.UNKNOWN),
-        (3800, 6, Fate.UNKNOWN),
-    ],
-)
+MOVED = [(5000, 7, False), (9000, 7, False), (3800, 8, True), (4999, 8, True), (5000, 8, True), (3800, 9, True)]
+
+
+@pytest.mark.parametrize(("balance_fen", "counter", "moved"), MOVED)
+@pytest.mark.parametrize("mac2", list(Mac2))
 @pytest.mark.parametrize("prove", [(PROOF, 0x9000), (b"", 0x9406), (b"", 0x6901), (b"", 0x6985), (PROOF[:4], 0x9000)])
-def test_counter_and_balance_decide_whatever_prove_says(
-    balance_fen: int, counter: int, fate: Fate, prove: tuple[bytes, int]
+def test_unmoved_counter_means_no_and_only_a_verified_proof_means_yes(
+    balance_fen: int, counter: int, moved: bool, mac2: Mac2, prove: tuple[bytes, int]
 ) -> None:
-    result = resolve(Answers(prove=prove, initialize=(init(balance_fen, counter), 0x9000)))
-    assert isinstance(result, Resolution)
-    assert result.fate is fate
-    proven = fate is Fate.EXECUTED and prove == (PROOF, 0x9000)
-    assert (result.tac, result.mac2) == ((PROOF[4:], PROOF[:4]) if proven else (NO_TAC, b""))
+    result = resolve(Answers(prove=prove, initialize=(init(balance_fen, counter), 0x9000)), mac2)
+    proven, ours = prove == (PROOF, 0x9000), (balance_fen, counter) == (3800, 8)
+    if not moved:
+        assert result == Resolution(Fate.NOT_EXECUTED)
+    elif ours and proven and mac2 is Mac2.VERIFIED:
+        assert result == Resolution(Fate.EXECUTED, PROOF[4:])
+    else:
+        assert result == Resolution(Fate.UNKNOWN, PROOF[4:] if ours and proven else NO_TAC)
 
 
 @pytest.mark.parametrize("sw", [0x9402, 0x9403, 0x6985, 0x6581])
-def test_card_that_does_not_initialize_any_more_is_unknown(sw: int) -> None:
-    assert resolve(Answers(initialize=(b"", sw))) == Resolution(Fate.UNKNOWN)
+def test_card_that_does_not_initialize_any_more_is_believed_by_its_proof_alone(sw: int) -> None:
+    assert resolve(Answers(initialize=(b"", sw))) == Resolution(Fate.EXECUTED, PROOF[4:])
+    with pytest.raises(CardUnreadable):
+        resolve(Answers(initialize=(b"", sw)), Mac2.REFUSED)
+    with pytest.raises(CardUnreadable):
+        resolve(Answers(prove=(b"", 0x9406), initialize=(b"", sw)))
 
 
 def test_prove_asks_for_the_number_of_the_profile() -> None:
@@ -105,9 +105,9 @@ def test_unreadable_answers_leave_the_question_open() -> None:
 
 
 @given(prove=st.binary(max_size=12), balance_fen=st.integers(0, 0xFFFF_FFFF), counter=st.integers(0, 0xFFFF))
-def test_never_debits_and_executes_only_by_both_witnesses(prove: bytes, balance_fen: int, counter: int) -> None:
+def test_never_debits_and_executes_only_by_all_witnesses(prove: bytes, balance_fen: int, counter: int) -> None:
     card = Answers(prove=(prove, 0x9000), initialize=(init(balance_fen, counter), 0x9000))
     result = resolve(card)
     assert isinstance(result, Resolution)
-    assert (result.fate is Fate.EXECUTED) == ((balance_fen, counter) == (3800, 8))
+    assert (result.fate is Fate.EXECUTED) == ((balance_fen, counter, len(prove)) == (3800, 8, 8) and any(prove[4:]))
     assert all(apdu[1] != 0x54 for apdu in card.sent)

@@ -113,11 +113,19 @@ def test_torn_tap_of_an_earlier_run_comes_before_everything() -> None:
     assert (till.torn, till.amount_fen, till.phase) == (None, None, Phase.AMOUNT)
 
 
-def test_sale_that_did_not_happen_is_asked_for_again_after_the_card_came_back() -> None:
-    till = Till(TORN)
-    run(till, PRESENTED, SaleEnded(NotPaid("not debited")))
+def test_torn_sale_that_did_not_happen_is_asked_for_again() -> None:
+    till = Till(None)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(Torn(TORN, "gone")), CardLeft(), PRESENTED)
+    run(till, SaleEnded(NotPaid("not debited")))
     assert (till.torn, till.amount_fen, till.phase) == (None, PRICE, Phase.CARD)
     assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+
+
+def test_torn_sale_of_an_earlier_run_charges_nobody_when_it_did_not_happen() -> None:
+    till = Till(TORN)
+    run(till, PRESENTED, SaleEnded(NotPaid("not debited")))
+    assert (till.torn, till.amount_fen, till.phase) == (None, None, Phase.AMOUNT)
+    assert run(till, CardLeft(), PRESENTED) == [None, None]
 
 
 def test_giving_up_takes_two_presses_with_nothing_between() -> None:

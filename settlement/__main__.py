@@ -20,7 +20,7 @@ from typing import Final
 from settlement import authority
 from settlement.ledger.pull import JournalSource, OpeningSource, StreamSource, pull_round
 from settlement.ledger.store import Posted
-from settlement.onecard import hotlist, registry
+from settlement.onecard import hotlist, registry, tickets
 from settlement.onecard.keys import FileKeyStore
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret
@@ -30,7 +30,7 @@ from settlement.store.lock import DatabaseInUse
 from settlement.store.router import ALIASES, LEDGER, ONECARD
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.gateway import Gateway
-from wire.enrolment import NONCE_BYTES, Ticket, ticket_text
+from wire.enrolment import Ticket, ticket_text
 from wire.errors import CampusError
 from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
 
@@ -181,13 +181,14 @@ def _ticket(args: argparse.Namespace) -> int:
         raise UsageFault(f"--terminal must have {2 * TERMINAL_ID_BYTES} hexadecimal digits")
     if not 0 < args.days <= 365:
         raise UsageFault("--days must be from 1 to 365")
+    key = authority.load_ticket_key(home.ticket_key)
+    stream, now_utc_s = _stream_of(args.stream), _utc_s()
+    with _registry_writer(home) as db:
+        epoch = tickets.give_epoch(db, TerminalId(terminal), stream=stream, now_utc_s=now_utc_s)
     ticket = Ticket(
-        terminal=TerminalId(terminal),
-        stream=_stream_of(args.stream),
-        expires_utc_s=_utc_s() + args.days * _DAY_S,
-        nonce=secrets.token_bytes(NONCE_BYTES),
+        terminal=TerminalId(terminal), stream=stream, epoch=epoch, expires_utc_s=now_utc_s + args.days * _DAY_S
     )
-    print(ticket_text(ticket.issue(authority.load_ticket_key(home.ticket_key))))
+    print(ticket_text(ticket.issue(key)))
     return 0
 
 

@@ -10,6 +10,9 @@ from wire.hotlist import CARDS_MAX, Hotlist
 from wire.ids import Asn, CardId, IssuerId
 
 _VERSION: Final = "SELECT coalesce(max(position), 0) FROM hotlist_entry"
+_LAST_CHANGE: Final = """
+    SELECT position, issuer, asn, listed, reason, changed_at_utc_s FROM hotlist_entry ORDER BY position DESC LIMIT 1
+"""
 _LISTED: Final = """
     SELECT entry.issuer, entry.asn FROM hotlist_entry entry
     WHERE entry.listed AND entry.position =
@@ -29,6 +32,11 @@ class HotlistFull(CampusError):
 def read_version(db: Database) -> int:
     """The hotlist's version, without the list."""
     return db.number(_VERSION)
+
+
+def read_last_change(db: Database) -> tuple[object, ...]:
+    """The newest row whole: unlike a version it tells apart two lists that got the same number around a restore."""
+    return next(iter(db.query(_LAST_CHANGE, into=lambda *row: row)), ())
 
 
 def read_hotlist(db: Database) -> Hotlist:

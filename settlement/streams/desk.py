@@ -11,9 +11,10 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from settlement.onecard.hotlist import read_hotlist, read_version
+from settlement.onecard.hotlist import read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
 from settlement.streams import ingest, terminals
@@ -29,6 +30,14 @@ Answer = TypeVar("Answer")
 _log: Final = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class MarkedHotlist:
+    """A hotlist with its mark, made once for all connections: it hashes the whole list."""
+
+    hotlist: Hotlist
+    mark: bytes
+
+
 class Desk:
     """One stream's answers; belongs to the thread that made it."""
 
@@ -41,7 +50,8 @@ class Desk:
         self._keys = keys
         self._ticket_key = ticket_key
         self._clock = clock
-        self._hotlist = EMPTY_HOTLIST
+        self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
+        self._last_change: tuple[object, ...] = ()
 
     def enrol(self, message: Enrol, nonce: bytes) -> Enrolled | Refused:
         """See `terminals.enrol`."""
@@ -62,13 +72,16 @@ class Desk:
         """See `ingest.accept_batch`."""
         return ingest.accept_batch(self._db, signed, stream=self._stream, keys=self._keys, now_utc_s=self._clock())
 
-    def hotlist(self) -> Hotlist:
+    def hotlist(self) -> MarkedHotlist:
         """The newest hotlist that could be read: the registry's trouble is not the stream's."""
         try:
-            if read_version(self._onecard) != self._hotlist.version:
-                self._hotlist = read_hotlist(self._onecard)
+            # Read before the list: a change in between is seen again the next time.
+            last_change = read_last_change(self._onecard)
+            if last_change != self._last_change:
+                hotlist = read_hotlist(self._onecard)
+                self._hotlist, self._last_change = MarkedHotlist(hotlist, hotlist.mark), last_change
         except StoreFault as error:
-            _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.version, error)
+            _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.hotlist.version, error)
         return self._hotlist
 
     def close(self) -> None:

@@ -15,11 +15,10 @@ from typing import Final, TypeVar
 
 from settlement.settings import StreamSettings
 from settlement.store.database import RuleBroken, StoreFault
-from settlement.streams.desk import Clock, Desk, TooBusy, WriterThread
+from settlement.streams.desk import Clock, Desk, MarkedHotlist, TooBusy, WriterThread
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
-from wire.hotlist import Hotlist
 from wire.ids import Stream
 from wire.messages import (
     NONCE_BYTES,
@@ -131,8 +130,8 @@ class Gateway:
         while True:
             with suppress(TooBusy):  # sales first; the next second will do
                 hotlist = await self.writer.ask(Desk.hotlist)
-                if hotlist.version != told:
-                    told = hotlist.version
+                if hotlist.mark != told:
+                    told = hotlist.mark
                     for connection in self._connections:
                         connection.tell(hotlist)
             await asyncio.sleep(_HOTLIST_POLL_S)
@@ -152,7 +151,7 @@ class _Connection:
         self._nonce = gateway.random(NONCE_BYTES)
         self._identity: Identify | None = None
         self._cursor: Cursor | None = None
-        self._hotlist_version = 0
+        self._hotlist_mark = b""
         self._reading = False
         name = writer.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else "gone"
@@ -175,11 +174,11 @@ class _Connection:
         if self._reading:
             self.task.cancel()
 
-    def tell(self, hotlist: Hotlist) -> None:
+    def tell(self, newest: MarkedHotlist) -> None:
         """Send a hotlist that the terminal does not have yet."""
-        if self._session.state is State.OPEN and hotlist.version != self._hotlist_version:
-            self._hotlist_version = hotlist.version
-            self._writer.write(self._session.send(HotlistUpdate(hotlist)))
+        if self._session.state is State.OPEN and newest.mark != self._hotlist_mark:
+            self._hotlist_mark = newest.mark
+            self._writer.write(self._session.send(HotlistUpdate(newest.hotlist)))
 
     async def close(self) -> None:
         """Close in order if the other side takes part, at once if not."""
@@ -223,7 +222,7 @@ class _Connection:
             await self._send(await self._ask(lambda desk: desk.enrol(enrol, self._nonce)))
         elif isinstance(message, Identify):
             identify = message
-            self._hotlist_version = identify.hotlist_version
+            self._hotlist_mark = identify.hotlist_mark
             answer = await self._ask(lambda desk: desk.identify(identify, self._nonce))
             await self._send(answer)
             if isinstance(answer, Welcome):

@@ -16,13 +16,12 @@ _TERMINAL_COLUMNS: Final = (
     "heard_seq, heard_total_fen, heard_at_utc_s, quarantined_because"
 )
 _FIND_TERMINAL: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal WHERE terminal = %s AND epoch = %s"
-_FIND_BY_NONCE: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal WHERE ticket_nonce = %s"
 _ALL_TERMINALS: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal ORDER BY terminal, epoch"
 _LAST_EPOCH: Final = "SELECT coalesce(max(epoch), 0) FROM terminal WHERE terminal = %s"
 _ADD_TERMINAL: Final = """
-    INSERT INTO terminal (terminal, epoch, public_key, ticket_nonce, enrolled_at_utc_s, next_seq, head_hash, total_fen,
+    INSERT INTO terminal (terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen,
                           heard_seq, heard_total_fen, heard_at_utc_s)
-    VALUES (%s, %s, %s, %s, %s, 1, %s, 0, 0, 0, %s)
+    VALUES (%s, %s, %s, %s, 1, %s, 0, 0, 0, %s)
 """
 _MOVE_CURSOR: Final = "UPDATE terminal SET next_seq = %s, head_hash = %s, total_fen = %s WHERE id = %s"
 _HEAR: Final = "UPDATE terminal SET heard_seq = %s, heard_total_fen = %s, heard_at_utc_s = %s WHERE id = %s"
@@ -120,11 +119,6 @@ def find_terminal(db: Database, terminal: TerminalId, epoch: int) -> TerminalRow
     return next(iter(db.query(_FIND_TERMINAL, (terminal, epoch), into=TerminalRow)), None)
 
 
-def find_ticket(db: Database, nonce: bytes) -> TerminalRow | None:
-    """The journal that was enrolled with this ticket."""
-    return next(iter(db.query(_FIND_BY_NONCE, (nonce,), into=TerminalRow)), None)
-
-
 def all_terminals(db: Database) -> list[TerminalRow]:
     """Every journal, by terminal and epoch."""
     return db.query(_ALL_TERMINALS, into=TerminalRow)
@@ -141,12 +135,11 @@ def add_terminal(
     terminal: TerminalId,
     epoch: int,
     public_key: bytes,
-    nonce: bytes,
     genesis: bytes,
     now_utc_s: int,
 ) -> None:
     """A new journal with its cursor at 1."""
-    db.execute(_ADD_TERMINAL, (terminal, epoch, public_key, nonce, now_utc_s, genesis, now_utc_s))
+    db.execute(_ADD_TERMINAL, (terminal, epoch, public_key, now_utc_s, genesis, now_utc_s))
 
 
 def move_cursor(db: Database, row: TerminalRow, *, next_seq: int, head_hash: bytes, total_fen: int) -> None:

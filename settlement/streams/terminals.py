@@ -9,7 +9,7 @@ from settlement.streams import store
 from settlement.streams.ingest import unknown_journal
 from wire.enrolment import Ticket
 from wire.fields import FormatError
-from wire.ids import EPOCH_MAX, Stream, TerminalId
+from wire.ids import Stream, TerminalId
 from wire.messages import Enrol, Enrolled, Identify, Refused, Welcome
 from wire.receipt import Rejection
 from wire.record import genesis_hash
@@ -33,9 +33,10 @@ class Coverage:
 def enrol(
     db: Database, message: Enrol, *, nonce: bytes, stream: Stream, ticket_key: bytes, now_utc_s: int
 ) -> Enrolled | Refused:
-    """Let a terminal in with its own key and a new epoch; the same ticket and key again get the same answer.
+    """Let a terminal in with its own key and the ticket's epoch; the same ticket and key again get the same answer.
 
-    `ticket_key` is the public half of what the operator signs tickets with.
+    `ticket_key` is the public half of what the operator signs tickets with. A ticket is known by terminal and epoch, so
+    it is good again after this database was restored from a time before it was used.
     """
     try:
         message.verify(nonce)
@@ -48,26 +49,22 @@ def enrol(
     if ticket.stream is not stream:
         return Refused(Rejection.WRONG_STREAM, None, f"the ticket is for {ticket.stream.label}")
     with db.transaction():
-        spent = store.find_ticket(db, ticket.nonce)
+        spent = store.find_terminal(db, ticket.terminal, ticket.epoch)
         if spent is not None:
             if spent.public_key != message.public_key:
                 return Refused(Rejection.TICKET_SPENT, None, "another key was enrolled with this ticket")
             return Enrolled(spent.terminal, spent.epoch)
         if ticket.expires_utc_s < now_utc_s:
             return Refused(Rejection.TICKET_EXPIRED, None, "the ticket is too old; ask for a new one")
-        epoch = store.last_epoch(db, ticket.terminal) + 1
-        if epoch > EPOCH_MAX:
-            return Refused(Rejection.TICKET_INVALID, None, "this terminal number has used up its epochs")
         store.add_terminal(
             db,
             terminal=ticket.terminal,
-            epoch=epoch,
+            epoch=ticket.epoch,
             public_key=message.public_key,
-            nonce=ticket.nonce,
-            genesis=genesis_hash(ticket.terminal, epoch),
+            genesis=genesis_hash(ticket.terminal, ticket.epoch),
             now_utc_s=now_utc_s,
         )
-    return Enrolled(ticket.terminal, epoch)
+    return Enrolled(ticket.terminal, ticket.epoch)
 
 
 def identify(db: Database, message: Identify, *, nonce: bytes, now_utc_s: int) -> Welcome | Refused:

@@ -141,14 +141,14 @@ class StreamDriver:
     stream: Stream = Stream.CANTEEN
 
     def ticket(
-        self, terminal: TerminalId, *, nonce: bytes, stream: Stream = Stream.CANTEEN, expires_utc_s: int = NOW + 100
+        self, terminal: TerminalId, *, epoch: int = 1, stream: Stream = Stream.CANTEEN, expires_utc_s: int = NOW + 100
     ) -> bytes:
-        ticket = Ticket(terminal=terminal, stream=stream, expires_utc_s=expires_utc_s, nonce=nonce)
+        ticket = Ticket(terminal=terminal, stream=stream, epoch=epoch, expires_utc_s=expires_utc_s)
         return ticket.issue(load_ticket_key(self.home.ticket_key))
 
     def enrol(self, till: FakeTill, ticket: bytes | None = None, *, now_utc_s: int = NOW) -> Enrolled | Refused:
         if ticket is None:
-            ticket = self.ticket(till.terminal, nonce=till.public_key[:7] + bytes((till.epoch,)))
+            ticket = self.ticket(till.terminal, epoch=till.epoch)
         message = Enrol(public_key=till.public_key, ticket=ticket).signed(till.key, bytes(16))
         return enrol(
             self.db,

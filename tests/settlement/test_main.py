@@ -23,6 +23,7 @@ from settlement.ledger import store
 from settlement.settings import Home
 from settlement.store.database import open_reader, open_writer
 from wire.enrolment import Ticket, parse_ticket_text
+from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Stream
 from wire.messages import Challenge, Identify, Message, Receipt, Upload, Welcome
 from wire.session import Role, Session
@@ -97,7 +98,9 @@ def test_ticket_is_for_the_named_terminal_and_stream(home: Home, capsys: pytest.
     assert code == 0
     public = bytes.fromhex(home.ticket_public_key.read_text())
     ticket = Ticket.open(parse_ticket_text(out), public)
-    assert (ticket.terminal.hex(), ticket.stream) == ("000000000101", Stream.SHOPS)
+    assert (ticket.terminal.hex(), ticket.stream, ticket.epoch) == ("000000000101", Stream.SHOPS, 1)
+    _, out, _ = run(capsys, home, "ticket", "--terminal", "000000000101", "--stream", "canteen")
+    assert Ticket.open(parse_ticket_text(out), public).epoch == 2
 
 
 @pytest.mark.parametrize(
@@ -224,7 +227,7 @@ def identified(till: FakeTill, challenge: Message) -> Identify:
         epoch=till.epoch,
         head_seq=len(till.records),
         total_fen=till.total_fen,
-        hotlist_version=0,
+        hotlist_mark=EMPTY_HOTLIST.mark,
     )
     return identify.signed(till.key, challenge.nonce)
 

@@ -1,4 +1,4 @@
-"""The card registry's tables: cards, the journal of what was put on purses, the journal of the hotlist."""
+"""The card registry's tables: cards, the journals of openings and of the hotlist, and the epochs given out."""
 
 from __future__ import annotations
 
@@ -54,3 +54,20 @@ class HotlistEntry(models.Model):
 
     class Meta:
         db_table = "hotlist_entry"
+
+
+class Ticket(models.Model):
+    """An epoch that was given out to a terminal, whichever stream it is for."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    stream: models.Field[int, int] = models.SmallIntegerField()
+    issued_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "ticket"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch"], name="an_epoch_is_given_out_once"),
+            models.CheckConstraint(condition=Q(epoch__gte=1, epoch__lte=0xFFFF), name="epoch_fits_the_wire"),
+        ]

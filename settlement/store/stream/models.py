@@ -13,7 +13,6 @@ class Terminal(models.Model):
     terminal: models.Field[bytes, bytes] = models.BinaryField()
     epoch: models.Field[int, int] = models.IntegerField()
     public_key: models.Field[bytes, bytes] = models.BinaryField()
-    ticket_nonce: models.Field[bytes, bytes] = models.BinaryField()
     enrolled_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     next_seq: models.Field[int, int] = models.BigIntegerField()
     head_hash: models.Field[bytes, bytes] = models.BinaryField()
@@ -27,7 +26,6 @@ class Terminal(models.Model):
         db_table = "terminal"
         constraints = [
             models.UniqueConstraint(fields=["terminal", "epoch"], name="a_terminal_starts_an_epoch_once"),
-            models.UniqueConstraint(fields=["ticket_nonce"], name="a_ticket_is_good_once"),
             models.CheckConstraint(condition=Q(epoch__gte=1), name="epoch_starts_at_one"),
             models.CheckConstraint(condition=Q(next_seq__gte=1), name="terminal_seq_starts_at_one"),
             models.CheckConstraint(condition=Q(total_fen__gte=0), name="terminal_total_is_not_negative"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from settlement.onecard.hotlist import list_card, read_hotlist
+from settlement.onecard.hotlist import list_card, read_hotlist, read_last_change
 from settlement.store.database import Database
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import CardId
@@ -23,3 +23,15 @@ def test_hotlist_counts_its_changes_and_a_repeat_is_none(
     assert read_hotlist(onecard_db) == Hotlist(3, frozenset({numbered_card(2)}))
     assert change(1, listed=True)
     assert read_hotlist(onecard_db) == Hotlist(4, frozenset({numbered_card(1), numbered_card(2)}))
+
+
+def test_last_change_tells_apart_two_lists_of_the_same_version(
+    onecard_db: Database, numbered_card: Callable[[int], CardId]
+) -> None:
+    assert read_last_change(onecard_db) == ()
+    list_card(onecard_db, numbered_card(1), listed=True, reason="lost", now_utc_s=1)
+    one = read_last_change(onecard_db)
+    onecard_db.execute("DROP TRIGGER hotlist_entry_is_never_deleted")
+    onecard_db.execute("DELETE FROM hotlist_entry")  # as a restore would
+    list_card(onecard_db, numbered_card(2), listed=True, reason="lost", now_utc_s=1)
+    assert read_last_change(onecard_db) != one

@@ -36,6 +36,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO card VALUES (1, '', '', 1)")
         db.execute("INSERT INTO purse_opening VALUES (1, 0, 0, 1, 1)")
         db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
+        db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
     with open_writer(home.database("ledger"), "ledger") as db:
         db.execute(
             "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
@@ -56,6 +57,7 @@ INSERT_ONLY = [
     ("onecard", "card", "asn"),
     ("onecard", "purse_opening", "opening_balance_fen"),
     ("onecard", "hotlist_entry", "listed"),
+    ("onecard", "ticket", "epoch"),
     ("ledger", "account", "name"),
     ("ledger", "entry", "amount_fen"),
     ("ledger", "posting", "amount_fen"),

@@ -21,6 +21,7 @@ from settlement.store.database import open_reader, open_writer
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.gateway import Gateway
 from wire.frame import encode_frame
+from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import CardId, Stream
 from wire.messages import (
     Challenge,
@@ -73,14 +74,16 @@ class Client:
     def say(self, *messages: Message) -> None:
         self.writer.write(b"".join(self.session.send(message) for message in messages))
 
-    async def identify(self, till: FakeTill, *batches: Upload, hotlist_version: int = 0) -> Message | None:
+    async def identify(
+        self, till: FakeTill, *batches: Upload, hotlist_mark: bytes = EMPTY_HOTLIST.mark
+    ) -> Message | None:
         challenge = await self.challenge()
         identify = Identify(
             terminal=till.terminal,
             epoch=till.epoch,
             head_seq=len(till.records),
             total_fen=till.total_fen,
-            hotlist_version=hotlist_version,
+            hotlist_mark=hotlist_mark,
         )
         self.say(identify.signed(till.key, challenge.nonce), *batches)
         return await self.hear()
@@ -172,7 +175,7 @@ def upload(till: FakeTill, first_seq: int = 1) -> Upload:
 
 
 def test_new_terminal_enrols_uploads_and_gets_its_receipt(serve: Serve, till: FakeTill, canteen: StreamDriver) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    ticket = canteen.ticket(till.terminal)
     canteen.db.close()
     till.tap()
 
@@ -386,7 +389,7 @@ def test_full_queue_is_answered_busy_with_the_cursor(serve: Serve, enrolled: Fak
             await asyncio.to_thread(held_keys.reached.wait, DEADLINE_S)
             # The thread is held; fill what is left of the queue, so that the next batch finds no place.
             jobs = port.gateway.writer._jobs
-            waiting = [asyncio.ensure_future(port.gateway.writer.ask(lambda desk: desk.hotlist()))]
+            waiting = [asyncio.ensure_future(port.gateway.writer.ask(lambda desk: desk.hotlist())) for _ in range(4)]
             await until(jobs.full)
             second.say(upload(enrolled))
             answer = await second.hear()
@@ -400,7 +403,7 @@ def test_full_queue_is_answered_busy_with_the_cursor(serve: Serve, enrolled: Fak
             second.say(upload(enrolled))
             assert isinstance(await second.hear(), Receipt)
 
-    serve(scenario, replace(FAST, queue_max=1), held_keys)
+    serve(scenario, replace(FAST, queue_max=4), held_keys)
 
 
 def test_batch_that_waited_beyond_the_deadline_is_answered_busy_and_not_stored(
@@ -482,10 +485,38 @@ def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(
             update = await client.hear()
             assert isinstance(update, HotlistUpdate)
             assert (update.hotlist.version, len(update.hotlist.cards)) == (2, 2)
+            newest = update.hotlist
         async with port.connect() as client:
-            assert isinstance(await client.identify(enrolled, hotlist_version=2), Welcome)
+            assert isinstance(await client.identify(enrolled, hotlist_mark=newest.mark), Welcome)
             enrolled.tap()
             client.say(upload(enrolled))
             assert isinstance(await client.hear(), Receipt)
+
+    serve(scenario)
+
+
+def test_list_that_got_the_same_version_after_a_restore_is_sent_to_those_connected_and_to_those_who_come(
+    serve: Serve, enrolled: FakeTill, home: Home, numbered_card: Callable[[int], CardId]
+) -> None:
+    def listed(number: int) -> None:
+        with open_writer(home.database("onecard"), "onecard") as db:
+            db.execute("DROP TRIGGER IF EXISTS hotlist_entry_is_never_deleted")
+            db.execute("DELETE FROM hotlist_entry")
+            assert list_card(db, numbered_card(number), listed=True, reason="lost", now_utc_s=NOW)
+
+    listed(1)
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            older = await client.hear()
+            assert isinstance(older, HotlistUpdate)
+            await asyncio.to_thread(listed, 2)
+            newer = await client.hear()
+            assert isinstance(newer, HotlistUpdate)
+            assert (newer.hotlist.version, newer.hotlist.cards) == (1, frozenset({numbered_card(2)}))
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, hotlist_mark=older.hotlist.mark), Welcome)
+            assert await client.hear() == newer
 
     serve(scenario)

@@ -92,7 +92,7 @@ def test_epoch_that_was_never_enrolled_is_refused(canteen: StreamDriver, till: F
 def test_older_epoch_of_a_terminal_is_still_taken(canteen: StreamDriver, till: FakeTill, keys: FileKeyStore) -> None:
     canteen.enrol(till)
     till.tap()
-    assert canteen.enrol(till, canteen.ticket(till.terminal, nonce=b"replaced")) == Enrolled(till.terminal, 2)
+    assert canteen.enrol(till, canteen.ticket(till.terminal, epoch=2)) == Enrolled(till.terminal, 2)
     assert taken(canteen.accept(till.batch())).cursor.epoch == 1
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from settlement.store.database import open_writer
 from settlement.streams.terminals import coverage, identify
+from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Stream
 from wire.messages import Enrolled, Identify, Refused, Welcome
 from wire.receipt import Rejection
@@ -23,7 +27,7 @@ def said(till: FakeTill) -> Identify:
         epoch=till.epoch,
         head_seq=len(till.records),
         total_fen=till.total_fen,
-        hotlist_version=0,
+        hotlist_mark=EMPTY_HOTLIST.mark,
     ).signed(till.key, NONCE)
 
 
@@ -35,7 +39,7 @@ def rejection(answer: object) -> Rejection:
 def test_same_ticket_and_key_again_get_the_same_answer_even_when_it_expired(
     canteen: StreamDriver, till: FakeTill, utc_s: int
 ) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    ticket = canteen.ticket(till.terminal)
     assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 1)
     assert canteen.enrol(till, ticket, now_utc_s=utc_s + 1000) == Enrolled(till.terminal, 1)
 
@@ -43,23 +47,23 @@ def test_same_ticket_and_key_again_get_the_same_answer_even_when_it_expired(
 def test_spent_ticket_with_another_key_is_refused(
     canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
 ) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    ticket = canteen.ticket(till.terminal)
     canteen.enrol(till, ticket)
     assert rejection(canteen.enrol(make_till(9), ticket)) is Rejection.TICKET_SPENT
 
 
 def test_expired_ticket_is_refused(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1", expires_utc_s=utc_s - 1)
+    ticket = canteen.ticket(till.terminal, expires_utc_s=utc_s - 1)
     assert rejection(canteen.enrol(till, ticket)) is Rejection.TICKET_EXPIRED
 
 
 def test_ticket_of_another_stream_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1", stream=Stream.SHOPS)
+    ticket = canteen.ticket(till.terminal, stream=Stream.SHOPS)
     assert rejection(canteen.enrol(till, ticket)) is Rejection.WRONG_STREAM
 
 
 def test_damaged_ticket_is_refused(canteen: StreamDriver, till: FakeTill) -> None:
-    ticket = canteen.ticket(till.terminal, nonce=b"nonce--1")
+    ticket = canteen.ticket(till.terminal)
     for damaged in (ticket[:-1], b"", bytes((ticket[0] ^ 1,)) + ticket[1:], ticket[:9] + b"!" + ticket[10:]):
         assert rejection(canteen.enrol(till, damaged)) is Rejection.TICKET_INVALID
 
@@ -67,9 +71,24 @@ def test_damaged_ticket_is_refused(canteen: StreamDriver, till: FakeTill) -> Non
 def test_new_ticket_starts_the_next_epoch(
     canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
 ) -> None:
-    canteen.enrol(till, canteen.ticket(till.terminal, nonce=b"nonce--1"))
-    answer = canteen.enrol(make_till(9), canteen.ticket(till.terminal, nonce=b"nonce--2"))
+    canteen.enrol(till, canteen.ticket(till.terminal))
+    answer = canteen.enrol(make_till(9), canteen.ticket(till.terminal, epoch=2))
     assert answer == Enrolled(till.terminal, 2)
+
+
+def test_ticket_is_good_again_after_the_stream_was_restored_from_before_its_use(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill], tmp_path: Path
+) -> None:
+    ticket = canteen.ticket(till.terminal, epoch=3)
+    database = canteen.home.database("canteen")
+    canteen.db.close()
+    shutil.copy(database, tmp_path / "backup.db")
+    with open_writer(database, "canteen") as canteen.db:
+        assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 3)
+    shutil.copy(tmp_path / "backup.db", database)
+    with open_writer(database, "canteen") as canteen.db:
+        assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 3)
+        assert rejection(canteen.enrol(make_till(9), ticket)) is Rejection.TICKET_SPENT
 
 
 def test_identified_terminal_hears_where_the_stream_stands(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:

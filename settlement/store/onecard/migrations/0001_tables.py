@@ -27,6 +27,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Ticket",
+            fields=[
+                ("id", models.IntegerField(primary_key=True, serialize=False)),
+                ("terminal", models.BinaryField()),
+                ("epoch", models.IntegerField()),
+                ("stream", models.SmallIntegerField()),
+                ("issued_at_utc_s", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "ticket",
+                "constraints": [
+                    models.UniqueConstraint(fields=("terminal", "epoch"), name="an_epoch_is_given_out_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("epoch__gte", 1), ("epoch__lte", 65535)), name="epoch_fits_the_wire"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Card",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),

@@ -1,4 +1,4 @@
-"""Cards, openings and hotlist entries are insert-only; the two journals have no gap."""
+"""Cards, openings, hotlist entries and tickets are insert-only; the two journals have no gap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [("onecard", "0001_tables")]
     operations = [
-        *insert_only("card", "purse_opening", "hotlist_entry"),
+        *insert_only("card", "purse_opening", "hotlist_entry", "ticket"),
         *(
             never_when(
                 f"{table}_positions_have_no_gap",

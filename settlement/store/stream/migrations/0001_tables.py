@@ -88,7 +88,6 @@ class Migration(migrations.Migration):
                 ("terminal", models.BinaryField()),
                 ("epoch", models.IntegerField()),
                 ("public_key", models.BinaryField()),
-                ("ticket_nonce", models.BinaryField()),
                 ("enrolled_at_utc_s", models.BigIntegerField()),
                 ("next_seq", models.BigIntegerField()),
                 ("head_hash", models.BinaryField()),
@@ -102,7 +101,6 @@ class Migration(migrations.Migration):
                 "db_table": "terminal",
                 "constraints": [
                     models.UniqueConstraint(fields=("terminal", "epoch"), name="a_terminal_starts_an_epoch_once"),
-                    models.UniqueConstraint(fields=("ticket_nonce",), name="a_ticket_is_good_once"),
                     models.CheckConstraint(condition=models.Q(("epoch__gte", 1)), name="epoch_starts_at_one"),
                     models.CheckConstraint(condition=models.Q(("next_seq__gte", 1)), name="terminal_seq_starts_at_one"),
                     models.CheckConstraint(

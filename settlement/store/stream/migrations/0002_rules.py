@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
         never_when(
             "terminal_keeps_its_identity",
             table="terminal",
-            event="UPDATE OF terminal, epoch, public_key, ticket_nonce",
+            event="UPDATE OF terminal, epoch, public_key",
             condition="1",
         ),
     ]

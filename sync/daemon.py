@@ -61,7 +61,7 @@ class Daemon:
         self._linger_s = linger_s
         self._waiting_since_s: float | None = None
         self._refreshed_at_s = float("-inf")
-        self._hotlist_version = store.hotlist().version
+        self._hotlist_mark = store.hotlist().mark
 
     def run(self) -> None:
         """Carry taps until told to stop. Faults that need a person do not end it, but are asked about seldom."""
@@ -152,8 +152,9 @@ class Daemon:
         return sent
 
     def _say_hotlist(self) -> None:
-        if (hotlist := self._store.hotlist()).version != self._hotlist_version:
-            self._hotlist_version = hotlist.version
+        hotlist = self._store.hotlist()
+        if hotlist.mark != self._hotlist_mark:  # a restored server may give another list the same version
+            self._hotlist_mark = hotlist.mark
             log.info("hotlist %d came down, %d cards", hotlist.version, len(hotlist.cards))
 
     def _due(self, journal: JournalReader) -> bool:

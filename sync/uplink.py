@@ -222,8 +222,8 @@ def enrol(
     if isinstance(message, Refused):
         raise rejected(message)
     assert isinstance(message, Enrolled), "the session's table allows nothing else here"
-    if message.terminal != says.terminal:
-        raise ProtocolViolation("the server enrolled another terminal than the ticket names")
+    if (message.terminal, message.epoch) != (says.terminal, says.epoch):
+        raise ProtocolViolation("the server enrolled another terminal or epoch than the ticket names")
     enrolment = Enrolment(
         terminal=message.terminal,
         epoch=message.epoch,

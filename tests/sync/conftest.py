@@ -144,13 +144,14 @@ class Server:
             message.verify(nonce)
             owner = self.tickets.setdefault(message.ticket, message.public_key)
             taken = owner == message.public_key
-            terminal = Ticket.read(message.ticket).terminal
-            tls.sendall(session.send(Enrolled(terminal, EPOCH) if taken else self._refused(Rejection.TICKET_SPENT)))
+            says = Ticket.read(message.ticket)
+            enrolled = Enrolled(says.terminal, says.epoch)
+            tls.sendall(session.send(enrolled if taken else self._refused(Rejection.TICKET_SPENT)))
         elif isinstance(message, Identify):
             message.verify(self.public_key, nonce)
             self.identified.append(message)
             tls.sendall(session.send(Welcome(self.cursor)))
-            if message.hotlist_version != self.hotlist.version:
+            if message.hotlist_mark != self.hotlist.mark:
                 tls.sendall(session.send(HotlistUpdate(self.hotlist)))
         else:
             assert isinstance(message, Upload)
@@ -192,7 +193,7 @@ class Till:
     """A journal that taps are written to."""
 
     def __init__(self, path: Path) -> None:
-        self._journal = Journal.open_for(path, terminal=TERMINAL, epoch=EPOCH)
+        self._journal = Journal.open_for(path, terminal=TERMINAL, epoch=EPOCH, acknowledged=None)
         self.reader = JournalReader.open(path)
 
     def tap(self, count: int = 1, amount_fen: int = 650) -> None:

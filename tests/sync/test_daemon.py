@@ -18,6 +18,7 @@ from sync.tls import ServerNotTrusted, TlsLink, client_context
 from terminal.journal import JournalMissing, JournalReader
 from wire.batch import decode_batch
 from wire.hotlist import Hotlist
+from wire.ids import Asn, CardId, IssuerId
 from wire.receipt import Rejection
 
 if TYPE_CHECKING:
@@ -119,6 +120,19 @@ def test_hotlist_comes_down_without_any_tap(
     daemon.start()
     wait_until(lambda: "hotlist 3 came down, 0 cards" in caplog.text)
     assert daemon.reader.hotlist() == server.hotlist
+
+
+def test_other_hotlist_of_the_same_version_is_told_too(
+    daemon: Running, server: Server, till: Till, wait_until: WaitUntil, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.hotlist = Hotlist(3, frozenset())
+    daemon.start()
+    wait_until(lambda: "hotlist 3 came down, 0 cards" in caplog.text)
+    server.stop()  # restored from a backup, it counts its lists anew
+    server.hotlist = Hotlist(3, frozenset({CardId(IssuerId(bytes(8)), Asn(bytes(10)))}))
+    server.start()
+    till.tap()
+    wait_until(lambda: "hotlist 3 came down, 1 cards" in caplog.text)
 
 
 def test_daemon_waits_for_the_tills_first_start(

@@ -38,7 +38,7 @@ def home(folder: Path, server: Server, authority: Authority) -> Path:
 
 @pytest.fixture
 def ticket() -> str:
-    says = Ticket(terminal=TERMINAL, stream=Stream.CANTEEN, expires_utc_s=1, nonce=bytes(8))
+    says = Ticket(terminal=TERMINAL, stream=Stream.CANTEEN, epoch=1, expires_utc_s=1)
     return ticket_text(says.issue(Ed25519PrivateKey.from_private_bytes(bytes(32))))
 
 
@@ -92,7 +92,7 @@ def test_enrol_with_another_ticket_is_refused(
     home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _enrol(home, ticket)
-    other = Ticket(terminal=TERMINAL, stream=Stream.SHOPS, expires_utc_s=1, nonce=bytes(8))
+    other = Ticket(terminal=TERMINAL, stream=Stream.SHOPS, epoch=1, expires_utc_s=1)
     text = ticket_text(other.issue(Ed25519PrivateKey.from_private_bytes(bytes(32))))
     assert _enrol(home, text) == 1
     assert "[already-enrolled]" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from terminal.journal import JournalForeign
 from wire.batch import decode_batch
 from wire.enrolment import Ticket
 from wire.frame import FrameCorrupt
-from wire.hotlist import Hotlist
+from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
 from wire.receipt import Rejected, Rejection, Suspense
 from wire.session import ProtocolViolation
@@ -236,7 +236,7 @@ def test_hotlist_is_replaced_whole(server: Server, start: Start, store: UplinkSt
     while store.hotlist().version == 1:
         uplink.listen(1.0)
     assert store.hotlist() == _hotlist(2, 1)
-    assert [identify.hotlist_version for identify in server.identified] == [0, 1]
+    assert [identify.hotlist_mark for identify in server.identified] == [EMPTY_HOTLIST.mark, _hotlist(1, 3).mark]
 
 
 def test_garbage_from_the_server_is_a_typed_error(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
@@ -273,13 +273,14 @@ def test_enrolment_is_kept_and_the_same_ticket_works_again(
     server: Server, connect: Connect, tmp_path_factory: pytest.TempPathFactory, clock: Clock
 ) -> None:
     key, other = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
-    says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, expires_utc_s=1, nonce=bytes(8))
+    says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
     ticket = says.issue(key)
     for _ in range(2):  # the second database stands for one that was lost before its commit
         store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
         enrolment = enrol(connect(), ticket, store=store, key=key, clock=clock)
         assert store.enrolment() == enrolment
-        assert (enrolment.stream, enrolment.ticket_digest) == (Stream.SHOPS, ticket_digest(ticket))
+        assert (enrolment.stream, enrolment.epoch) == (Stream.SHOPS, 7)
+        assert enrolment.ticket_digest == ticket_digest(ticket)
         store.close()
     store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
     with pytest.raises(Rejected, match="TICKET_SPENT"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -28,6 +28,16 @@ from wire.record import genesis_hash
 ANSWERED_KEPT: Final = 20  # enough to see what was said lately; the server keeps all
 _BUSY_S: Final = 5.0  # readers never hold a WAL file for long
 _SYNCHRONOUS_FULL: Final = 2
+_NOT_TAKEN: Final = (  # the disk or another process is in the way: the same write may succeed later
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+)
 
 _SCHEMA: Final = """
 CREATE TABLE enrolment (
@@ -83,6 +93,13 @@ class StoreDamaged(CampusError):
     """The file is no uplink database, or its content makes no sense."""
 
     code = "uplink-damaged"
+
+
+class StoreUnwritable(CampusError):
+    """The disk is full or failing; nothing of what was to be kept is kept, and the same may succeed later."""
+
+    code = "uplink-unwritable"
+    retryable = True
 
 
 class StoreInUse(CampusError):
@@ -217,7 +234,10 @@ class UplinkStore(UplinkReader):
 
     @classmethod
     def open_or_make(cls, path: Path) -> Self:
-        """Open the database for writing, made first if there is none; `StoreInUse` or `StoreDamaged` otherwise."""
+        """Open the database for writing, made first if there is none.
+
+        Raises `StoreInUse`, `StoreUnwritable` or `StoreDamaged`.
+        """
         lock = _lock(path)
         try:
             if not path.exists():
@@ -256,6 +276,11 @@ class UplinkStore(UplinkReader):
                 "INSERT INTO batches VALUES (?, ?, ?, NULL)",
                 (signed.batch.first_seq, signed.batch.next_seq, signed.raw),
             )
+
+    def drop_cut(self) -> None:
+        """Forget the batch under way, so that it is cut anew; the cursor stays."""
+        with self._commit():
+            self._write("DELETE FROM batches WHERE receipt IS NULL")
 
     def mark(self, receipt: BatchReceipt, *, heard_at_utc_s: int) -> bool:
         """Keep what a receipt says; True when it moved the cursor. A late or repeated receipt changes nothing back."""
@@ -304,19 +329,23 @@ class UplinkStore(UplinkReader):
             (cursor.epoch, cursor.next_seq, cursor.head_hash, heard_at_utc_s),
         )
 
-    def _write(self, sql: str, values: tuple[int | bytes, ...]) -> None:
+    def _write(self, sql: str, values: tuple[int | bytes, ...] = ()) -> None:
         self._db.execute(sql, values)
 
     @contextmanager
     def _commit(self) -> Iterator[None]:
-        """All that is written in here becomes true at its end, or nothing of it does."""
-        self._db.conn.execute("BEGIN IMMEDIATE")
+        """All that is written in here becomes true at its end, or nothing of it does, as `StoreUnwritable` says."""
+        connection = self._db.conn
         try:
+            connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException:
-            self._db.conn.execute("ROLLBACK")
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:  # SQLite itself takes back some of what a full disk stopped
+                connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
+                raise _fault(f"{self._path.name} cannot be written", error) from error
             raise
-        self._db.conn.execute("COMMIT")
 
 
 def _number(value: object) -> int:
@@ -331,6 +360,12 @@ def _blob(value: object) -> bytes:
     return value
 
 
+def _fault(words: str, error: sqlite3.Error) -> StoreUnwritable | StoreDamaged:
+    """What a database's error means: it passes, or a person has to look at the file."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extended code's detail
+    return (StoreUnwritable if code in _NOT_TAKEN else StoreDamaged)(f"{words}: {error}")
+
+
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open an existing file and assert the one setting that loses no commit in a power cut."""
     try:
@@ -341,7 +376,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
-        raise StoreDamaged(f"{path} cannot be opened: {error}") from error
+        words = f"{path} cannot be opened"
+        raise (_fault(words, error) if mode == "rw" else StoreDamaged(f"{words}: {error}")) from error
     if journal_mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not {"cursor", "batches"} <= tables:
         connection.close()
         raise StoreDamaged(f"{path} is no uplink database (mode {journal_mode}, synchronous {synchronous})")
@@ -351,21 +387,24 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _create(path: Path) -> None:
     """Make the file under another name and rename it, so that readers find it whole or not at all."""
     draft = path.with_name(path.name + ".new")
-    for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
-        leftover.unlink(missing_ok=True)
-    connection = sqlite3.connect(draft)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
-    finally:
-        connection.close()  # the last one out moves everything from the WAL into the file
-    draft.rename(path)
-    sync_folder(path.parent)
+        for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
+            leftover.unlink(missing_ok=True)
+        with closing(sqlite3.connect(draft)) as connection:  # the last one out moves all from the WAL into the file
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+        draft.rename(path)
+        sync_folder(path.parent)
+    except (sqlite3.Error, OSError) as error:
+        raise StoreUnwritable(f"{path} cannot be made: {error}") from error
 
 
 def _lock(path: Path) -> BinaryIO:
-    lock = path.with_name(path.name + ".lock").open("ab")
+    try:
+        lock = path.with_name(path.name + ".lock").open("ab")
+    except OSError as error:
+        raise StoreUnwritable(f"{path.parent} cannot be written: {error}") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

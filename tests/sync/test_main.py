@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -157,6 +158,27 @@ def test_run_is_told_to_stop_while_the_server_is_silent_and_ends_in_time(
     reader = UplinkReader.open(home / "terminal" / "uplink.db")
     assert reader.unanswered() == server.uploads[0]
     reader.close()
+
+
+def test_run_outlives_a_full_disk_and_goes_on_when_there_is_room(
+    home: Path, ticket: str, server: Server, till: Till, run: Run, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    _enrol(home, ticket)
+    server.public_key = public_bytes(load_key(home / "terminal" / "terminal.key"))
+    till.tap(1)
+    process = run(home)
+    reader = UplinkReader.open(home / "terminal" / "uplink.db")
+    wait_until(lambda: reader.cursor().next_seq == 2)
+    unlimited = resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    till.tap(2)
+    assert process.stderr is not None
+    said = next(line for line in process.stderr if "[uplink-unwritable]" in line)
+    assert "connecting again" in said or "trying again in" in said
+    assert (reader.cursor().next_seq, len(server.uploads)) == (2, 1)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, unlimited)
+    wait_until(lambda: reader.cursor().next_seq == 4)
+    reader.close()
+    assert process.poll() is None
 
 
 def test_second_daemon_is_refused_while_status_still_answers(

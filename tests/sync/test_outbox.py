@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import BATCH_TAPS, JournalForked, next_batch
-from sync.store import StoreDamaged, UplinkStore
+from sync.store import UplinkStore
 from wire.receipt import BatchReceipt, Cursor
 from wire.record import HASH_BYTES
 from wire.signature import public_bytes
@@ -70,9 +70,19 @@ def test_cursor_that_the_journal_does_not_have_is_a_fork(
     assert store.unanswered() is None
 
 
-def test_kept_batch_that_cannot_be_read_is_a_typed_error(
-    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+@pytest.mark.parametrize("raw", [b"damaged", b"\xff coding of another version"])
+def test_kept_batch_that_cannot_be_read_is_cut_again_from_the_cursor(
+    raw: bytes, store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
-    store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (1, 2, b"damaged"))
-    with pytest.raises(StoreDamaged, match="batch under way"):
-        next_batch(store, till.reader, key)
+    till.tap(3)
+    first = next_batch(store, till.reader, key, taps_max=1)
+    assert first is not None
+    store.mark(BatchReceipt(Cursor(1, 2, first.batch.head_hash), ()), heard_at_utc_s=1)
+    before = store.cursor()
+    store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (2, 3, raw))
+    again = next_batch(store, till.reader, key)
+    assert again is not None
+    assert (again.batch.first_seq, again.batch.next_seq) == (2, 4)
+    assert store.unanswered() == again.raw
+    assert store.cursor() == before
+    assert len(store._all("SELECT 1 FROM batches WHERE receipt IS NOT NULL")) == 1

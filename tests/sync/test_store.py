@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import resource
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,7 @@ from sync.store import (
     StoreDamaged,
     StoreInUse,
     StoreMissing,
+    StoreUnwritable,
     UplinkReader,
     UplinkStore,
 )
@@ -145,6 +149,59 @@ def test_fault_inside_a_commit_leaves_all_as_it_was(store: UplinkStore, till: Ti
     assert store.cursor().next_seq == 1
     assert store.unanswered() is not None
     assert store.mark(_receipt(till, 2), heard_at_utc_s=1)
+
+
+@contextmanager
+def _full_disk() -> Iterator[None]:
+    """No file of this process takes another byte."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_commit_on_a_full_disk_is_a_typed_fault_that_leaves_all_as_it_was(
+    store: UplinkStore, till: Till, key: Ed25519PrivateKey
+) -> None:
+    till.tap(1)
+    with _full_disk(), pytest.raises(StoreUnwritable, match=r"uplink\.db cannot be written") as caught:
+        next_batch(store, till.reader, key)
+    assert caught.value.retryable
+    assert store.unanswered() is None
+    assert next_batch(store, till.reader, key) is not None
+    assert store.mark(_receipt(till, 2), heard_at_utc_s=1)
+
+
+def test_statement_that_finds_no_room_is_a_typed_fault_and_the_next_one_succeeds(store: UplinkStore) -> None:
+    [(pages,)] = _rows(store, "PRAGMA page_count")
+    big = Hotlist(1, frozenset(CardId(IssuerId(bytes(8)), Asn(number.to_bytes(10, "big"))) for number in range(900)))
+    store._write(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StoreUnwritable, match="full"):
+        store.save_hotlist(big, received_at_utc_s=1)
+    assert store.hotlist() == EMPTY_HOTLIST
+    store._write(f"PRAGMA max_page_count = {1000}")
+    store.save_hotlist(big, received_at_utc_s=1)
+    assert store.hotlist() == big
+
+
+def test_database_that_another_process_holds_is_a_typed_fault(store: UplinkStore, folder: Path) -> None:
+    store._write("PRAGMA busy_timeout = 1")
+    with closing(sqlite3.connect(folder / "uplink.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnwritable, match="locked"):
+            store.count(bytes_sent=1, bytes_received=1, batches=0)
+    store.count(bytes_sent=1, bytes_received=1, batches=0)
+
+
+def test_database_cannot_be_made_on_a_full_disk_nor_where_there_is_no_folder(folder: Path) -> None:
+    with _full_disk(), pytest.raises(StoreUnwritable):
+        UplinkStore.open_or_make(folder / "uplink.db")
+    assert not (folder / "uplink.db").exists()
+    with pytest.raises(StoreUnwritable):
+        UplinkStore.open_or_make(folder / "none" / "uplink.db")
+    UplinkStore.open_or_make(folder / "uplink.db").close()
 
 
 def test_two_batches_without_answer_are_impossible_in_the_file_itself(

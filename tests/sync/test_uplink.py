@@ -109,6 +109,20 @@ def test_lost_answer_sends_the_same_bytes_again(
     assert store.cursor().next_seq == 4
 
 
+def test_batch_of_another_version_that_the_server_has_is_cut_again_and_taken_as_overlap(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(2)
+    server.spoil("LOSE_ANSWER")
+    with pytest.raises(LinkDown):
+        start().open()
+    store._write("UPDATE batches SET raw = ?", (b"\xff coding of another version",))
+    till.tap(1)
+    assert start().open() is not None
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 4
+
+
 def test_half_open_link_is_given_up_at_the_deadline(server: Server, start: Start, till: Till) -> None:
     till.tap(1)
     server.spoil("SILENCE")

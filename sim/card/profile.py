@@ -68,5 +68,19 @@ PROVE_BEFORE: Final = CardProfile(
     log_needs_pin=False,
     holder_bytes=39,
 )
+# Nothing that the standard leaves open is as on the campus card.
+SECOND_MAKER: Final = CardProfile(
+    name="second-maker",
+    atr=contactless_atr(b"MAKER-2"),
+    aid=bytes.fromhex("A000000632010105"),
+    adf_fid=0xDF01,
+    fci_version=b"\x02",
+    prove_numbering=Numbering.BEFORE,
+    log_numbering=Numbering.AFTER,
+    two_level_keys=True,
+    log_needs_pin=False,
+    holder_bytes=39,
+    no_init_sw=0x6901,
+)
 
-PROFILES: Final = {profile.name: profile for profile in (CAMPUS, CAMPUS_T0, PROVE_BEFORE)}
+PROFILES: Final = {profile.name: profile for profile in (CAMPUS, CAMPUS_T0, PROVE_BEFORE, SECOND_MAKER)}

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from sim.card.memory import SLOT_BYTES, Memory, PowerCut, RamFile, encode_slot, read_fields
-from sim.card.profile import PROFILES, PROVE_BEFORE, CardProfile
+from sim.card.profile import PROFILES, CardProfile
 from sim.card.purse import Purse
 from sim.psam.psam import Psam
 from wire import pboc
@@ -60,7 +60,8 @@ def make_sale(make_card_file: MakeCardFile, psam: Psam) -> Callable[..., Sale]:
             )
         file = RamFile(image, steps_left=steps_left)
         sale = Sale(file, Purse(Memory(file), Random(1)), psam)
-        sale.send(SELECT)
+        aid = sale.card.profile.aid
+        sale.send(f"00A40400{len(aid):02X}{aid.hex()}")
         return sale
 
     return make
@@ -95,7 +96,7 @@ def test_money_counter_and_records_change_in_one_step(make_sale: Callable[..., S
     assert sale.send("00B201BC08") == "0106001122334455" + "9000"
     assert sale.send("00B209B806") == "090400667788" + "9000"
     assert sale.send("00B203BC04") == "0A0201CC" + "9000"
-    number = 0 if profile is PROVE_BEFORE else 1
+    number = profile.prove_numbering.value
     assert sale.send(f"805A00090200{number:02X}08") == (answer[4:8] + answer[:4]).hex().upper() + "9000"
     assert sale.send(f"805A00060200{number:02X}08") == "9406"
     sale.send(VERIFY)

@@ -8,8 +8,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from sim.card.chip import parse_command
 from sim.card.issue import issue_card
@@ -353,3 +354,106 @@ def test_garbage_never_raises_never_passes_and_never_moves_money(
         else:
             assert len(answer) == 2
     assert (card.balance_fen, card.counter) == (5000, 0)
+
+
+AMOUNTS = st.integers(0, 3000)
+STEPS = st.one_of(st.none(), st.integers(0, 600))  # how many bytes and syncs until the power goes; a commit is fewer
+
+
+class CardAgainstModel(RuleBasedStateMachine):
+    """Any order of commands and power cuts, against a dict of numbers: no cut makes or loses money."""
+
+    image: bytes
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.file = RamFile(self.image)
+        self.fields = dict(Memory(self.file)._fields)
+        self.model = {"balance": 5000, "counter": 0, "online_counter": 0, "pin_tries_left": 3}
+        self.verified = False
+        self.power_on()
+
+    def power_on(self) -> None:
+        self.file = RamFile(bytes(self.file.image))
+        self.card = Purse(Memory(self.file), Random(1))
+        self.verified = False
+        send(self.card, SELECT)
+
+    def in_memory(self) -> dict[str, int]:
+        memory = Memory(RamFile(bytes(self.file.image)))
+        return {name: memory.number(name) for name in self.model}
+
+    def run(self, apdu: bytes, steps: int | None, **changes: int) -> str | None:
+        """The status word; None if the power went, after which the card is in one of its two states."""
+        self.file.steps_left = steps
+        try:
+            status = self.card.transmit_raw(apdu)[-2:].hex()
+        except PowerCut:
+            assert self.in_memory() in (self.model, {**self.model, **changes})
+            self.model = self.in_memory()
+            self.power_on()
+            return None
+        self.file.steps_left = None
+        self.model |= changes
+        return status
+
+    @rule()
+    def reset(self) -> None:
+        self.power_on()
+
+    @rule(right=st.booleans(), steps=STEPS)
+    def verify(self, right: bool, steps: int | None) -> None:
+        tries = self.model["pin_tries_left"]
+        left = 0 if tries == 0 else 3 if right else tries - 1
+        status = self.run(bytes.fromhex(VERIFY if right else "0020000003999999"), steps, pin_tries_left=left)
+        if status is not None:
+            self.verified = right and tries > 0
+            assert status == ("6983" if tries == 0 else "9000" if right else f"63c{left}")
+
+    @rule(amount=AMOUNTS, genuine=st.booleans(), steps=STEPS)
+    def purchase(self, amount: int, genuine: bool, steps: int | None) -> None:
+        init = self.card.transmit_raw(bytes.fromhex(f"805001020B01{amount:08X}6100000000010F"))
+        if amount > self.model["balance"]:
+            assert init.hex() == "9401"
+            return
+        assert init[:6] == self.model["balance"].to_bytes(4) + self.model["counter"].to_bytes(2)
+        key = pboc.purchase_session_key(
+            dpk=self.fields["dpk"], random=init[11:15], counter=self.model["counter"], ttsn=1
+        )
+        mac1 = pboc.purchase_mac1(session_key=key, amount_fen=Fen(amount), terminal=TERMINAL, date_time_bcd=DATE_TIME)
+        debit = bytes.fromhex("805401000F00000001") + DATE_TIME + (mac1 if genuine else bytes(4)) + b"\x08"
+        if not genuine:
+            assert self.run(debit, steps) == "9302"
+            return
+        changes = {"balance": self.model["balance"] - amount, "counter": self.model["counter"] + 1}
+        assert self.run(debit, steps, **changes) in ("9000", None)
+
+    @rule(amount=AMOUNTS, steps=STEPS)
+    def load(self, amount: int, steps: int | None) -> None:
+        init = self.card.transmit_raw(bytes.fromhex(f"805000020B01{amount:08X}61000000000110"))
+        if not self.verified:
+            assert init.hex() == "6982"
+            return
+        online = self.model["online_counter"]
+        assert init[:6] == self.model["balance"].to_bytes(4) + online.to_bytes(2)
+        key = pboc.load_session_key(dlk=self.fields["dlk"], random=init[8:12], online_counter=online)
+        mac2 = pboc.load_mac2(session_key=key, amount_fen=Fen(amount), terminal=TERMINAL, date_time_bcd=DATE_TIME)
+        changes = {"balance": self.model["balance"] + amount, "online_counter": online + 1}
+        credit = bytes.fromhex("805200000B") + DATE_TIME + mac2 + b"\x04"
+        assert self.run(credit, steps, **changes) in ("9000", None)
+
+    @rule(apdu=st.one_of(st.binary(max_size=20), ALMOST))
+    def garbage(self, apdu: bytes) -> None:
+        if apdu[:2] != b"\x00\x20":  # a wrong PIN counts, and has its own rule
+            self.card.transmit_raw(apdu)
+            send(self.card, SELECT)
+            self.verified = False
+
+    @invariant()
+    def memory_is_the_model(self) -> None:
+        assert self.in_memory() == self.model
+
+
+def test_any_story_of_a_card_follows_a_plain_model(make_session_card: Callable[[Path], Path], tmp_path: Path) -> None:
+    machine = type("Machine", (CardAgainstModel,), {"image": card_image(make_session_card(tmp_path))})
+    run_state_machine_as_test(machine, settings=settings(max_examples=60, stateful_step_count=25, deadline=None))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from sim.card.issue import CardImage
-from sim.evidence import Evidence, LedgerEntry, Suspended
+from sim.evidence import Evidence, LedgerEntry, StreamTap, Suspended
 from wire.ids import CardId, Stream, TapId
 from wire.money import format_fen
 from wire.receipt import Suspense
@@ -90,7 +90,7 @@ def cards_did_what_is_booked(evidence: Evidence) -> Finding:
     for record in (*evidence.sealed, *evidence.opened):
         by_card[record.card].append(record)
     for card, image in evidence.cards.items():
-        objections += _card_objections(image, by_card.pop(card, []))
+        objections += _card_objections(image, by_card.pop(card, []), evidence.confirmed)
     objections += [f"{len(taps)} taps name card {card}, which was never issued" for card, taps in by_card.items()]
     debits = sum(image.counter - image.opening_counter for image in evidence.cards.values())
     return Finding(
@@ -225,7 +225,8 @@ def server_knows_what_is_missing(evidence: Evidence) -> Finding:
 
 def torn_taps_are_listed(evidence: Evidence) -> Finding:
     """Every tap whose outcome is not known is listed with amount; at the server as a suspense item."""
-    unknown = [record for record in evidence.sealed if record.outcome is Outcome.UNKNOWN]
+    confirmed = evidence.confirmed
+    unknown = [r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN and r.tap_id not in confirmed]
     reason = Suspense.OUTCOME_UNKNOWN
     listed = {(item.tap_id, item.amount_fen) for item in evidence.suspense if item.reason == reason}
     pulled = {row.tap_id for row in evidence.stream if row.position <= evidence.ledger_position}
@@ -287,8 +288,8 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
     objections: list[str] = []
     posted = _by_tap((entry.tap_id, entry) for entry in evidence.entries if entry.tap_id is not None)
     parked = _by_tap((item.tap_id, item) for item in evidence.suspense)
-    records = [record for row in evidence.stream if (record := row.tap) is not None]
-    claims = Counter((record.card, record.counter) for record in records if record.outcome is Outcome.DEBITED)
+    records = [record for row in evidence.stream if row.debits and (record := row.tap) is not None]
+    claims = Counter(claim for record in records for claim in _claims(record))
     for row in evidence.stream:
         entries, items = posted.pop(row.tap_id, []), parked.pop(row.tap_id, [])
         record = row.tap
@@ -296,7 +297,7 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
             objections.append(f"the record of tap {row.tap_id} in the stream cannot be read")
             continue
         pulled = row.position <= evidence.ledger_position
-        wanted = _wanted(record, parked=row.suspense is not None or bool(items)) if pulled else (0, 0)
+        wanted = _wanted(row, record, parked=row.suspense is not None or bool(items)) if pulled else (0, 0)
         if (len(entries), len(items)) != wanted:
             objections.append(
                 f"tap {row.tap_id} ({record.outcome.name}) has {len(entries)} entries and {len(items)} suspense items, "
@@ -310,7 +311,7 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
         objections += [
             f"tap {row.tap_id} is parked for reason {item.reason}, for which there is no ground"
             for item in items
-            if not _has_ground(item, row.suspense, doubled=claims[record.card, record.counter] > 1)
+            if not _has_ground(evidence, item, row.suspense, record, claims)
         ]
     objections += [f"the ledger has an entry for tap {tap}, which no stream has" for tap in posted]
     objections += [f"the ledger has a suspense item for tap {tap}, which no stream has" for tap in parked]
@@ -328,9 +329,32 @@ def _postings_of(entry: LedgerEntry) -> list[tuple[int, int]]:
     return sorted([(debit, entry.amount_fen), (credit, -entry.amount_fen)])
 
 
-def _has_ground(item: Suspended, suspense: int | None, *, doubled: bool) -> bool:
-    """A tap is parked for what the stream found, or because another tap claims the same counter of the card."""
-    return item.reason == suspense or (suspense is None and doubled and item.reason == Suspense.COUNTER_TAKEN)
+def _claims(record: TapRecord) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """What only one debit can have: a counter of its card, and a number of its terminal's PSAM."""
+    return (Suspense.COUNTER_TAKEN, record.card, record.counter), (
+        Suspense.TTSN_TAKEN,
+        record.tap_id.terminal,
+        record.ttsn,
+    )
+
+
+def _has_ground(
+    evidence: Evidence,
+    item: Suspended,
+    suspense: int | None,
+    record: TapRecord,
+    claims: Counter[tuple[object, ...]],
+) -> bool:
+    """A tap is parked for what the stream found, for what another tap claims too, or for a purse that was not there."""
+    if suspense is not None:
+        return item.reason == suspense
+    image = evidence.cards.get(record.card)
+    grounds = {claim[0] for claim in _claims(record) if claims[claim] > 1}
+    if image is None:
+        grounds.add(Suspense.CARD_UNKNOWN)
+    elif record.counter < image.opening_counter:
+        grounds.add(Suspense.BEFORE_OPENING)
+    return item.reason in grounds
 
 
 def _goes(copy: sqlite3.Connection, sql: str) -> bool:
@@ -351,21 +375,22 @@ def _rules_missing(copy: sqlite3.Connection, path: Path, table: str) -> list[str
     return [f"{path.name}: rule {rule} is missing" for rule in sorted(rules - there)]
 
 
-def _wanted(record: TapRecord, *, parked: bool) -> tuple[int, int]:
+def _wanted(row: StreamTap, record: TapRecord, *, parked: bool) -> tuple[int, int]:
     """(entries, suspense items) that a pulled tap must have; a debit is booked or parked, never both, never neither."""
-    if record.outcome is Outcome.UNKNOWN or (record.outcome is Outcome.DEBITED and parked):
-        return 0, 1
-    return (1, 0) if record.outcome is Outcome.DEBITED else (0, 0)
+    if row.debits:
+        return (0, 1) if parked else (1, 0)
+    return (0, 1) if record.outcome is Outcome.UNKNOWN else (0, 0)
 
 
-def _card_objections(image: CardImage, taps: Iterable[TapRecord]) -> list[str]:
+def _card_objections(image: CardImage, taps: Iterable[TapRecord], confirmed: set[TapId]) -> list[str]:
     """One card against the journals: each counter from opening to now belongs to one debit, or to one torn tap."""
-    debits = Counter(tap.counter for tap in taps if tap.outcome is Outcome.DEBITED)
+    sure = [tap for tap in taps if tap.outcome is Outcome.DEBITED or tap.tap_id in confirmed]
+    debits = Counter(tap.counter for tap in sure)
     maybe = {tap.counter: int(tap.amount_fen) for tap in taps if tap.outcome is Outcome.UNKNOWN}
     objections = [
         f"card {image.card}: counter {n} was debited {times} times" for n, times in debits.items() if times > 1
     ]
-    spent: int = sum(tap.amount_fen for tap in taps if tap.outcome is Outcome.DEBITED)
+    spent: int = sum(tap.amount_fen for tap in sure)
     for counter in range(image.opening_counter, image.counter):
         if counter not in debits:
             if counter in maybe:
@@ -384,12 +409,14 @@ def _card_objections(image: CardImage, taps: Iterable[TapRecord]) -> list[str]:
 
 
 def _executed_unproven(evidence: Evidence) -> list[TapRecord]:
-    """Open or unknown taps whose counter the card has passed, with no debit on record there: money is off the card.
+    """Open or unknown taps whose counter the card has passed, with no debit known there: money is off the card.
 
     Of several at one counter only the last can be: that the card showed the counter again proves the ones before void.
     """
-    debits = {(record.card, record.counter) for record in evidence.sealed if record.outcome is Outcome.DEBITED}
-    unknown = (record for record in evidence.sealed if record.outcome is Outcome.UNKNOWN)
+    confirmed = evidence.confirmed
+    sure = [r for r in evidence.sealed if r.outcome is Outcome.DEBITED or r.tap_id in confirmed]
+    debits = {(record.card, record.counter) for record in sure}
+    unknown = (r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN and r.tap_id not in confirmed)
     last = {(record.card, record.counter): record for record in (*unknown, *evidence.opened)}
     return [
         record

@@ -54,6 +54,17 @@ class StreamTap:
         except FormatError:
             return None
 
+    @property
+    def confirmed(self) -> bool:
+        """Whether the terminal could not tell, but the server found its TAC right: the card has paid."""
+        tap = self.tap
+        return tap is not None and tap.outcome is Outcome.UNKNOWN and self.suspense is None
+
+    @property
+    def debits(self) -> bool:
+        """Whether the record stands for money off a card: the terminal says so, or the server has confirmed it."""
+        return self.confirmed or ((tap := self.tap) is not None and tap.outcome is Outcome.DEBITED)
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
@@ -119,6 +130,11 @@ class Evidence:
         """Every copied database with the tables that nobody may change."""
         return ((self.copies[role], tables) for role, tables in _MONEY_TABLES.items())
 
+    @property
+    def confirmed(self) -> set[TapId]:
+        """The unknown taps that the server has found to be debits."""
+        return {row.tap_id for row in self.stream if row.confirmed}
+
     def unsent(self) -> list[TapRecord]:
         """Sealed debits that the stream does not have."""
         there = {row.tap_id for row in self.stream}
@@ -140,8 +156,7 @@ class Evidence:
 
     def _stream_debits(self) -> Iterator[tuple[StreamTap, TapRecord]]:
         for row in self.stream:
-            record = row.tap
-            if record is not None and record.outcome is Outcome.DEBITED:
+            if row.debits and (record := row.tap) is not None:
                 yield row, record
 
 

@@ -78,9 +78,11 @@ class Story:
     def void(self, card: CardId, amount_fen: int) -> None:
         self.taps.append(replace(self._record(card, amount_fen, Outcome.VOIDED), reason=VoidReason.NOT_EXECUTED))
 
-    def lose(self, card: CardId, amount_fen: int, *, executed: bool) -> None:
-        self.taps.append(self._record(card, amount_fen, Outcome.UNKNOWN))
-        self.suspended[len(self.taps)] = Suspense.OUTCOME_UNKNOWN
+    def lose(self, card: CardId, amount_fen: int, *, executed: bool, confirmed: bool = False) -> None:
+        tac = b"\1\2\3\4" if confirmed else NO_TAC
+        self.taps.append(replace(self._record(card, amount_fen, Outcome.UNKNOWN), tac=tac))
+        if not confirmed:
+            self.suspended[len(self.taps)] = Suspense.OUTCOME_UNKNOWN
         if executed:
             self._spend(card, amount_fen)
 
@@ -101,7 +103,7 @@ class Story:
         for row, tap in zip(stream[:pulled], self.taps, strict=False):
             if row.suspense is not None:
                 suspense.append(Suspended(tap.tap_id, row.suspense, tap.amount_fen))
-            elif tap.outcome is Outcome.DEBITED:
+            elif tap.outcome is Outcome.DEBITED or tap.tac != NO_TAC:
                 new = LedgerEntry(len(entries) + 1, 2, tap.tap_id, tap.amount_fen)
                 entries.append(new)
                 postings += [Posting(new.id, PURSES, tap.card, tap.amount_fen)]
@@ -174,7 +176,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         assert settlement(["init", "--home", str(home)]) == 0
         assert settlement(["import-cards", "--home", str(home), str(cards)]) == 0
         assert settlement(["hotlist", "--home", str(home), "add", A.issuer.hex(), A.asn.hex()]) == 0
-    with closing(Journal.open_for(home / "settlement" / "journal.db", terminal=TERMINAL, epoch=1)) as journal:
+    path = home / "settlement" / "journal.db"
+    with closing(Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=None)) as journal:
         intent = TapIntent(card=A, amount_fen=Fen(1), balance_before_fen=OPENING_FEN, counter=0, ttsn=1, opened_at=AT)
         journal.seal_tap(journal.open_tap(intent), tac=bytes(4), mac2=Mac2.VERIFIED)
     names = {"ledger": "ledger", "onecard": "onecard", "stream": "canteen", "journal": "journal"}
@@ -543,7 +546,7 @@ def test_no_card_number_is_told_whole(evidence: Evidence) -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(("debit", "park", "refuse", "void", "lost", "lost but done")),
+        st.sampled_from(("debit", "park", "refuse", "void", "lost", "lost but done", "done and confirmed")),
         st.sampled_from((A, B, C)),
         st.integers(min_value=1, max_value=2_00),
     ),
@@ -565,7 +568,7 @@ def stories(draw: st.DrawFn) -> tuple[Story, int, int]:
             case "refuse" | "void":
                 (story.refuse if step == "refuse" else story.void)(who, amount_fen)
             case _:
-                story.lose(who, amount_fen, executed=step == "lost but done")
+                story.lose(who, amount_fen, executed="done" in step, confirmed="confirmed" in step)
     if draw(st.booleans()):
         story.leave_open(draw(st.sampled_from((A, B, C))), 50, executed=draw(st.booleans()))
     sent = draw(st.integers(min_value=0, max_value=len(story.taps)))

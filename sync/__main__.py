@@ -17,13 +17,13 @@ from typing import Final
 
 from sync.clock import Clock
 from sync.config import UplinkConfig, load_config
-from sync.daemon import Daemon, words_for
+from sync.daemon import Daemon, heals, words_for
 from sync.identity import load_key, load_or_make_key
 from sync.link import Link, TcpLink
 from sync.status import read_status, status_lines
 from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
 from sync.tls import TlsLink, client_context
-from sync.uplink import enrol, ticket_digest
+from sync.uplink import enrol, present_ticket, ticket_digest
 from terminal.journal import JournalReader
 from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
 from wire.errors import CampusError
@@ -82,7 +82,8 @@ def run_enrol(options: argparse.Namespace) -> None:
     ticket = _ticket(options)
     says = Ticket.read(ticket)
     if _enrolled_with(folder, ticket):
-        print(f"terminal {says.terminal.hex()} is already enrolled with this ticket; nothing changed")
+        told = _present_again(folder, ticket)
+        print(f"terminal {says.terminal.hex()} is already enrolled with this ticket; {told}")
         return
     config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
     key = load_or_make_key(folder / "terminal.key")
@@ -176,6 +177,23 @@ def _enrolled_with(folder: Path, ticket: bytes) -> bool:
     finally:
         reader.close()
     return enrolment is not None and enrolment.ticket_digest == ticket_digest(ticket)
+
+
+def _present_again(folder: Path, ticket: bytes) -> str:
+    """Show the server the ticket that let this terminal in: one restored from an older backup may have forgotten."""
+    config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
+    key = load_key(folder / "terminal.key")
+    try:
+        link = _connect(config, context)
+        try:
+            present_ticket(link, ticket, key=key, clock=CLOCK)
+        finally:
+            link.close()
+    except CampusError as error:
+        if not heals(error):
+            raise
+        return f"the server could not be asked: {words_for(error)}"
+    return "the server knows it"
 
 
 def _connect(config: UplinkConfig, context: ssl.SSLContext) -> Link:

@@ -94,7 +94,7 @@ class Daemon:
             if self._stop.wait(POLL_S):
                 return
         retrying = Retrying(
-            retry=retry_if_exception(_heals),
+            retry=retry_if_exception(heals),
             wait=wait_random_exponential(multiplier=0.5, max=RETRY_S_MAX),
             stop=stop_when_event_set(self._stop),
             sleep=sleep_using_event(self._stop),
@@ -107,7 +107,7 @@ class Daemon:
         try:
             self._keep(uplink, journal)
         except CampusError as error:
-            if not _heals(error):
+            if not heals(error):
                 raise
             log.warning("%s; connecting again as soon as there is something to carry", words_for(error))
         finally:
@@ -176,7 +176,8 @@ def words_for(error: CampusError) -> str:
     return f"[{error.code}] {error}"
 
 
-def _heals(error: BaseException) -> bool:
+def heals(error: BaseException) -> bool:
+    """Whether the same may succeed soon without anybody's help."""
     return isinstance(error, CampusError) and (error.retryable or (isinstance(error, Rejected) and may_pass(error)))
 
 

@@ -41,7 +41,7 @@ GAPS_MAX: Final = 2  # one gap is a restored server; a server that keeps finding
 # What a technician is told when asking again soon would change nothing.
 ADVICE: Final[dict[Rejection, str]] = {
     Rejection.MALFORMED: "the server cannot read what this terminal sends; their versions may differ",
-    Rejection.UNKNOWN_TERMINAL: "the server does not know this terminal; enrol it with a ticket of this server",
+    Rejection.UNKNOWN_TERMINAL: "the server does not know this terminal; enrol it again with the same ticket",
     Rejection.SIGNATURE_INVALID: "the server has another key for this terminal; enrol it again with a new ticket",
     Rejection.WRONG_EPOCH: "the server expects another journal of this terminal; enrol it again with a new ticket",
     Rejection.GAP: "the server keeps asking for other taps than it says it lacks; report it to the operator",
@@ -207,12 +207,13 @@ class Uplink:
         )
 
 
-def enrol(
-    link: Link, ticket: bytes, *, store: UplinkStore, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
-) -> Enrolment:
-    """Present a ticket and keep what the server answers; `Rejected` when it does not take the ticket.
+def present_ticket(
+    link: Link, ticket: bytes, *, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
+) -> Ticket:
+    """Have the server let this terminal in, and return what the ticket says; `Rejected` when it does not take it.
 
-    Presenting the same ticket with the same key again gets the same answer, so a lost one costs nothing.
+    Presenting the same ticket with the same key again gets the same answer, so a lost one costs nothing, and a server
+    that was restored from an older backup learns of the terminal anew.
     """
     says = Ticket.read(ticket)
     exchange = Exchange(link, clock, answer_s=answer_s)
@@ -224,9 +225,17 @@ def enrol(
     assert isinstance(message, Enrolled), "the session's table allows nothing else here"
     if (message.terminal, message.epoch) != (says.terminal, says.epoch):
         raise ProtocolViolation("the server enrolled another terminal or epoch than the ticket names")
+    return says
+
+
+def enrol(
+    link: Link, ticket: bytes, *, store: UplinkStore, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
+) -> Enrolment:
+    """Present a terminal's first ticket and keep who it is from now on."""
+    says = present_ticket(link, ticket, key=key, clock=clock, answer_s=answer_s)
     enrolment = Enrolment(
-        terminal=message.terminal,
-        epoch=message.epoch,
+        terminal=says.terminal,
+        epoch=says.epoch,
         stream=says.stream,
         enrolled_at_utc_s=clock.utc_s(),
         ticket_digest=ticket_digest(ticket),

@@ -93,6 +93,7 @@ class Server:
     uploads: list[bytes] = field(default_factory=list)
     identified: list[Identify] = field(default_factory=list)
     tickets: dict[bytes, bytes] = field(default_factory=dict)
+    epoch_given: int | None = None
     port: int = 0
     _listener: socket.socket | None = None
     _open: list[socket.socket] = field(default_factory=list)
@@ -145,7 +146,7 @@ class Server:
             owner = self.tickets.setdefault(message.ticket, message.public_key)
             taken = owner == message.public_key
             says = Ticket.read(message.ticket)
-            enrolled = Enrolled(says.terminal, says.epoch)
+            enrolled = Enrolled(says.terminal, self.epoch_given or says.epoch)
             tls.sendall(session.send(enrolled if taken else self._refused(Rejection.TICKET_SPENT)))
         elif isinstance(message, Identify):
             message.verify(self.public_key, nonce)

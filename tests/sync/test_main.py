@@ -20,6 +20,7 @@ from sync.identity import load_key
 from sync.store import UplinkReader, UplinkStore
 from wire.enrolment import Ticket, ticket_text
 from wire.ids import Stream, TerminalId
+from wire.receipt import Rejection
 from wire.signature import public_bytes
 
 if TYPE_CHECKING:
@@ -83,10 +84,47 @@ def test_enrol_makes_a_key_and_a_second_time_changes_nothing(
     key = load_key(home / "terminal" / "terminal.key")
     assert list(server.tickets.values()) == [public_bytes(key)]
     (home / "ticket.txt").write_text(ticket.lower())
-    server.stop()  # the second time needs no server
     assert main(["enrol", "--home", str(home), "--ticket-file", str(home / "ticket.txt")]) == 0
-    assert "already enrolled with this ticket; nothing changed" in capsys.readouterr().out
+    assert "already enrolled with this ticket; the server knows it" in capsys.readouterr().out
+    assert public_bytes(load_key(home / "terminal" / "terminal.key")) == public_bytes(key)
+
+
+def test_enrol_again_makes_the_terminal_known_to_a_restored_server_beside_a_running_daemon(
+    home: Path, ticket: str, server: Server
+) -> None:
+    _enrol(home, ticket)
+    known = dict(server.tickets)
+    server.tickets.clear()
+    daemon = UplinkStore.open_or_make(home / "terminal" / "uplink.db")
+    before = (daemon.enrolment(), daemon.cursor())
+    assert _enrol(home, ticket) == 0
+    assert server.tickets == known
+    assert (daemon.enrolment(), daemon.cursor()) == before
+    daemon.close()
+
+
+def test_enrol_again_without_a_server_says_that_the_terminal_is_enrolled(
+    home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _enrol(home, ticket)
+    server.stop()
+    assert _enrol(home, ticket) == 0
+    words = capsys.readouterr().out
+    assert "already enrolled with this ticket; the server could not be asked: [link-down]" in words
     server.start()
+    server.greeting = Rejection.BUSY
+    assert _enrol(home, ticket) == 0
+    assert "[rejected] BUSY" in capsys.readouterr().out
+
+
+def test_enrol_again_that_the_server_refuses_is_a_fault(
+    home: Path, ticket: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _enrol(home, ticket)
+    [raw] = server.tickets
+    server.tickets[raw] = bytes(32)
+    assert _enrol(home, ticket) == 1
+    assert "[rejected] TICKET_SPENT" in capsys.readouterr().err
 
 
 def test_enrol_with_another_ticket_is_refused(

@@ -24,6 +24,8 @@ from wire.receipt import Rejected, Rejection, Suspense
 from wire.session import ProtocolViolation
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.sync.conftest import Authority, Server, Till
 
 Connect = Callable[[], Link]
@@ -219,6 +221,7 @@ def test_busy_instead_of_a_challenge_is_retryable(server: Server, start: Start) 
 
 def test_every_rejection_has_advice() -> None:
     assert set(ADVICE) == set(Rejection)
+    assert "again with the same ticket" in ADVICE[Rejection.UNKNOWN_TERMINAL]
 
 
 def test_receipt_with_suspended_taps_is_kept(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
@@ -281,6 +284,18 @@ def test_journal_of_another_terminal_is_not_sent(
     till.reader.terminal = TerminalId(bytes(6))
     with pytest.raises(JournalForeign):
         Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock).open()
+
+
+def test_enrolment_of_another_epoch_than_the_ticket_names_is_refused(
+    server: Server, connect: Connect, key: Ed25519PrivateKey, clock: Clock, tmp_path: Path
+) -> None:
+    says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
+    store = UplinkStore.open_or_make(tmp_path / "uplink.db")
+    server.epoch_given = 8
+    with pytest.raises(ProtocolViolation, match="another terminal or epoch"):
+        enrol(connect(), says.issue(key), store=store, key=key, clock=clock)
+    assert store.enrolment() is None
+    store.close()
 
 
 def test_enrolment_is_kept_and_the_same_ticket_works_again(

@@ -35,10 +35,14 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="the till on this terminal, or a stream of taps and a report",
-        description="Starts everything, sells until Ctrl-C or until the taps are done, then audits cards, journal, "
-        "stream and ledger. A second run goes on where the first stopped. Exit status: 0 the auditor is content, "
-        "1 it objects, 2 a program failed (run the same command again).",
-        epilog="examples: campus-sim run   campus-sim run --taps 200 --seed 7   campus-sim run --taps 0 (audit only)",
+        description="Starts everything, sells until Ctrl-C or until the taps are done, then audits cards, journal,\n"
+        "stream and ledger. A second run goes on where the first stopped.\n\n"
+        "Exit status: 0 the auditor is content, 1 it objects, 2 a program failed (run the same command again).",
+        epilog="examples:\n"
+        "  campus-sim run                        the till on this terminal\n"
+        "  campus-sim run --taps 200 --seed 7    a stream of taps, and a report\n"
+        "  campus-sim run --taps 0               the auditor alone",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--home", type=Path, default=Path("home"), help="the installation's folder (default: ./home)")
     run.add_argument(

@@ -43,14 +43,16 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         help="sell: type an amount, let a card pay it",
         description="Runs the till on the card reader named in HOME/terminal/terminal.toml.",
-        epilog="example: campus-terminal run --home ./home   keys: digits, Enter, Backspace, Esc; Ctrl-C ends it",
+        epilog="keys: digits and Enter, Backspace, Esc; Ctrl-C ends it\nexample:\n  campus-terminal run --home ./home",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--json", action="store_true", help="amounts as lines in, JSON lines out, instead of a screen")
     journal = commands.add_parser(
         "journal",
         help="look at the journal, also while the till is running",
         description="Shows what the till has recorded. Nothing is ever changed by it.",
-        epilog="examples: campus-terminal journal list   campus-terminal journal show 12",
+        epilog="examples:\n  campus-terminal journal list\n  campus-terminal journal show 12",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     journal.add_argument(
         "action", choices=("list", "show", "verify"), help="all taps; one tap whole; recompute the chain"
@@ -155,7 +157,7 @@ def _show(reader: JournalReader, action: str, seq: int | None) -> int:
     if not found:
         print("campus-terminal: journal show needs the number of a tap that is there", file=sys.stderr)
         return 2
-    print(json.dumps(_evidence(found[0]), indent=2))
+    print(json.dumps(_evidence(found[0]), indent=2, ensure_ascii=False))
     return 0
 
 

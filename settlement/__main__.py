@@ -274,32 +274,33 @@ def _ledger(args: argparse.Namespace) -> int:
     """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     home = Home(args.home)
     streams = sorted(_read_settings(home).streams)
-    sources: list[JournalSource] = [OpeningSource(home.database(ONECARD))]
-    sources += [StreamSource(home.database(stream.label), stream) for stream in streams]
+    openings = OpeningSource(home.database(ONECARD))
+    sources = [StreamSource(home.database(stream.label), stream) for stream in streams]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_writer(home.database(LEDGER), LEDGER) as db:
         print("ledger ready", flush=True)
-        _pull_until(stop, db, sources)
+        _pull_until(stop, db, openings, sources)
+    openings.close()
     for source in sources:
         source.close()
     return 0
 
 
-def _pull_until(stop: threading.Event, db: Database, sources: Sequence[JournalSource]) -> None:
+def _pull_until(stop: threading.Event, db: Database, openings: JournalSource, streams: Sequence[JournalSource]) -> None:
     told: dict[str, str] = {}
     while not stop.is_set():
-        outcome = pull_round(db, sources)
+        outcome = pull_round(db, openings, streams)
         faults = {name: f"{error.code}: {error}" for name, error in outcome.faults.items()}
         for name in faults.keys() | told.keys():
             if faults.get(name) != told.get(name):  # once when it begins or changes, once when it ends
                 _log.warning("ledger: %s: %s", name, faults.get(name, "can be read again"))
         told = faults
         if differ := outcome.posted[Posted.EXISTS_WITH_DIFFERENT_AMOUNT]:
-            _log.error("ledger: %d events came again with another amount", differ)
+            _log.error("ledger: ALARM: %d taps came again with other content; they are in suspense", differ)
         if outcome.rows == 0:
-            stop.wait(_FAULT_POLL_S if len(faults) == len(sources) else _POLL_S)
+            stop.wait(_FAULT_POLL_S if len(faults) == len(streams) + 1 else _POLL_S)
 
 
 def _report(args: argparse.Namespace) -> int:

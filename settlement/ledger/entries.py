@@ -56,6 +56,7 @@ class Entry:
     tap_id: TapId | None
     card: CardId = field(repr=False)
     counter: int
+    ttsn: int | None
     amount_fen: Fen
     happened_at_utc_s: int
     clock_quality: ClockQuality
@@ -80,6 +81,7 @@ class SuspenseItem:
     reason: Suspense
     card: CardId = field(repr=False)
     counter: int
+    ttsn: int
     amount_fen: Fen
     since_utc_s: int
 
@@ -87,12 +89,13 @@ class SuspenseItem:
 def entry_for(
     record: TapRecord, *, suspense: Suspense | None, source: Source, received_at_utc_s: int
 ) -> Entry | SuspenseItem | None:
-    """The meaning of one tap; None where no money moved."""
-    if suspense is None and record.outcome is Outcome.UNKNOWN:
-        suspense = Suspense.OUTCOME_UNKNOWN
+    """The meaning of one tap as its stream judged it; None where no money moved.
+
+    An UNKNOWN one that the stream found no doubt in has a right TAC: the card says what the terminal could not.
+    """
     if suspense is not None:
         return suspended(record, reason=suspense, source=source, received_at_utc_s=received_at_utc_s)
-    if record.outcome is not Outcome.DEBITED:
+    if record.outcome not in (Outcome.DEBITED, Outcome.UNKNOWN):
         return None
     return Entry(
         kind=EntryKind.PURCHASE,
@@ -100,6 +103,7 @@ def entry_for(
         tap_id=record.tap_id,
         card=record.card,
         counter=record.counter,
+        ttsn=record.ttsn,
         amount_fen=record.amount_fen,
         happened_at_utc_s=record.opened_at.utc_s,
         clock_quality=record.opened_at.quality,
@@ -116,6 +120,7 @@ def opening_for(card: CardId, *, balance_fen: Fen, counter: int, source: Source,
         tap_id=None,
         card=card,
         counter=counter,
+        ttsn=None,
         amount_fen=balance_fen,
         happened_at_utc_s=opened_at_utc_s,
         clock_quality=ClockQuality.SERVER,
@@ -132,6 +137,7 @@ def suspended(record: TapRecord, *, reason: Suspense, source: Source, received_a
         reason=reason,
         card=record.card,
         counter=record.counter,
+        ttsn=record.ttsn,
         amount_fen=record.amount_fen,
         since_utc_s=received_at_utc_s,
     )
@@ -140,12 +146,14 @@ def suspended(record: TapRecord, *, reason: Suspense, source: Source, received_a
 def suspend_entry(entry: Entry, reason: Suspense) -> SuspenseItem:
     """An entry that the ledger could not take, as an item to explain."""
     assert entry.tap_id is not None, "only a tap can be suspended"
+    assert entry.ttsn is not None, "a tap has its serial, if only 0"
     return SuspenseItem(
         source=entry.source,
         tap_id=entry.tap_id,
         reason=reason,
         card=entry.card,
         counter=entry.counter,
+        ttsn=entry.ttsn,
         amount_fen=entry.amount_fen,
         since_utc_s=entry.received_at_utc_s,
     )

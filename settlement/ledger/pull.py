@@ -1,13 +1,14 @@
 """The ledger pulls every source journal in turn, in bounded portions, the cursor in the postings' transaction.
 
+Openings are posted up to the last one before any tap that was read: a card is registered before it pays.
 A source that cannot be read holds up nobody else: its fault is reported and it is tried again in the next round.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,11 +16,12 @@ from typing import Final, Protocol
 from settlement.ledger import store
 from settlement.ledger.entries import Entry, Source, SuspenseItem, entry_for, opening_for
 from settlement.ledger.store import Posted, SourceCursor
-from settlement.onecard.registry import OpeningRow, openings_after
+from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
 from settlement.store.router import ONECARD
 from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after
 from wire.errors import CampusError
+from wire.fields import FormatError
 from wire.ids import Stream
 from wire.receipt import Suspense
 from wire.record import TapRecord
@@ -83,11 +85,15 @@ class StreamSource:
         items: list[Entry | SuspenseItem] = []
         position, head_hash = cursor.position, cursor.head_hash
         for row in rows:
-            head_hash = next_stream_hash(head_hash, row.record, row.suspense, row.received_at_utc_s)
+            try:
+                head_hash = next_stream_hash(head_hash, row.record, row.suspense, row.received_at_utc_s)
+                item = self._item(row)
+            except (FormatError, ValueError, TypeError, OverflowError) as error:
+                # A newer version of the stream wrote it, or somebody else: SQLite keeps anything in any column.
+                raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
             if row.position != position + 1 or row.stream_hash != head_hash:
                 raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
             position = row.position
-            item = self._item(row)
             if item is not None:
                 items.append(item)
         return Portion(items, SourceCursor(position, head_hash), len(rows))
@@ -106,7 +112,7 @@ class StreamSource:
 
 
 class OpeningSource:
-    """The card registry's journal of purses taken over."""
+    """The card registry's journal of purses taken over; its chain is followed as a stream's is."""
 
     def __init__(self, path: Path) -> None:
         self.name = ONECARD
@@ -114,15 +120,28 @@ class OpeningSource:
 
     def start(self) -> SourceCursor:
         """See `JournalSource`."""
-        return SourceCursor(0, b"")
+        return SourceCursor(0, openings_genesis())
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
-        rows = openings_after(self._reader.open(), cursor.position, count_max)
-        if rows and [row.position for row in rows] != list(range(cursor.position + 1, cursor.position + 1 + len(rows))):
-            raise SourceBroken(f"the openings after position {cursor.position} have a gap")
-        items: list[Entry | SuspenseItem] = [self._entry(row) for row in rows]
-        return Portion(items, SourceCursor(cursor.position + len(rows), b""), len(rows))
+        again = 1 if cursor.position > 0 else 0
+        rows = openings_after(self._reader.open(), cursor.position - again, count_max + again)
+        if again:
+            if not rows or rows[0].chain_hash != cursor.head_hash:
+                raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
+            rows = rows[1:]
+        items: list[Entry | SuspenseItem] = []
+        position, head_hash = cursor.position, cursor.head_hash
+        for row in rows:
+            try:
+                head_hash = next_opening_hash(head_hash, row.opening, row.opened_at_utc_s)
+            except (TypeError, AttributeError, OverflowError) as error:
+                raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
+            if row.position != position + 1 or row.chain_hash != head_hash:
+                raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
+            position = row.position
+            items.append(self._entry(row))
+        return Portion(items, SourceCursor(position, head_hash), len(rows))
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -150,29 +169,64 @@ class Round:
 
 def pull_portion(db: Database, source: JournalSource, count_max: int = PORTION_MAX) -> tuple[int, list[Posted]]:
     """Read one portion of one source and post it; the number of rows, and what became of each event."""
-    cursor = store.read_cursor(db, source.name) or source.start()
-    portion = source.portion(cursor, count_max)
-    if portion.rows == 0:
-        return 0, []
-    with db.transaction():
-        results = store.post(db, portion.items)
-        store.set_cursor(db, source.name, portion.cursor)
-    return portion.rows, results
+    portion = _read(db, source, count_max)
+    return portion.rows, _post(db, source, portion)
 
 
-def pull_round(db: Database, sources: Sequence[JournalSource], count_max: int = PORTION_MAX) -> Round:
-    """One portion of every source in turn."""
+def pull_round(
+    db: Database, openings: JournalSource, streams: Sequence[JournalSource], count_max: int = PORTION_MAX
+) -> Round:
+    """One portion of every stream in turn, and before each all openings that there are by then.
+
+    While openings cannot be read the streams go on: a tap of a purse that is not known yet waits in suspense then.
+    """
     outcome = Round()
-    for source in sources:
-        try:
-            rows, results = pull_portion(db, source, count_max)
-        except CampusError as error:
-            source.close()
-            outcome.faults[source.name] = error
-            continue
+    with _one_fault_of(openings, outcome):
+        _pull_all(db, openings, outcome, count_max)
+    for source in streams:
+        with _one_fault_of(source, outcome):
+            portion = _read(db, source, count_max)
+            # A card that was registered after the round began may have paid already; it is in the portion just read.
+            if openings.name not in outcome.faults:
+                with _one_fault_of(openings, outcome):
+                    _pull_all(db, openings, outcome, count_max)
+            outcome.posted.update(_post(db, source, portion))
+            outcome.rows += portion.rows
+    return outcome
+
+
+def _pull_all(db: Database, source: JournalSource, outcome: Round, count_max: int) -> None:
+    """Bounded by what is there: nobody registers cards faster than they are read."""
+    rows = -1
+    while rows:
+        rows, results = pull_portion(db, source, count_max)
         outcome.rows += rows
         outcome.posted.update(results)
-    return outcome
+
+
+def _read(db: Database, source: JournalSource, count_max: int) -> Portion:
+    return source.portion(store.read_cursor(db, source.name) or source.start(), count_max)
+
+
+def _post(db: Database, source: JournalSource, portion: Portion) -> list[Posted]:
+    if portion.rows == 0:
+        return []
+    with db.transaction():
+        results = store.post(db, portion.items)
+        for item, result in zip(portion.items, results, strict=True):
+            if result is Posted.EXISTS_WITH_DIFFERENT_AMOUNT and isinstance(item, Entry) and item.tap_id is None:
+                raise SourceBroken(f"{source.name} opens purse {item.card} otherwise than it is booked")
+        store.set_cursor(db, source.name, portion.cursor)
+    return results
+
+
+@contextmanager
+def _one_fault_of(source: JournalSource, outcome: Round) -> Iterator[None]:
+    try:
+        yield
+    except CampusError as error:
+        source.close()
+        outcome.faults[source.name] = error
 
 
 class _LazyReader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -21,12 +22,13 @@ _FIND: Final = """
 """
 _ADD_CARD: Final = "INSERT INTO card (id, issuer, asn, registered_at_utc_s) VALUES (%s, %s, %s, %s)"
 _ADD_OPENING: Final = """
-    INSERT INTO purse_opening (position, card_id, opening_balance_fen, opening_counter, opened_at_utc_s)
-    VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO purse_opening (position, card_id, opening_balance_fen, opening_counter, opened_at_utc_s, chain_hash)
+    VALUES (%s, %s, %s, %s, %s, %s)
 """
+_HEAD: Final = "SELECT chain_hash FROM purse_opening ORDER BY position DESC LIMIT 1"
 _OPENINGS_AFTER: Final = """
     SELECT opening.position, card.issuer, card.asn, opening.opening_balance_fen, opening.opening_counter,
-           opening.opened_at_utc_s
+           opening.opened_at_utc_s, opening.chain_hash
     FROM purse_opening opening JOIN card ON card.id = opening.card_id
     WHERE opening.position > %s ORDER BY opening.position LIMIT %s
 """
@@ -54,6 +56,7 @@ class OpeningRow:
     position: int
     opening: PurseOpening
     opened_at_utc_s: int
+    chain_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ def import_cards(db: Database, openings: Sequence[PurseOpening], *, now_utc_s: i
     faults: list[str] = []
     with db.transaction():
         position = db.number("SELECT coalesce(max(position), 0) FROM purse_opening")
+        head_hash = next(iter(db.query(_HEAD, into=bytes)), openings_genesis())
         card_id = db.number("SELECT coalesce(max(id), 0) FROM card")
         for number, opening in enumerate(openings, start=1):
             card = opening.card
@@ -109,7 +113,9 @@ def import_cards(db: Database, openings: Sequence[PurseOpening], *, now_utc_s: i
             else:
                 created, position, card_id = created + 1, position + 1, card_id + 1
                 db.execute(_ADD_CARD, (card_id, card.issuer, card.asn, now_utc_s))
-                db.execute(_ADD_OPENING, (position, card_id, opening.balance_fen, opening.counter, now_utc_s))
+                head_hash = next_opening_hash(head_hash, opening, now_utc_s)
+                purse = (opening.balance_fen, opening.counter)
+                db.execute(_ADD_OPENING, (position, card_id, *purse, now_utc_s, head_hash))
         if faults:
             raise ImportRefused("\n".join(faults))
     return ImportResult(created, existed)
@@ -120,14 +126,29 @@ def openings_after(db: Database, position: int, count_max: int) -> list[OpeningR
     return db.query(_OPENINGS_AFTER, (position, count_max), into=_opening_row)
 
 
+def openings_genesis() -> bytes:
+    """The chain's start for the openings' journal."""
+    return hashlib.sha256(b"campus openings v1").digest()
+
+
+def next_opening_hash(before: bytes, opening: PurseOpening, opened_at_utc_s: int) -> bytes:
+    """SHA-256(before | card | balance 4 | counter 2 | time 8), none of it can change unseen."""
+    purse = opening.card.to_bytes() + opening.balance_fen.to_bytes(4) + opening.counter.to_bytes(2)
+    return hashlib.sha256(before + purse + opened_at_utc_s.to_bytes(8)).digest()
+
+
 def parse_card(issuer: str, asn: str) -> CardId:
     """A card from the two numbers' hexadecimal (BCD) digits; raises `ValueError` in words."""
     return CardId(IssuerId(_digits(issuer, ISSUER_ID_BYTES, "issuer")), Asn(_digits(asn, ASN_BYTES, "asn")))
 
 
-def _opening_row(position: int, issuer: bytes, asn: bytes, balance: int, counter: int, at_utc_s: int) -> OpeningRow:
+def _opening_row(
+    position: int, issuer: bytes, asn: bytes, balance: int, counter: int, at_utc_s: int, chain_hash: bytes
+) -> OpeningRow:
     card = CardId(IssuerId(issuer), Asn(asn))
-    return OpeningRow(position, PurseOpening(card=card, balance_fen=Fen(balance), counter=counter), at_utc_s)
+    return OpeningRow(
+        position, PurseOpening(card=card, balance_fen=Fen(balance), counter=counter), at_utc_s, chain_hash
+    )
 
 
 def _parse_row(row: list[str]) -> PurseOpening:

@@ -43,12 +43,10 @@ def accept_batch(
 
 def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
     """Why the record's money cannot be booked, as far as the record itself can tell."""
-    if record.outcome is Outcome.UNKNOWN:
-        return Suspense.OUTCOME_UNKNOWN
-    if record.outcome is not Outcome.DEBITED:
+    if record.outcome not in (Outcome.DEBITED, Outcome.UNKNOWN):
         return None
     if not keys.verify_purchase_tac(record):
-        return Suspense.TAC_WRONG
+        return Suspense.TAC_WRONG if record.outcome is Outcome.DEBITED else Suspense.OUTCOME_UNKNOWN
     # The TAC alone proves a debit whose MAC2 nobody could check any more; one that was refused stays in doubt.
     return Suspense.MAC2_REFUSED if record.mac2 is Mac2.REFUSED else None
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from settlement.__main__ import main
 from settlement.authority import load_ticket_key, load_ticket_public_key
+from settlement.ledger.entries import Source, opening_for
+from settlement.ledger.store import post
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from settlement.store.database import Database, open_writer
@@ -75,21 +77,25 @@ class FakeTill:
         mac2: Mac2 = Mac2.VERIFIED,
         counter: int | None = None,
         wrong_tac: bool = False,
+        ttsn: int | None = None,
+        with_tac: bool = False,
     ) -> TapRecord:
         card = card or card_number(1)
         if counter is None:
             counter = self.counters.get(card, 0)
             self.counters[card] = counter + (outcome is Outcome.DEBITED)
         seq = len(self.records) + 1
+        if ttsn is None:
+            ttsn = 1_000 * (self.epoch - 1) + seq  # a PSAM counts on when its terminal starts a new epoch
         at = TapTime(utc_s=NOW - 600 + seq, boot=1, uptime_ms=1000 * seq, quality=ClockQuality.NETWORK)
         date, time = at.card_date_time()
         tac = NO_TAC
-        if outcome is Outcome.DEBITED:
+        if outcome is Outcome.DEBITED or with_tac:
             tac = pboc.purchase_tac(
                 tac_key=pboc.tac_key(self.keys.card_keys(card).tac),
                 amount_fen=Fen(amount_fen),
                 terminal=self.terminal,
-                ttsn=seq,
+                ttsn=ttsn,
                 date_time_bcd=date + time,
             )
         if wrong_tac:
@@ -107,7 +113,7 @@ class FakeTill:
             amount_fen=Fen(amount_fen),
             balance_before_fen=Fen(100_000),
             counter=counter,
-            ttsn=seq,
+            ttsn=ttsn,
             tac=tac,
             opened_at=at,
         )
@@ -210,6 +216,17 @@ def canteen(home: Home, keys: FileKeyStore) -> Iterator[StreamDriver]:
 def ledger_db(home: Home) -> Iterator[Database]:
     with open_writer(home.database("ledger"), "ledger") as db:
         yield db
+
+
+@pytest.fixture
+def purses(ledger_db: Database) -> None:
+    """Openings of the first cards in the ledger, so that what they pay can be booked."""
+    openings = [
+        opening_for(card_number(n), balance_fen=Fen(0), counter=0, source=Source("onecard", n + 1), opened_at_utc_s=1)
+        for n in range(5)
+    ]
+    with ledger_db.transaction():
+        post(ledger_db, openings)
 
 
 @pytest.fixture

@@ -174,9 +174,11 @@ def test_second_process_on_the_same_stream_is_refused_with_the_first_ones_pid(ho
 
 
 def test_ledger_process_posts_what_comes_while_it_runs_and_goes_on_after_a_kill(
-    home: Home, canteen: StreamDriver, till: FakeTill
+    home: Home, canteen: StreamDriver, till: FakeTill, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     free_port(home)
+    (tmp_path / "cards.csv").write_text(f"{HEADER}\n{ISSUER},{ASN},50000,0\n")
+    assert run(capsys, home, "import-cards", str(tmp_path / "cards.csv"))[0] == 0
     canteen.enrol(till)
     for _ in range(40):
         till.tap(10)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from settlement.ledger.pull import StreamSource, pull_round
+import pytest
+
+from settlement.ledger.pull import StreamSource, pull_portion
 from settlement.report import read_report, report_json, report_text
 from settlement.settings import Home
 from settlement.store.database import Database
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
 
 
+@pytest.mark.usefixtures("purses")
 def test_report_names_balances_suspense_and_what_is_missing(
     home: Home, canteen: StreamDriver, ledger_db: Database, till: FakeTill, utc_s: int
 ) -> None:
@@ -24,7 +27,7 @@ def test_report_names_balances_suspense_and_what_is_missing(
     canteen.accept(till.batch(1, 3))
     canteen.accept(till.batch(4))  # a gap: refused, but now the server knows how far the journal goes
     source = StreamSource(home.database("canteen"), Stream.CANTEEN)
-    pull_round(ledger_db, [source])
+    pull_portion(ledger_db, source)
     source.close()
     report = read_report(home, now_utc_s=utc_s + 7_200)
     text = report_text(report)

@@ -32,6 +32,7 @@ class Entry(models.Model):
     seq: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     card: models.Field[bytes, bytes] = models.BinaryField()
     counter: models.Field[int, int] = models.IntegerField()
+    ttsn: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     amount_fen: models.Field[int, int] = models.BigIntegerField()
     happened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     clock_quality: models.Field[int, int] = models.SmallIntegerField()
@@ -49,6 +50,9 @@ class Entry(models.Model):
                 fields=["card", "counter"],
                 condition=Q(kind=_PURCHASE),
                 name="a_card_counts_each_purchase_once",
+            ),
+            models.UniqueConstraint(
+                fields=["terminal", "ttsn"], condition=Q(kind=_PURCHASE), name="a_tac_pays_for_one_purchase"
             ),
             models.UniqueConstraint(
                 fields=["card"], condition=Q(kind=_OPENING), name="a_purse_is_opened_in_the_ledger_once"
@@ -85,14 +89,29 @@ class SuspenseItem(models.Model):
     reason: models.Field[int, int] = models.SmallIntegerField()
     card: models.Field[bytes, bytes] = models.BinaryField()
     counter: models.Field[int, int] = models.IntegerField()
+    ttsn: models.Field[int, int] = models.BigIntegerField()
     amount_fen: models.Field[int, int] = models.BigIntegerField()
     since_utc_s: models.Field[int, int] = models.BigIntegerField()
 
     class Meta:
         db_table = "suspense_item"
         constraints = [
+            # The whole content, not the tap's number: what differs in anything is another claim, and kept, too.
             models.UniqueConstraint(
-                fields=["terminal", "epoch", "seq", "reason"], name="a_tap_is_suspended_once_for_a_reason"
+                fields=[
+                    "source",
+                    "source_position",
+                    "terminal",
+                    "epoch",
+                    "seq",
+                    "reason",
+                    "card",
+                    "counter",
+                    "ttsn",
+                    "amount_fen",
+                    "since_utc_s",
+                ],
+                name="a_claim_is_suspended_once",
             ),
         ]
 

@@ -29,6 +29,7 @@ class PurseOpening(models.Model):
     opening_balance_fen: models.Field[int, int] = models.BigIntegerField()
     opening_counter: models.Field[int, int] = models.IntegerField()
     opened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    chain_hash: models.Field[bytes, bytes] = models.BinaryField()
 
     class Meta:
         db_table = "purse_opening"

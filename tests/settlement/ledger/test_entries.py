@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from settlement.ledger.entries import Account, Entry, Source, SuspenseItem, entry_for, opening_for, suspend_entry
+from settlement.ledger.entries import (
+    Account,
+    Entry,
+    EntryKind,
+    Source,
+    SuspenseItem,
+    entry_for,
+    opening_for,
+    suspend_entry,
+)
 from wire.ids import Asn, CardId, IssuerId
 from wire.money import FEN_MAX, Fen
 from wire.receipt import Suspense
@@ -54,7 +63,7 @@ def test_every_record_becomes_a_balanced_entry_or_an_item_of_its_whole_amount(
     item = entry_for(record, suspense=suspense, source=SOURCE, received_at_utc_s=utc_s)
     if isinstance(item, SuspenseItem):
         assert item.amount_fen == amount_fen
-        assert item.reason is (suspense or Suspense.OUTCOME_UNKNOWN)
+        assert item.reason is suspense
     else:
         assert isinstance(item, Entry)
         assert sum(posting.amount_fen for posting in item.postings) == 0
@@ -67,6 +76,13 @@ def test_every_opening_balances_and_credits_the_purse(balance_fen: Fen, counter:
     entry = opening_for(CARD, balance_fen=balance_fen, counter=counter, source=SOURCE, opened_at_utc_s=0)
     assert sum(posting.amount_fen for posting in entry.postings) == 0
     assert -sum(p.amount_fen for p in entry.postings if p.purse == CARD) == balance_fen
+
+
+def test_unknown_outcome_that_its_stream_found_no_doubt_in_is_a_purchase(till: FakeTill) -> None:
+    record = till.tap(1250, outcome=Outcome.UNKNOWN, with_tac=True)
+    entry = entry_for(record, suspense=None, source=SOURCE, received_at_utc_s=0)
+    assert isinstance(entry, Entry)
+    assert (entry.kind, entry.amount_fen) == (EntryKind.PURCHASE, 1250)
 
 
 def test_purchase_takes_from_the_purse_and_owes_the_merchant(till: FakeTill) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.ledger import store
-from settlement.ledger.pull import OpeningSource, SourceBroken, StreamSource, pull_portion, pull_round
+from settlement.ledger.pull import OpeningSource, Portion, SourceBroken, StreamSource, pull_portion, pull_round
 from settlement.ledger.store import Posted
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
@@ -28,6 +28,17 @@ def source(home: Home) -> Iterator[StreamSource]:
     source.close()
 
 
+@pytest.fixture
+def openings(home: Home) -> Iterator[OpeningSource]:
+    openings = OpeningSource(home.database("onecard"))
+    yield openings
+    openings.close()
+
+
+def opening(card: CardId, balance_fen: int = 0, counter: int = 0) -> PurseOpening:
+    return PurseOpening(card=card, balance_fen=Fen(balance_fen), counter=counter)
+
+
 def sell(canteen: StreamDriver, till: FakeTill, count: int) -> None:
     if not till.records:
         canteen.enrol(till)
@@ -37,6 +48,7 @@ def sell(canteen: StreamDriver, till: FakeTill, count: int) -> None:
     canteen.accept(till.batch(first))
 
 
+@pytest.mark.usefixtures("purses")
 def test_pull_posts_in_portions_and_goes_on_where_it_stopped(
     canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource
 ) -> None:
@@ -60,6 +72,7 @@ def test_suspended_tap_reaches_the_ledger_as_an_item_and_not_as_an_entry(
 
 
 @pytest.mark.parametrize("statement", ["INSERT ON entry", "INSERT ON posting", "INSERT ON source_cursor"])
+@pytest.mark.usefixtures("purses")
 def test_failure_at_any_statement_moves_neither_money_nor_cursor(
     canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource, statement: str
 ) -> None:
@@ -74,14 +87,114 @@ def test_failure_at_any_statement_moves_neither_money_nor_cursor(
 
 
 def test_openings_are_pulled_from_the_card_registry(
-    home: Home, onecard_db: Database, ledger_db: Database, numbered_card: Callable[[int], CardId]
+    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
 ) -> None:
-    openings = [PurseOpening(card=numbered_card(n), balance_fen=Fen(n * 100), counter=n) for n in range(1, 4)]
-    import_cards(onecard_db, openings, now_utc_s=1)
-    source = OpeningSource(home.database("onecard"))
-    assert [pull_portion(ledger_db, source, 2)[0] for _ in range(3)] == [2, 1, 0]
+    import_cards(onecard_db, [opening(numbered_card(n), n * 100, n) for n in range(1, 4)], now_utc_s=1)
+    assert [pull_portion(ledger_db, openings, 2)[0] for _ in range(3)] == [2, 1, 0]
     assert store.purse_balances(ledger_db) == {numbered_card(n): n * 100 for n in range(1, 4)}
+
+
+def test_every_opening_is_posted_before_the_first_tap_of_a_round(
+    canteen: StreamDriver,
+    onecard_db: Database,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+) -> None:
+    import_cards(onecard_db, [opening(numbered_card(n)) for n in (7, 5, 3, 2, 1)], now_utc_s=1)
+    sell(canteen, till, 2)
+    assert pull_round(ledger_db, openings, [source], count_max=2).posted == {Posted.CREATED: 7}
+    assert store.open_suspense(ledger_db) == []
+
+
+def test_card_that_is_registered_and_pays_while_a_round_runs_is_known_in_time(
+    canteen: StreamDriver,
+    home: Home,
+    onecard_db: Database,
+    ledger_db: Database,
+    till: FakeTill,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+) -> None:
+    class LateSource(StreamSource):
+        """Whose tap, and the card it was paid with, come when the openings were read already."""
+
+        def portion(self, cursor: store.SourceCursor, count_max: int) -> Portion:
+            import_cards(onecard_db, [opening(numbered_card(1))], now_utc_s=1)
+            sell(canteen, till, 1)
+            return super().portion(cursor, count_max)
+
+    source = LateSource(home.database("canteen"), Stream.CANTEEN)
+    assert pull_round(ledger_db, openings, [source]).posted == {Posted.CREATED: 2}
     source.close()
+
+
+def test_registry_that_was_restored_and_went_another_way_is_reported_and_the_streams_go_on(
+    canteen: StreamDriver,
+    onecard_db: Database,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+) -> None:
+    import_cards(onecard_db, [opening(numbered_card(n), 100) for n in (1, 2)], now_utc_s=1)
+    pull_round(ledger_db, openings, [source])
+    onecard_db.execute("DROP TRIGGER purse_opening_is_never_deleted")
+    onecard_db.execute("DELETE FROM purse_opening WHERE position = 2")  # the backup had but one
+    sell(canteen, till, 1)
+    outcome = pull_round(ledger_db, openings, [source])
+    assert {name: type(error) for name, error in outcome.faults.items()} == {"onecard": SourceBroken}
+    assert outcome.posted == {Posted.CREATED: 1}
+    import_cards(onecard_db, [opening(numbered_card(n), 700) for n in (3, 4)], now_utc_s=2)
+    with pytest.raises(SourceBroken, match="not the journal that was read up to position 2"):
+        pull_portion(ledger_db, openings)
+    assert store.purse_balances(ledger_db) == {numbered_card(1): 0, numbered_card(2): 100}
+
+
+def test_opening_that_was_changed_behind_the_triggers_breaks_the_chain(
+    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
+) -> None:
+    import_cards(onecard_db, [opening(numbered_card(n), 100) for n in (1, 2)], now_utc_s=1)
+    onecard_db.execute("DROP TRIGGER purse_opening_is_never_changed")
+    onecard_db.execute("UPDATE purse_opening SET opening_balance_fen = 101 WHERE position = 2")
+    with pytest.raises(SourceBroken, match="position 2"):
+        pull_portion(ledger_db, openings)
+    assert store.purse_balances(ledger_db) == {}
+
+
+@pytest.mark.usefixtures("purses")
+def test_opening_that_differs_from_the_booked_one_stops_its_source_and_moves_nothing(
+    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
+) -> None:
+    import_cards(onecard_db, [opening(numbered_card(9), 50), opening(numbered_card(1), 100)], now_utc_s=1)
+    with pytest.raises(SourceBroken, match="0001 otherwise than it is booked"):
+        pull_portion(ledger_db, openings)
+    assert store.read_cursor(ledger_db, "onecard") is None
+    assert store.purse_balances(ledger_db) == {}
+
+
+@pytest.mark.parametrize("change", ["suspense = 99", "suspense = 999", "suspense = 'x'", "record = x'00'"])
+@pytest.mark.usefixtures("purses")
+def test_row_that_nobody_here_can_read_stops_its_source_alone(
+    home: Home,
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    openings: OpeningSource,
+    change: str,
+) -> None:
+    sell(canteen, till, 3)
+    canteen.db.execute("DROP TRIGGER tap_is_never_changed")
+    canteen.db.execute(f"UPDATE tap SET {change} WHERE position = 2")
+    shops = StreamSource(home.database("shops"), Stream.SHOPS)
+    outcome = pull_round(ledger_db, openings, [source, shops])
+    assert {name: type(error) for name, error in outcome.faults.items()} == {"canteen": SourceBroken}
+    assert "position 2" in str(outcome.faults["canteen"])
+    shops.close()
 
 
 def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nobody(
@@ -91,22 +204,21 @@ def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nob
     ledger_db: Database,
     till: FakeTill,
     source: StreamSource,
+    openings: OpeningSource,
     numbered_card: Callable[[int], CardId],
 ) -> None:
     sell(canteen, till, 2)
     with ledger_db.transaction():
         store.set_cursor(ledger_db, "canteen", store.SourceCursor(2, bytes(32)))
-    import_cards(onecard_db, [PurseOpening(card=numbered_card(1), balance_fen=Fen(1), counter=0)], now_utc_s=1)
+    import_cards(onecard_db, [opening(numbered_card(1), 1)], now_utc_s=1)
     missing = StreamSource(home.folder / "nowhere.db", Stream.SHOPS)
-    openings = OpeningSource(home.database("onecard"))
-    outcome = pull_round(ledger_db, [source, missing, openings])
+    outcome = pull_round(ledger_db, openings, [source, missing])
     assert {name: type(error) for name, error in outcome.faults.items()} == {
         "canteen": SourceBroken,
         "shops": SchemaMissing,
     }
     assert outcome.rows == 1
     assert store.posted_taps(ledger_db) == {}
-    openings.close()
 
 
 def test_source_that_lost_rows_which_were_read_is_reported(

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from settlement.ledger import store
-from settlement.ledger.entries import Account, Entry, Source, SuspenseItem, entry_for, opening_for
+from settlement.ledger.entries import Account, Entry, Source, SuspenseItem, entry_for, opening_for, suspended
 from settlement.ledger.store import Posted
 from settlement.store.database import Database, RuleBroken
 from wire.ids import CardId
@@ -36,6 +36,9 @@ def post(db: Database, *items: Entry | SuspenseItem) -> Sequence[Posted]:
         return store.post(db, items)
 
 
+pytestmark = pytest.mark.usefixtures("purses")
+
+
 def test_repeat_answers_exists_and_changes_nothing(ledger_db: Database, till: FakeTill) -> None:
     first = entry(till.tap(500))
     assert post(ledger_db, first) == [CREATED]
@@ -49,6 +52,72 @@ def test_same_tap_with_another_amount_is_an_alarm_and_goes_to_suspense(ledger_db
     assert post(ledger_db, entry(replace(record, amount_fen=Fen(501)))) == [Posted.EXISTS_WITH_DIFFERENT_AMOUNT]
     (item,) = store.open_suspense(ledger_db)
     assert (item.reason, item.amount_fen) == (Suspense.TAP_DIFFERS, 501)
+
+
+def test_every_other_content_of_a_tap_is_kept_and_a_repeat_of_one_is_not(ledger_db: Database, till: FakeTill) -> None:
+    record = till.tap(500)
+    others = [entry(replace(record, amount_fen=Fen(amount)), position=amount) for amount in (501, 502)]
+    post(ledger_db, entry(record), *others)
+    assert post(ledger_db, *others) == [Posted.EXISTS_WITH_DIFFERENT_AMOUNT] * 2
+    kept = [(item.reason, item.amount_fen) for item in store.open_suspense(ledger_db)]
+    assert kept == [(Suspense.TAP_DIFFERS, 501), (Suspense.TAP_DIFFERS, 502)]
+
+
+def test_suspended_tap_that_comes_again_with_other_content_is_kept_too(ledger_db: Database, till: FakeTill) -> None:
+    record = till.tap(500, wrong_tac=True)
+    items = [
+        suspended(changed, reason=Suspense.TAC_WRONG, source=Source("canteen", 1), received_at_utc_s=100)
+        for changed in (record, replace(record, amount_fen=Fen(501)), replace(record, counter=9), record)
+    ]
+    assert post(ledger_db, *items) == [SUSPENDED] * 4
+    kept = [(item.amount_fen, item.counter) for item in store.open_suspense(ledger_db)]
+    assert kept == [(500, 0), (501, 0), (500, 9)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_one_tac_pays_for_one_purchase_whatever_counters_epochs_and_streams_it_is_copied_with(
+    ledger_db: Database, till: FakeTill, together: bool
+) -> None:
+    genuine = till.tap(500, counter=4)
+    copies = [
+        replace(genuine, tap_id=replace(genuine.tap_id, epoch=1 + n // 3, seq=1 + n), counter=4 + n)
+        for n in range(1, 6)
+    ]
+    claims = [
+        replace(entry(record), source=Source(("canteen", "shops")[n % 2], 1 + n))
+        for n, record in enumerate([genuine, *copies])
+    ]
+    portions = [claims] if together else [[claim] for claim in claims]
+    results = [result for portion in portions for result in post(ledger_db, *portion)]
+    assert results == [CREATED] + [SUSPENDED] * 5
+    assert [item.reason for item in store.open_suspense(ledger_db)] == [Suspense.TTSN_TAKEN] * 5
+    assert store.posted_taps(ledger_db) == {genuine.tap_id: 500}
+
+
+def test_database_itself_refuses_a_second_purchase_with_the_same_serial(ledger_db: Database, till: FakeTill) -> None:
+    post(ledger_db, entry(till.tap(500)))
+    columns = (
+        "kind, source, source_position, terminal, ttsn, card, amount_fen, happened_at_utc_s, clock_quality,"
+        " received_at_utc_s, accounting_day"
+    )
+    with pytest.raises(RuleBroken, match=r"entry\.terminal, entry\.ttsn"):
+        ledger_db.execute(
+            f"INSERT INTO entry (id, epoch, seq, counter, {columns}) SELECT 99, 9, 9, 99, {columns} FROM entry"
+            " WHERE kind = 2"
+        )
+
+
+def test_purchase_of_a_purse_without_opening_and_one_before_it_are_suspended_with_their_reasons(
+    ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
+) -> None:
+    card = numbered_card(9)
+    opening = opening_for(card, balance_fen=Fen(0), counter=7, source=Source("onecard", 9), opened_at_utc_s=1)
+    early = entry(till.tap(100, card=card, counter=7), position=1)
+    assert post(ledger_db, early) == [SUSPENDED]
+    before, first = (entry(till.tap(100, card=card, counter=counter), position=2) for counter in (6, 8))
+    assert post(ledger_db, opening, before, first) == [CREATED, SUSPENDED, CREATED]
+    reasons = [item.reason for item in store.open_suspense(ledger_db)]
+    assert reasons == [Suspense.CARD_UNKNOWN, Suspense.BEFORE_OPENING]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -71,17 +140,17 @@ def test_opening_is_posted_once_and_another_one_is_an_alarm(
 ) -> None:
     def opening(balance: int) -> Entry:
         source = Source("onecard", 1)
-        return opening_for(numbered_card(1), balance_fen=Fen(balance), counter=3, source=source, opened_at_utc_s=1)
+        return opening_for(numbered_card(9), balance_fen=Fen(balance), counter=3, source=source, opened_at_utc_s=1)
 
     assert post(ledger_db, opening(10_000)) == [CREATED]
     assert post(ledger_db, opening(10_000), opening(9_000)) == [EXISTS, Posted.EXISTS_WITH_DIFFERENT_AMOUNT]
-    assert store.purse_balances(ledger_db) == {numbered_card(1): 10_000}
+    assert store.purse_balances(ledger_db) == {numbered_card(9): 10_000}
 
 
 def test_purse_balance_is_opening_less_purchases(
     ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
 ) -> None:
-    card = numbered_card(1)
+    card = numbered_card(9)
     opening = opening_for(card, balance_fen=Fen(9_000), counter=0, source=Source("onecard", 1), opened_at_utc_s=1)
     post(ledger_db, opening, entry(till.tap(1_250, card=card)), entry(till.tap(750, card=card)))
     assert store.purse_balances(ledger_db) == {card: 7_000}
@@ -100,15 +169,15 @@ def test_posted_taps_are_told_with_their_amounts(ledger_db: Database, till: Fake
 def test_entry_that_was_put_in_out_of_balance_is_found(ledger_db: Database, till: FakeTill) -> None:
     post(ledger_db, entry(till.tap(500)))
     assert store.unbalanced_entries(ledger_db) == []
-    ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 5)")
-    assert store.unbalanced_entries(ledger_db) == [1]
+    ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (6, 1001, 5)")
+    assert store.unbalanced_entries(ledger_db) == [6]
 
 
 def test_failure_in_the_middle_of_posting_keeps_nothing(ledger_db: Database, till: FakeTill) -> None:
     ledger_db.execute("CREATE TRIGGER disk_fails BEFORE INSERT ON posting BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(RuleBroken):
         post(ledger_db, entry(till.tap(500)))
-    assert ledger_db.number("SELECT count(*) FROM entry") == 0
+    assert ledger_db.number("SELECT count(*) FROM entry WHERE kind = 2") == 0
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])

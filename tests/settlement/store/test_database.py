@@ -34,7 +34,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
     canteen.db.close()
     with open_writer(home.database("onecard"), "onecard") as db:
         db.execute("INSERT INTO card VALUES (1, '', '', 1)")
-        db.execute("INSERT INTO purse_opening VALUES (1, 0, 0, 1, 1)")
+        db.execute("INSERT INTO purse_opening VALUES (1, 0, 0, 1, '', 1)")
         db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
     with open_writer(home.database("ledger"), "ledger") as db:
@@ -45,7 +45,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 1)")
         db.execute(
             "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
-            " amount_fen, since_utc_s) VALUES ('', 1, '', 1, 1, 1, '', 1, 1, 1)"
+            " ttsn, amount_fen, since_utc_s) VALUES ('', 1, '', 1, 1, 1, '', 1, 1, 1, 1)"
         )
     return home
 

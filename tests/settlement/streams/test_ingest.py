@@ -75,6 +75,18 @@ def test_every_kind_of_doubt_is_taken_in_and_suspended_with_its_reason(canteen: 
     assert receipt.cursor.next_seq == 8
 
 
+def test_unknown_outcome_is_decided_by_the_tac(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap(outcome=Outcome.UNKNOWN, with_tac=True)
+    till.tap(outcome=Outcome.UNKNOWN, with_tac=True, wrong_tac=True)
+    till.tap(outcome=Outcome.UNKNOWN)
+    receipt = taken(canteen.accept(till.batch()))
+    assert receipt.suspended == ((2, Suspense.OUTCOME_UNKNOWN), (3, Suspense.OUTCOME_UNKNOWN))
+    row = store.find_terminal(canteen.db, till.terminal, 1)
+    assert row is not None
+    assert row.total_fen == 0, "the total is what the terminal claims, and it claims none of these"
+
+
 def test_unknown_terminal_is_refused_and_nothing_is_stored(canteen: StreamDriver, till: FakeTill) -> None:
     till.tap()
     answer = refused(canteen.accept(till.batch()))

@@ -45,6 +45,7 @@ class Migration(migrations.Migration):
                 ("seq", models.BigIntegerField(null=True)),
                 ("card", models.BinaryField()),
                 ("counter", models.IntegerField()),
+                ("ttsn", models.BigIntegerField(null=True)),
                 ("amount_fen", models.BigIntegerField()),
                 ("happened_at_utc_s", models.BigIntegerField()),
                 ("clock_quality", models.SmallIntegerField()),
@@ -89,6 +90,7 @@ class Migration(migrations.Migration):
                 ("reason", models.SmallIntegerField()),
                 ("card", models.BinaryField()),
                 ("counter", models.IntegerField()),
+                ("ttsn", models.BigIntegerField()),
                 ("amount_fen", models.BigIntegerField()),
                 ("since_utc_s", models.BigIntegerField()),
             ],
@@ -96,7 +98,20 @@ class Migration(migrations.Migration):
                 "db_table": "suspense_item",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("terminal", "epoch", "seq", "reason"), name="a_tap_is_suspended_once_for_a_reason"
+                        fields=(
+                            "source",
+                            "source_position",
+                            "terminal",
+                            "epoch",
+                            "seq",
+                            "reason",
+                            "card",
+                            "counter",
+                            "ttsn",
+                            "amount_fen",
+                            "since_utc_s",
+                        ),
+                        name="a_claim_is_suspended_once",
                     )
                 ],
             },
@@ -109,6 +124,12 @@ class Migration(migrations.Migration):
             model_name="entry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("kind", 2)), fields=("card", "counter"), name="a_card_counts_each_purchase_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="entry",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", 2)), fields=("terminal", "ttsn"), name="a_tac_pays_for_one_purchase"
             ),
         ),
         migrations.AddConstraint(

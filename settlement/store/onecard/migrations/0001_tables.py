@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ("opening_balance_fen", models.BigIntegerField()),
                 ("opening_counter", models.IntegerField()),
                 ("opened_at_utc_s", models.BigIntegerField()),
+                ("chain_hash", models.BinaryField()),
                 ("card", models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="onecard.card")),
             ],
             options={

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from sync.store import Enrolment, UplinkReader
+from sync.store import Enrolment, UplinkReader, Verdict
 from terminal.journal import JournalMissing, JournalReader
 from wire.hotlist import EMPTY_HOTLIST
 from wire.money import format_fen
 from wire.receipt import Suspense
 
+CLOCK_SHOWN_S: Final = 60  # less is the way of the message, or a clock that will do
 SUSPENDED_SHOWN: Final = 10  # a person reads no more; programs get all
 
 
@@ -25,6 +27,8 @@ class Status:
     backlog_taps: int = 0
     backlog_fen: int = 0
     receipt_age_s: int | None = None
+    verdict: Verdict | None = None
+    server_ahead_s: int | None = None
     suspended: tuple[tuple[int, Suspense], ...] = ()
     hotlist_version: int = EMPTY_HOTLIST.version
     hotlist_cards: int = 0
@@ -58,6 +62,7 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         next_seq, heard_at_utc_s = store.cursor().next_seq, store.heard_at_utc_s()
         hotlist, counters = store.hotlist(), store.counters()
         suspended = tuple(store.suspended())
+        verdict, server_ahead_s = store.verdict(), store.server_ahead_s()
     finally:
         store.close()
     backlog = _backlog(folder / "journal.db", next_seq)
@@ -69,6 +74,8 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         backlog_taps=taps,
         backlog_fen=fen,
         receipt_age_s=None if heard_at_utc_s is None else max(0, now_utc_s - heard_at_utc_s),
+        verdict=verdict,
+        server_ahead_s=server_ahead_s,
         suspended=suspended,
         hotlist_version=hotlist.version,
         hotlist_cards=len(hotlist.cards),
@@ -93,6 +100,12 @@ def status_lines(status: Status) -> list[str]:
     lines.append(f"acknowledged   every tap before number {status.next_seq}")
     age = status.receipt_age_s
     lines.append(f"last answer    {'never' if age is None else f'{age} s ago'}")
+    if (verdict := status.verdict) is not None:
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(verdict.since_utc_s))
+        lines.append(f"VERDICT        {verdict.code} since {since}: {verdict.words}")
+    if (ahead_s := status.server_ahead_s) is not None and abs(ahead_s) > CLOCK_SHOWN_S:
+        side = "behind" if ahead_s > 0 else "ahead of"
+        lines.append(f"clock          {abs(ahead_s)} s {side} the server's when they last met")
     lines.append(f"hotlist        version {status.hotlist_version}, {status.hotlist_cards} cards")
     lines.append(
         f"carried        {status.batches} batches, {status.bytes_sent} bytes up, {status.bytes_received} bytes down"

@@ -39,7 +39,7 @@ _NOT_TAKEN: Final = (  # the disk or another process is in the way: the same wri
     sqlite3.SQLITE_LOCKED,
 )
 
-_SCHEMA: Final = """
+_FIRST_TABLES: Final = """
 CREATE TABLE enrolment (
     id INTEGER PRIMARY KEY CONSTRAINT one_enrolment CHECK (id = 1),
     terminal BLOB NOT NULL CONSTRAINT terminal_has_six_bytes CHECK (length(terminal) = 6),
@@ -81,6 +81,23 @@ CREATE TABLE counters (
 ) STRICT;
 INSERT INTO counters VALUES (1, 0, 0, 0);
 """
+
+_VERDICT_AND_CLOCK: Final = """
+CREATE TABLE verdict (
+    id INTEGER PRIMARY KEY CONSTRAINT one_verdict CHECK (id = 1),
+    code TEXT NOT NULL,
+    words TEXT NOT NULL,
+    since_utc_s INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE server_clock (
+    id INTEGER PRIMARY KEY CONSTRAINT one_server_clock CHECK (id = 1),
+    ahead_s INTEGER NOT NULL,
+    heard_at_utc_s INTEGER NOT NULL
+) STRICT;
+"""
+
+_MIGRATIONS: Final = (_FIRST_TABLES, _VERDICT_AND_CLOCK)  # PRAGMA user_version counts them; 0 stands for the first
 
 
 class StoreMissing(CampusError):
@@ -138,6 +155,15 @@ class Counters:
     bytes_sent: int
     bytes_received: int
     batches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why the server takes nothing more from this terminal until a person has helped; `code` is for programs."""
+
+    code: str
+    words: str
+    since_utc_s: int
 
 
 class UplinkReader:
@@ -215,10 +241,24 @@ class UplinkReader:
             raise StoreDamaged(f"{self._path.name} has no counters")
         return Counters(*(_number(value) for value in row))
 
-    def _one(self, sql: str, values: tuple[int | bytes, ...] = ()) -> tuple[object, ...] | None:
+    def verdict(self) -> Verdict | None:
+        """What stands against this terminal; None: nothing."""
+        row = self._one("SELECT code, words, since_utc_s FROM verdict") if self._has("verdict") else None
+        return None if row is None else Verdict(_text(row[0]), _text(row[1]), _number(row[2]))
+
+    def server_ahead_s(self) -> int | None:
+        """By how much the server's clock was ahead of this terminal's when they last met; None: never."""
+        row = self._one("SELECT ahead_s FROM server_clock") if self._has("server_clock") else None
+        return None if row is None else _number(row[0])
+
+    def _has(self, table: str) -> bool:
+        """Whether the file has this table; one that no newer daemon opened yet lacks the later ones."""
+        return self._one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
+
+    def _one(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> tuple[object, ...] | None:
         return next(iter(self._all(sql, values)), None)
 
-    def _all(self, sql: str, values: tuple[int | bytes, ...] = ()) -> list[tuple[object, ...]]:
+    def _all(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
         try:
             return [tuple(row.values()) for row in self._db.query(sql, values)]
         except sqlite3.DatabaseError as error:
@@ -242,7 +282,13 @@ class UplinkStore(UplinkReader):
         try:
             if not path.exists():
                 _create(path)
-            return cls(_connect(path, "rw"), path, lock)
+            connection = _connect(path, "rw")
+            try:
+                _migrate(connection, path)
+            except BaseException:
+                connection.close()
+                raise
+            return cls(connection, path, lock)
         except BaseException:
             lock.close()
             raise
@@ -283,12 +329,16 @@ class UplinkStore(UplinkReader):
             self._write("DELETE FROM batches WHERE receipt IS NULL")
 
     def mark(self, receipt: BatchReceipt, *, heard_at_utc_s: int) -> bool:
-        """Keep what a receipt says; True when it moved the cursor. A late or repeated receipt changes nothing back."""
+        """Keep what a receipt says; True when it moved the cursor. A late or repeated receipt changes nothing back.
+
+        A server that gives receipts holds nothing against this terminal: the verdict is cleared.
+        """
         before = self.cursor()
         moves = receipt.cursor.epoch == before.epoch and receipt.cursor.next_seq > before.next_seq
         with self._commit():
             if moves:
                 self._set_cursor(receipt.cursor, heard_at_utc_s)
+            self._write("DELETE FROM verdict")
             for seq, why in receipt.suspended:
                 self._write("INSERT INTO suspended VALUES (?, ?) ON CONFLICT DO NOTHING", (seq, why))
             self._write(
@@ -303,9 +353,13 @@ class UplinkStore(UplinkReader):
         return moves
 
     def follow(self, cursor: Cursor, *, heard_at_utc_s: int) -> None:
-        """Take over where the server says it stands, forward or back; batches beyond that are cut anew from there."""
+        """Take over where the server says it stands, forward or back; batches beyond that are cut anew from there.
+
+        A server that says so holds nothing against this terminal: the verdict is cleared.
+        """
         with self._commit():
             self._set_cursor(cursor, heard_at_utc_s)
+            self._write("DELETE FROM verdict")
             self._write("DELETE FROM batches WHERE receipt IS NULL OR next_seq > ?", (cursor.next_seq,))
             self._write("DELETE FROM suspended WHERE seq >= ?", (cursor.next_seq,))
 
@@ -313,6 +367,21 @@ class UplinkStore(UplinkReader):
         """Put a hotlist in place of the one before, whole."""
         with self._commit():
             self._write("INSERT OR REPLACE INTO hotlist VALUES (1, ?, ?)", (hotlist.to_bytes(), received_at_utc_s))
+
+    def save_verdict(self, verdict: Verdict) -> None:
+        """Keep what stands against this terminal; the same code again stands since it first came."""
+        with self._commit():
+            self._write(
+                "INSERT INTO verdict VALUES (1, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
+                "since_utc_s = iif(code = excluded.code, since_utc_s, excluded.since_utc_s), "
+                "code = excluded.code, words = excluded.words",
+                (verdict.code, verdict.words, verdict.since_utc_s),
+            )
+
+    def save_server_clock(self, *, ahead_s: int, heard_at_utc_s: int) -> None:
+        """Keep by how much the server's clock is ahead of this terminal's."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO server_clock VALUES (1, ?, ?)", (ahead_s, heard_at_utc_s))
 
     def count(self, *, bytes_sent: int, bytes_received: int, batches: int) -> None:
         """Add to the counters."""
@@ -329,7 +398,7 @@ class UplinkStore(UplinkReader):
             (cursor.epoch, cursor.next_seq, cursor.head_hash, heard_at_utc_s),
         )
 
-    def _write(self, sql: str, values: tuple[int | bytes, ...] = ()) -> None:
+    def _write(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> None:
         self._db.execute(sql, values)
 
     @contextmanager
@@ -360,6 +429,12 @@ def _blob(value: object) -> bytes:
     return value
 
 
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise StoreDamaged("the uplink database has no text where text belongs")
+    return value
+
+
 def _fault(words: str, error: sqlite3.Error) -> StoreUnwritable | StoreDamaged:
     """What a database's error means: it passes, or a person has to look at the file."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extended code's detail
@@ -384,6 +459,20 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the tables of an older version of this program up to date, all or none."""
+    try:
+        [done] = connection.execute("PRAGMA user_version").fetchone()
+        if later := _MIGRATIONS[max(done, 1) :]:
+            _apply(connection, later)
+    except sqlite3.Error as error:
+        raise _fault(f"{path} cannot be brought up to date", error) from error
+
+
+def _apply(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
+    connection.executescript(f"BEGIN; {''.join(scripts)} PRAGMA user_version = {len(_MIGRATIONS)}; COMMIT;")
+
+
 def _create(path: Path) -> None:
     """Make the file under another name and rename it, so that readers find it whole or not at all."""
     draft = path.with_name(path.name + ".new")
@@ -393,7 +482,7 @@ def _create(path: Path) -> None:
         with closing(sqlite3.connect(draft)) as connection:  # the last one out moves all from the WAL into the file
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.executescript(f"BEGIN; {_SCHEMA} COMMIT;")
+            _apply(connection, _MIGRATIONS)
         draft.rename(path)
         sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:

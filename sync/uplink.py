@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
 from sync.link import Link, LinkDown
-from sync.outbox import check_cursor, check_owner, next_batch
-from sync.store import Enrolment, UplinkStore
+from sync.outbox import JournalForked, check_cursor, check_owner, next_batch
+from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
 from wire.enrolment import Ticket
@@ -53,6 +55,17 @@ ADVICE: Final[dict[Rejection, str]] = {
     Rejection.TICKET_EXPIRED: "the ticket is too old; ask for a new one",
     Rejection.WRONG_STREAM: "the ticket is for another stream than the server at this port",
 }
+
+# What the till hears of, too: the server will take nothing more from this terminal until a person has helped.
+VERDICTS: Final = frozenset(
+    {
+        Rejection.FORK,
+        Rejection.QUARANTINED,
+        Rejection.UNKNOWN_TERMINAL,
+        Rejection.WRONG_EPOCH,
+        Rejection.SIGNATURE_INVALID,
+    }
+)
 
 
 def may_pass(error: Rejected) -> bool:
@@ -122,36 +135,37 @@ class Uplink:
     def open(self) -> SignedBatch | None:
         """Identify, with the next batch right behind if there is one; returns it once it has its receipt.
 
+        A verdict is kept before it is raised, and cleared by a receipt, or by a welcome when nothing waits for one.
         Raises `Rejected`, `LinkDown`, `JournalForked`, or what the server's nonsense deserves.
         """
         check_owner(self._store, self._journal)
-        signed = next_batch(self._store, self._journal, self._key)
-        head = self._journal.head()
-        identify = Identify(
-            terminal=self._journal.terminal,
-            epoch=self._journal.epoch,
-            head_seq=head.seq,
-            total_fen=head.total_fen,
-            hotlist_mark=self._store.hotlist().mark,
-        ).signed(self._key, self._exchange.challenge().nonce)
-        self._exchange.send(identify, *([Upload(signed)] if signed else []))
-        welcome = self._exchange.answer()
-        if isinstance(welcome, Refused):
-            raise rejected(welcome)
-        assert isinstance(welcome, Welcome), "the session's table allows nothing else here"
-        if signed is not None:
-            return signed if self._settle(signed) else None
-        self._follow(welcome.cursor)
-        self._count()
-        return None
+        with self._verdict_kept():
+            challenge = self._exchange.challenge()
+            now_utc_s = self._clock.utc_s()
+            self._store.save_server_clock(ahead_s=challenge.utc_s - now_utc_s, heard_at_utc_s=now_utc_s)
+            try:
+                signed = next_batch(self._store, self._journal, self._key)
+            except JournalForked as error:
+                self._keep_verdict(error.code, str(error))
+                self._identify(challenge, None)  # so that the server learns how far this journal goes
+                raise
+            welcome = self._identify(challenge, signed)
+            if isinstance(welcome, Refused):
+                raise rejected(welcome)
+            if signed is not None:
+                return signed if self._settle(signed) else None
+            self._follow(welcome.cursor)
+            self._count()
+            return None
 
     def upload(self) -> SignedBatch | None:
         """Carry one batch; returns it once it has its receipt, None when nothing waits or it has to be cut again."""
-        signed = next_batch(self._store, self._journal, self._key)
-        if signed is None:
-            return None
-        self._exchange.send(Upload(signed))
-        return signed if self._settle(signed) else None
+        with self._verdict_kept():
+            signed = next_batch(self._store, self._journal, self._key)
+            if signed is None:
+                return None
+            self._exchange.send(Upload(signed))
+            return signed if self._settle(signed) else None
 
     def listen(self, timeout_s: float) -> None:
         """Take in what the server says unasked; `LinkDown` as soon as it has gone."""
@@ -164,6 +178,37 @@ class Uplink:
     def close(self) -> None:
         """End the session."""
         self._link.close()
+
+    def _identify(self, challenge: Challenge, signed: SignedBatch | None) -> Welcome | Refused:
+        """Say who this is, with a batch right behind if there is one, and wait for the answer to the first."""
+        head = self._journal.head()
+        identify = Identify(
+            terminal=self._journal.terminal,
+            epoch=self._journal.epoch,
+            head_seq=head.seq,
+            total_fen=head.total_fen,
+            hotlist_mark=self._store.hotlist().mark,
+        ).signed(self._key, challenge.nonce)
+        self._exchange.send(identify, *([Upload(signed)] if signed else []))
+        message = self._exchange.answer()
+        assert isinstance(message, Welcome | Refused), "the session's table allows nothing else here"
+        return message
+
+    @contextmanager
+    def _verdict_kept(self) -> Iterator[None]:
+        """Whatever verdict ends what is done in here is on the disk before anybody hears of it."""
+        try:
+            yield
+        except JournalForked as error:
+            self._keep_verdict(error.code, str(error))
+            raise
+        except Rejected as error:
+            if error.rejection in VERDICTS:
+                self._keep_verdict(error.rejection.name, f"{error}: {ADVICE[error.rejection]}")
+            raise
+
+    def _keep_verdict(self, code: str, words: str) -> None:
+        self._store.save_verdict(Verdict(code, words, self._clock.utc_s()))
 
     def _settle(self, signed: SignedBatch) -> bool:
         """Wait for a batch's answer and commit it; False when the server wants another batch instead."""

@@ -90,6 +90,8 @@ class Server:
     quirks: deque[Quirk] = field(default_factory=deque)
     refusals: deque[Rejection] = field(default_factory=deque)
     greeting: Rejection | None = None
+    unwelcome: Rejection | None = None
+    utc_s: int = NOW_UTC_S
     uploads: list[bytes] = field(default_factory=list)
     identified: list[Identify] = field(default_factory=list)
     tickets: dict[bytes, bytes] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class Server:
         with suppress(OSError, CampusError), self.context.wrap_socket(connection, server_side=True) as tls:
             self._open.append(tls)
             session = Session(Role.SERVER)
-            challenge = Challenge(bytes(range(16)), NOW_UTC_S)
+            challenge = Challenge(bytes(range(16)), self.utc_s)
             tls.sendall(session.send(self._refused(self.greeting) if self.greeting else challenge))
             while data := tls.recv(65536):
                 for message in session.receive(data):
@@ -151,6 +153,9 @@ class Server:
         elif isinstance(message, Identify):
             message.verify(self.public_key, nonce)
             self.identified.append(message)
+            if self.unwelcome is not None:
+                tls.sendall(session.send(self._refused(self.unwelcome)))
+                return False
             tls.sendall(session.send(Welcome(self.cursor)))
             if message.hotlist_mark != self.hotlist.mark:
                 tls.sendall(session.send(HotlistUpdate(self.hotlist)))

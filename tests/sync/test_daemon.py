@@ -200,6 +200,8 @@ def test_rejection_that_needs_a_person_is_said_and_seldom_asked_about(
     daemon.start()
     wait_until(lambda: f"trying again in {HOPELESS_S:.0f} s" in caplog.text)
     assert f"[rejected] {rejection.name}" in caplog.text
+    assert (verdict := daemon.reader.verdict()) is not None
+    assert verdict.code == rejection.name
     daemon.stop.set()
     assert len(server.uploads) == 1
 

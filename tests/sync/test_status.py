@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import next_batch
 from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
-from sync.store import UplinkStore
+from sync.store import UplinkStore, Verdict
 from wire.receipt import BatchReceipt, Cursor, Suspense
 
 if TYPE_CHECKING:
@@ -51,6 +52,38 @@ def test_backlog_receipt_and_suspended_taps_are_shown(
     assert read["suspended"] == [{"seq": 1, "reason": "TAC_WRONG"}]
     assert read["enrolment"]["terminal"] == "112233445566"
     assert (read["bytes_sent"], read["batches"], read["next_seq"]) == (400, 1, 2)
+
+
+def test_verdict_is_shown_with_its_words(store: UplinkStore, folder: Path) -> None:
+    store.save_verdict(Verdict("QUARANTINED", "the server has set this terminal aside", 1_767_261_600))
+    status = read_status(folder, now_utc_s=1_767_261_700)
+    [line] = [line for line in status_lines(status) if line.startswith("VERDICT")]
+    assert line.startswith("VERDICT        QUARANTINED since 202")
+    assert line.endswith(": the server has set this terminal aside")
+    assert json.loads(json.dumps(status.as_json()))["verdict"] == {
+        "code": "QUARANTINED",
+        "words": "the server has set this terminal aside",
+        "since_utc_s": 1_767_261_600,
+    }
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "words"),
+    [
+        (61, "61 s behind the server's when they last met"),
+        (-3600, "3600 s ahead of the server's when they last met"),
+        (60, None),
+        (-60, None),
+    ],
+)
+def test_clock_is_shown_when_it_is_off_by_more_than_a_minute(
+    ahead_s: int, words: str | None, store: UplinkStore, folder: Path
+) -> None:
+    store.save_server_clock(ahead_s=ahead_s, heard_at_utc_s=1)
+    status = read_status(folder, now_utc_s=2)
+    assert status.server_ahead_s == ahead_s
+    lines = [line for line in status_lines(status) if line.startswith("clock")]
+    assert lines == ([] if words is None else [f"clock          {words}"])
 
 
 def test_long_list_of_suspended_taps_is_cut_for_people(store: UplinkStore, till: Till, folder: Path) -> None:

@@ -24,6 +24,7 @@ from sync.store import (
     StoreUnwritable,
     UplinkReader,
     UplinkStore,
+    Verdict,
 )
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId
@@ -239,6 +240,42 @@ def test_file_that_is_no_database_is_refused(folder: Path) -> None:
         UplinkStore.open_or_make(folder / "uplink.db")
     with pytest.raises(StoreDamaged):
         UplinkReader.open(folder / "uplink.db")
+
+
+def test_same_verdict_again_stands_since_it_first_came_and_another_one_anew(store: UplinkStore) -> None:
+    store.save_verdict(Verdict("FORK", "first words", 10))
+    store.save_verdict(Verdict("FORK", "other words", 20))
+    assert store.verdict() == Verdict("FORK", "other words", 10)
+    store.save_verdict(Verdict("QUARANTINED", "set aside", 30))
+    assert store.verdict() == Verdict("QUARANTINED", "set aside", 30)
+
+
+def test_receipt_and_welcome_clear_the_verdict_with_their_commit(store: UplinkStore, till: Till) -> None:
+    till.tap(1)
+    store.save_verdict(Verdict("FORK", "words", 10))
+    store.mark(_receipt(till, 1), heard_at_utc_s=1)  # a repeated one, too: it does not move the cursor
+    assert store.verdict() is None
+    store.save_verdict(Verdict("FORK", "words", 10))
+    store.follow(_receipt(till, 2).cursor, heard_at_utc_s=1)
+    assert store.verdict() is None
+
+
+def test_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date_by_the_writer(
+    store: UplinkStore, enrolment: Enrolment, folder: Path
+) -> None:
+    for sql in ("DROP TABLE verdict", "DROP TABLE server_clock", "PRAGMA user_version = 0"):
+        store._write(sql)
+    store.close()
+    reader = UplinkReader.open(folder / "uplink.db")
+    assert (reader.enrolment(), reader.verdict(), reader.server_ahead_s()) == (enrolment, None, None)
+    for _ in range(2):
+        again = UplinkStore.open_or_make(folder / "uplink.db")
+        again.save_verdict(Verdict("FORK", "words", 10))
+        again.save_server_clock(ahead_s=-5, heard_at_utc_s=1)
+        assert (again.enrolment(), _rows(again, "PRAGMA user_version")) == (enrolment, [(2,)])
+        again.close()
+    assert (reader.verdict(), reader.server_ahead_s()) == (Verdict("FORK", "words", 10), -5)
+    reader.close()
 
 
 def test_missing_file_is_not_made_by_a_reader(folder: Path) -> None:

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sync.clock import Clock
 from sync.link import Link, LinkDown, TcpLink
 from sync.outbox import JournalForked
-from sync.store import UplinkStore
+from sync.store import UplinkStore, Verdict
 from sync.tls import TlsLink, client_context
-from sync.uplink import ADVICE, Uplink, enrol, may_pass, ticket_digest
+from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
 from wire.batch import decode_batch
 from wire.enrolment import Ticket
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from tests.sync.conftest import Authority, Server, Till
 
+NOW_UTC_S = 1767261600  # the fixed clock's
 Connect = Callable[[], Link]
 Start = Callable[[], Uplink]
 
@@ -212,6 +213,99 @@ def test_rejection_is_a_typed_fault_that_leaves_the_batch_under_way(
     assert server.uploads[0] == server.uploads[1]
 
 
+@pytest.mark.parametrize("rejection", sorted(VERDICTS))
+@pytest.mark.parametrize("place", ["identity", "first batch", "later batch"])
+def test_verdict_is_kept_with_advice_until_the_next_receipt(
+    rejection: Rejection, place: str, server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    uplink = start()
+    if place == "later batch":
+        uplink.open()
+    till.tap(1)
+    if place == "identity":
+        server.unwelcome = rejection
+    else:
+        server.refusals.append(rejection)
+    with pytest.raises(Rejected):
+        uplink.upload() if place == "later batch" else uplink.open()
+    verdict = store.verdict()
+    assert verdict == Verdict(rejection.name, f"{rejection.name}: as the test wants it: {ADVICE[rejection]}", NOW_UTC_S)
+    server.unwelcome = None
+    assert start().open() is not None
+    assert store.verdict() is None
+
+
+@pytest.mark.parametrize("rejection", sorted(set(Rejection) - VERDICTS - {Rejection.GAP}))
+def test_rejection_that_is_no_verdict_says_nothing_to_the_till(
+    rejection: Rejection, server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(1)
+    server.refusals.append(rejection)
+    with pytest.raises(Rejected):
+        start().open()
+    assert store.verdict() is None
+
+
+def test_verdict_is_cleared_by_a_welcome_when_nothing_waits(server: Server, start: Start, store: UplinkStore) -> None:
+    server.unwelcome = Rejection.UNKNOWN_TERMINAL
+    with pytest.raises(Rejected):
+        start().open()
+    assert store.verdict() is not None
+    server.unwelcome = None
+    start().open()
+    assert store.verdict() is None
+
+
+def test_verdict_stands_from_the_welcome_until_the_batch_before_it_has_its_answer(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(1)
+    server.refusals.append(Rejection.FORK)
+    with pytest.raises(Rejected):
+        start().open()
+    server.spoil("SILENCE")
+    with pytest.raises(LinkDown):
+        start().open()
+    assert store.verdict() is not None
+
+
+def test_terminal_whose_journal_lost_taps_says_how_far_it_goes_and_keeps_the_verdict(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    till.tap(2)
+    start().open()
+    store._write("UPDATE cursor SET next_seq = 9")  # as if six more had been acknowledged before the disk was restored
+    till.tap(1)
+    with pytest.raises(JournalForked, match="the journal ends at 3"):
+        start().open()
+    assert [identify.head_seq for identify in server.identified] == [2, 3]
+    assert len(server.uploads) == 1
+    verdict = store.verdict()
+    assert verdict is not None
+    assert (verdict.code, verdict.since_utc_s) == ("journal-forked", NOW_UTC_S)
+    assert "the journal ends at 3" in verdict.words
+    assert store.cursor().next_seq == 9
+
+
+def test_lost_taps_are_the_verdict_whatever_the_server_says(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    store._write("UPDATE cursor SET next_seq = 9")
+    server.unwelcome = Rejection.QUARANTINED
+    with pytest.raises(JournalForked):
+        start().open()
+    assert (verdict := store.verdict()) is not None
+    assert verdict.code == "journal-forked"
+
+
+@pytest.mark.parametrize("ahead_s", [0, -86_400, 3_600])
+def test_difference_of_the_clocks_is_kept(ahead_s: int, server: Server, start: Start, store: UplinkStore) -> None:
+    assert store.server_ahead_s() is None
+    server.utc_s = NOW_UTC_S + ahead_s
+    start().open()
+    assert store.server_ahead_s() == ahead_s
+
+
 def test_busy_instead_of_a_challenge_is_retryable(server: Server, start: Start) -> None:
     server.greeting = Rejection.BUSY
     with pytest.raises(Rejected, match="BUSY: as the test wants it") as caught:
@@ -276,6 +370,8 @@ def test_server_with_another_history_is_not_followed(
     with pytest.raises(JournalForked, match="the journal ends at 2"):
         start().open()
     assert store.cursor().next_seq == 3
+    assert (verdict := store.verdict()) is not None
+    assert verdict.code == "journal-forked"
 
 
 def test_journal_of_another_terminal_is_not_sent(

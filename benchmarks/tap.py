@@ -136,7 +136,7 @@ def _till(folder: Path, rng: Random) -> Iterator[tuple[Sale, _Stopwatch, list[_S
         uplink.save_hotlist(Hotlist(1, lost), received_at_utc_s=_OPENED_UTC_S)
         with (
             closing(Downlink(folder / "uplink.db")) as downlink,
-            closing(Journal.open_for(folder / "journal.db", terminal=_TERMINAL, epoch=1)) as journal,
+            closing(Journal.open_for(folder / "journal.db", terminal=_TERMINAL, epoch=1, acknowledged=None)) as journal,
         ):
             sale = Sale(
                 journal=journal,

@@ -108,7 +108,6 @@ def _enrol(db: Database, canteen: Canteen) -> None:
         terminal=canteen.terminal,
         epoch=EPOCH,
         public_key=public_bytes(canteen.signing_key),
-        nonce=bytes(2) + canteen.terminal,
         genesis=genesis_hash(canteen.terminal, EPOCH),
         now_utc_s=_NOW_UTC_S,
     )

@@ -71,6 +71,7 @@ def report_json(report: Report) -> dict[str, object]:
                 "missing_fen": item.missing_fen,
                 "heard_at_utc_s": item.heard_at_utc_s,
                 "quarantined_because": item.quarantined_because,
+                "rolled_back_to_seq": item.rolled_back_to_seq,
             }
             for stream, items in report.coverage.items()
             for item in items
@@ -108,6 +109,8 @@ def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:
         state = "complete"
     if item.quarantined_because is not None:
         state += f"; QUARANTINED: {item.quarantined_because}"
+    if item.rolled_back_to_seq is not None:
+        state += f"; ROLLED BACK: its journal was seen to end with tap {item.rolled_back_to_seq}"
     heard = _age(now_utc_s - item.heard_at_utc_s)
     return (
         f"  {stream.label:<12}{item.terminal.hex()}  epoch {item.epoch}  taps 1-{item.last_seq}"

@@ -244,10 +244,16 @@ class _Connection:
         return answer
 
     async def _ask(self, work: Callable[[Desk], _Reply]) -> _Reply | Refused:
-        """The desk's answer, or BUSY: whatever keeps the server from writing, the terminal keeps its records."""
+        """The desk's answer, or BUSY: whatever keeps the server from writing, the terminal keeps its records.
+
+        A broken rule would be broken by the same bytes for ever: that is said once, so that somebody looks for it.
+        """
         try:
             return await self._gateway.writer.ask(work)
-        except (TooBusy, StoreFault, RuleBroken) as error:
+        except RuleBroken as error:
+            _log.error("%s: %s: ALARM: %s: %s", self._gateway.stream.label, self.peer, error.code, error)
+            return Refused(Rejection.MALFORMED, self._cursor, f"{error.code}: {error}")
+        except (TooBusy, StoreFault) as error:
             _log.warning("%s: %s: %s: %s", self._gateway.stream.label, self.peer, error.code, error)
             return Refused(Rejection.BUSY, self._cursor, error.code)
 

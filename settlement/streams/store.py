@@ -13,7 +13,7 @@ from wire.receipt import Cursor, Suspense
 
 _TERMINAL_COLUMNS: Final = (
     "id, terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen, "
-    "heard_seq, heard_total_fen, heard_at_utc_s, quarantined_because"
+    "heard_seq, heard_total_fen, heard_at_utc_s, quarantined_because, rolled_back_to_seq"
 )
 _FIND_TERMINAL: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal WHERE terminal = %s AND epoch = %s"
 _ALL_TERMINALS: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal ORDER BY terminal, epoch"
@@ -26,6 +26,7 @@ _ADD_TERMINAL: Final = """
 _MOVE_CURSOR: Final = "UPDATE terminal SET next_seq = %s, head_hash = %s, total_fen = %s WHERE id = %s"
 _HEAR: Final = "UPDATE terminal SET heard_seq = %s, heard_total_fen = %s, heard_at_utc_s = %s WHERE id = %s"
 _QUARANTINE: Final = "UPDATE terminal SET quarantined_because = %s WHERE id = %s"
+_ROLL_BACK: Final = "UPDATE terminal SET rolled_back_to_seq = %s WHERE id = %s"
 _FIND_RECEIPT: Final = "SELECT receipt FROM batch WHERE digest = %s"
 _ADD_BATCH: Final = """
     INSERT INTO batch (digest, terminal, epoch, first_seq, next_seq, raw, receipt, received_at_utc_s)
@@ -67,6 +68,7 @@ class TerminalRow:
     heard_total_fen: int
     heard_at_utc_s: int
     quarantined_because: str | None
+    rolled_back_to_seq: int | None
 
     @property
     def cursor(self) -> Cursor:
@@ -155,6 +157,11 @@ def hear(db: Database, row: TerminalRow, *, seq: int, total_fen: int, now_utc_s:
 def quarantine(db: Database, row: TerminalRow, because: str) -> None:
     """Take nothing more of this journal."""
     db.execute(_QUARANTINE, (because, row.id))
+
+
+def note_roll_back(db: Database, row: TerminalRow, seq: int) -> None:
+    """Keep that the terminal's journal ended with `seq` when the stream had more of it already."""
+    db.execute(_ROLL_BACK, (seq, row.id))
 
 
 def find_receipt(db: Database, digest: bytes) -> bytes | None:

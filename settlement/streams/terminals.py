@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from typing import Final
 
 from settlement.store.database import Database
 from settlement.streams import store
 from settlement.streams.ingest import unknown_journal
+from settlement.streams.store import TerminalRow
 from wire.enrolment import Ticket
 from wire.fields import FormatError
 from wire.ids import Stream, TerminalId
@@ -14,6 +17,8 @@ from wire.messages import Enrol, Enrolled, Identify, Refused, Welcome
 from wire.receipt import Rejection
 from wire.record import genesis_hash
 from wire.signature import SignatureInvalid
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +33,7 @@ class Coverage:
     missing_fen: int
     heard_at_utc_s: int
     quarantined_because: str | None
+    rolled_back_to_seq: int | None
 
 
 def enrol(
@@ -81,9 +87,28 @@ def identify(db: Database, message: Identify, *, nonce: bytes, now_utc_s: int) -
         # The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
         if message.head_seq > row.heard_seq:
             store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
+        _watch_for_roll_back(db, row, message.head_seq)
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
     return Welcome(row.cursor)
+
+
+def _watch_for_roll_back(db: Database, row: TerminalRow, head_seq: int) -> None:
+    """A journal that ends before what it sent was put back to an older state, or lost its end: an alarm, no barrier.
+
+    The terminal may go on: what it writes next contradicts what is here, and is found as a fork then.
+    """
+    if head_seq >= row.next_seq - 1:
+        return
+    _log.error(
+        "ALARM: terminal %s epoch %d: its journal ends with tap %d, but %d taps of it are here: rolled-back storage",
+        row.terminal.hex(),
+        row.epoch,
+        head_seq,
+        row.next_seq - 1,
+    )
+    if row.rolled_back_to_seq is None or head_seq < row.rolled_back_to_seq:
+        store.note_roll_back(db, row, head_seq)
 
 
 def coverage(db: Database) -> list[Coverage]:
@@ -98,6 +123,7 @@ def coverage(db: Database) -> list[Coverage]:
             missing_fen=row.heard_total_fen - row.total_fen if row.heard_seq >= row.next_seq else 0,
             heard_at_utc_s=row.heard_at_utc_s,
             quarantined_because=row.quarantined_because,
+            rolled_back_to_seq=row.rolled_back_to_seq,
         )
         for row in store.all_terminals(db)
     ]

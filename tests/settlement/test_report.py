@@ -11,7 +11,10 @@ from settlement.ledger.pull import StreamSource, pull_portion
 from settlement.report import read_report, report_json, report_text
 from settlement.settings import Home
 from settlement.store.database import Database
+from settlement.streams.terminals import identify
+from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Stream
+from wire.messages import Identify
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -48,6 +51,21 @@ def test_report_of_a_new_home_says_that_there_is_nothing(home: Home, utc_s: int)
     text = report_text(read_report(home, now_utc_s=utc_s))
     assert "nothing posted yet" in text
     assert "none enrolled" in text
+
+
+def test_terminal_whose_storage_was_rolled_back_stands_out(
+    home: Home, canteen: StreamDriver, till: FakeTill, utc_s: int
+) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.accept(till.batch())
+    identity = Identify(
+        terminal=till.terminal, epoch=till.epoch, head_seq=0, total_fen=0, hotlist_mark=EMPTY_HOTLIST.mark
+    ).signed(till.key, bytes(16))
+    identify(canteen.db, identity, nonce=bytes(16), now_utc_s=utc_s)
+    report = read_report(home, now_utc_s=utc_s)
+    assert "ROLLED BACK: its journal was seen to end with tap 0" in report_text(report)
+    assert json.loads(json.dumps(report_json(report)))["terminals"][0]["rolled_back_to_seq"] == 0
 
 
 def test_quarantined_terminal_stands_out(home: Home, canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:

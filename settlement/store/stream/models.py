@@ -21,6 +21,7 @@ class Terminal(models.Model):
     heard_total_fen: models.Field[int, int] = models.BigIntegerField()
     heard_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     quarantined_because: models.Field[str | None, str | None] = models.TextField(null=True)
+    rolled_back_to_seq: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "terminal"

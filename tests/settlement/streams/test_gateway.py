@@ -446,24 +446,44 @@ def test_stop_answers_what_is_under_way_before_it_closes(serve: Serve, enrolled:
     serve(scenario, keys=held_keys)
 
 
-def test_database_fault_is_answered_busy_and_the_batch_taken_later(
-    serve: Serve, enrolled: FakeTill, home: Home
+def test_full_disk_is_answered_busy_and_the_batch_taken_later(serve: Serve, enrolled: FakeTill) -> None:
+    for _ in range(100):
+        enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            # No page more than there are: what SQLite answers then is what it answers on a full disk.
+            await port.gateway.writer.ask(lambda desk: desk._db.number("PRAGMA max_page_count = 1"))
+            client.say(upload(enrolled))
+            answer = await client.hear()
+            assert isinstance(answer, Refused)
+            assert (answer.rejection, answer.detail) == (Rejection.BUSY, "store-fault")
+            await port.gateway.writer.ask(lambda desk: desk._db.number("PRAGMA max_page_count = 100000"))
+            client.say(upload(enrolled))
+            assert isinstance(await client.hear(), Receipt)
+
+    serve(scenario)
+
+
+def test_batch_that_breaks_a_rule_of_the_database_is_refused_for_good_with_its_name(
+    serve: Serve, enrolled: FakeTill, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
     enrolled.tap()
     with open_writer(home.database("canteen"), "canteen") as db:
-        db.execute("CREATE TRIGGER disk_fails BEFORE INSERT ON batch BEGIN SELECT RAISE(ABORT, 'full'); END")
+        db.execute("CREATE TRIGGER a_rule BEFORE INSERT ON batch BEGIN SELECT RAISE(ABORT, 'a_rule'); END")
 
     async def scenario(port: Port) -> None:
         async with port.connect() as client:
             assert isinstance(await client.identify(enrolled, upload(enrolled)), Welcome)
             answer = await client.hear()
             assert isinstance(answer, Refused)
-            assert answer.rejection is Rejection.BUSY
-            await port.gateway.writer.ask(lambda desk: desk._db.execute("DROP TRIGGER disk_fails"))
-            client.say(upload(enrolled))
-            assert isinstance(await client.hear(), Receipt)
+            assert (answer.rejection, answer.detail) == (Rejection.MALFORMED, "store-rule-broken: a_rule")
+            assert answer.cursor is not None
+        assert await port.taps() == 0
 
     serve(scenario)
+    assert "ALARM: store-rule-broken: a_rule" in caplog.text
 
 
 def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(

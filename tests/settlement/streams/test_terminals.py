@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from settlement.store.database import open_writer
 from settlement.streams.terminals import coverage, identify
 from wire.hotlist import EMPTY_HOTLIST
@@ -113,6 +115,23 @@ def test_unknown_terminal_is_refused_at_the_door(canteen: StreamDriver, till: Fa
     assert rejection(answer) is Rejection.UNKNOWN_TERMINAL
 
 
+def test_journal_that_ends_before_what_is_here_is_an_alarm_that_is_kept_and_blocks_nothing(
+    canteen: StreamDriver, till: FakeTill, utc_s: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    canteen.enrol(till)
+    for _ in range(5):
+        till.tap()
+    canteen.accept(till.batch())
+    assert isinstance(identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s), Welcome)
+    assert coverage(canteen.db)[0].rolled_back_to_seq is None
+    assert caplog.text == ""
+    for length in (3, 4):
+        older = replace(till, records=till.records[:length])
+        assert isinstance(identify(canteen.db, said(older), nonce=NONCE, now_utc_s=utc_s), Welcome)
+    assert coverage(canteen.db)[0].rolled_back_to_seq == 3
+    assert "ALARM: terminal 000000000101 epoch 1: its journal ends with tap 3, but 5 taps" in caplog.text
+
+
 def test_coverage_names_missing_numbers_and_the_money_between(
     canteen: StreamDriver, till: FakeTill, utc_s: int
 ) -> None:
@@ -124,7 +143,7 @@ def test_coverage_names_missing_numbers_and_the_money_between(
     (covered,) = coverage(canteen.db)
     assert (covered.last_seq, covered.total_fen) == (2, 600)
     assert (covered.missing, covered.missing_fen) == (range(3, 6), 900)
-    shorter = replace(till, records=till.records[:3])
+    shorter = replace(till, records=till.records[:2])
     identify(canteen.db, said(shorter), nonce=NONCE, now_utc_s=utc_s)
     assert coverage(canteen.db) == [covered]
     canteen.accept(till.batch(3))

@@ -96,6 +96,7 @@ class Migration(migrations.Migration):
                 ("heard_total_fen", models.BigIntegerField()),
                 ("heard_at_utc_s", models.BigIntegerField()),
                 ("quarantined_because", models.TextField(null=True)),
+                ("rolled_back_to_seq", models.BigIntegerField(null=True)),
             ],
             options={
                 "db_table": "terminal",

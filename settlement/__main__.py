@@ -23,7 +23,7 @@ from settlement.ledger.store import Posted
 from settlement.onecard import hotlist, registry, tickets
 from settlement.onecard.keys import FileKeyStore
 from settlement.report import read_report, report_json, report_text
-from settlement.secretfile import write_secret
+from settlement.secretfile import write_secret, write_whole
 from settlement.settings import Home, Settings, SettingsInvalid, default_settings_text, parse_settings
 from settlement.store.database import Database, migrate, open_reader, open_writer
 from settlement.store.lock import DatabaseInUse
@@ -151,7 +151,7 @@ def _init(args: argparse.Namespace) -> int:
     home.authority.mkdir(exist_ok=True)
     made = []
     if not home.settings.exists():
-        home.settings.write_text(default_settings_text())
+        write_whole(home.settings, default_settings_text().encode())
         made.append("settings")
     if authority.make_authority(home.authority, now):
         made.append("certificate authority")

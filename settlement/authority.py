@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +14,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from settlement.secretfile import write_secret
+from settlement.secretfile import write_secret, write_whole
 from wire import signature
 from wire.errors import CampusError
 
 SERVER_NAME: Final = "settlement.campus"
 _CA_LIFE: Final = timedelta(days=3652)
 _SERVER_LIFE: Final = timedelta(days=731)
-_CLOCK_SLACK: Final = timedelta(days=1)  # a terminal whose clock is a little behind must still be let in
+# A terminal without a clock battery starts with the time of its last shutdown, or of its image: months ago. It gets the
+# right time from this server, so it must trust the certificate before it has it.
+_NOT_BEFORE: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _RENEW_BEFORE: Final = timedelta(days=60)
 
 
@@ -46,20 +48,20 @@ def make_authority(folder: Path, now: datetime) -> bool:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    _write(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    write_whole(folder / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM))
     return True
 
 
 def make_server_certificate(folder: Path, now: datetime) -> bool:
     """Make `server.key` and `server.pem`, or a new certificate when it nears its end; False if neither was needed."""
     if (folder / "server.pem").exists():
-        present = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
+        present = _load_certificate(folder / "server.pem")
         if present.not_valid_after_utc - now > _RENEW_BEFORE:
             return False
     if not (folder / "server.key").exists():
         write_secret(folder / "server.key", _pem(ec.generate_private_key(ec.SECP256R1())))
     ca_key, key = _load_ec_key(folder / "ca.key"), _load_ec_key(folder / "server.key")
-    ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
+    ca = _load_certificate(folder / "ca.pem")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
     names = [x509.DNSName(SERVER_NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     certificate = (
@@ -71,7 +73,7 @@ def make_server_certificate(folder: Path, now: datetime) -> bool:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    _write(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM))
+    write_whole(folder / "server.pem", certificate.public_bytes(serialization.Encoding.PEM))
     return True
 
 
@@ -86,7 +88,7 @@ def make_ticket_key(private: Path, public: Path) -> bool:
             ),
         )
     if made or not public.exists():
-        _write(public, signature.public_bytes(load_ticket_key(private)).hex().encode() + b"\n")
+        write_whole(public, signature.public_bytes(load_ticket_key(private)).hex().encode() + b"\n")
     return made
 
 
@@ -134,7 +136,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SLACK)
+        .not_valid_before(_NOT_BEFORE)
         .not_valid_after(now + life)
     )
 
@@ -159,6 +161,13 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
+def _load_certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise KeyFileUnreadable(f"{path} is no certificate") from error
+
+
 def _load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
@@ -167,9 +176,3 @@ def _load_ec_key(path: Path) -> ec.EllipticCurvePrivateKey:
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise KeyFileUnreadable(f"{path} holds another kind of key")
     return key
-
-
-def _write(path: Path, content: bytes) -> None:
-    draft = path.with_name(path.name + ".new")
-    draft.write_bytes(content)
-    draft.replace(path)

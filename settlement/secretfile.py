@@ -1,4 +1,4 @@
-"""Files that hold a secret: owner's eyes only, whole or absent after a crash, never replaced."""
+"""Files that are whole or absent after a power cut: secrets, for the owner's eyes and never replaced, and others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,23 @@ def write_secret(path: Path, content: bytes) -> None:
         raise SecretExists(f"{path} exists already and is not replaced") from error
     finally:
         draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    _sync_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file that others may read, in place of an older one or none; durable before this returns."""
+    draft = path.with_name(path.name + ".new")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        # Before the rename: a name that outlives a power cut must not lead to an empty file.
+        os.fsync(file.fileno())
+    draft.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
     finally:

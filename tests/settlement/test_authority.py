@@ -37,6 +37,14 @@ def test_authority_and_server_certificate_are_made_once_and_secret(tmp_path: Pat
     server_context(tmp_path)
 
 
+def test_certificates_are_good_for_a_terminal_whose_clock_is_years_behind(tmp_path: Path) -> None:
+    make_authority(tmp_path, NOW)
+    make_server_certificate(tmp_path, NOW)
+    for name in ("ca.pem", "server.pem"):
+        certificate = x509.load_pem_x509_certificate((tmp_path / name).read_bytes())
+        assert certificate.not_valid_before_utc == datetime(2020, 1, 1, tzinfo=UTC)
+
+
 def test_server_certificate_near_its_end_is_replaced_under_the_same_authority(tmp_path: Path) -> None:
     make_authority(tmp_path, NOW)
     make_server_certificate(tmp_path, NOW)
@@ -66,3 +74,6 @@ def test_missing_and_damaged_key_files_are_typed_faults(tmp_path: Path) -> None:
             load_ticket_public_key(path)
     with pytest.raises(KeyFileUnreadable):
         server_context(tmp_path)
+    (tmp_path / "server.pem").write_text("")
+    with pytest.raises(KeyFileUnreadable, match=r"server\.pem is no certificate"):
+        make_server_certificate(tmp_path, NOW)

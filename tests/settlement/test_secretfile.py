@@ -1,13 +1,14 @@
-"""Secret files are the owner's, and never replaced."""
+"""Secret files are the owner's, and never replaced; every file is whole."""
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from settlement.secretfile import SecretExists, write_secret
+from settlement.secretfile import SecretExists, write_secret, write_whole
 
 
 def test_secret_is_for_its_owner_alone_and_never_replaced(tmp_path: Path) -> None:
@@ -24,3 +25,19 @@ def test_draft_left_by_a_crash_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "secret.new").write_bytes(b"half")
     write_secret(tmp_path / "secret", b"whole")
     assert (tmp_path / "secret").read_bytes() == b"whole"
+
+
+def test_other_file_is_on_the_disk_before_it_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(b"old")
+    synced: list[tuple[int, bytes]] = []
+    real = os.fsync
+
+    def watched(fd: int) -> None:
+        synced.append((os.fstat(fd).st_ino, path.read_bytes()))
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    write_whole(path, b"new")
+    assert synced == [(path.stat().st_ino, b"old"), (tmp_path.stat().st_ino, b"new")]
+    assert [file.name for file in tmp_path.iterdir()] == ["ca.pem"]

@@ -146,7 +146,7 @@ class Uplink:
             try:
                 signed = next_batch(self._store, self._journal, self._key)
             except JournalForked as error:
-                self._keep_verdict(error.code, str(error))
+                self._keep_verdict(error.code, str(error))  # now: the link may fail while the server is told
                 self._identify(challenge, None)  # so that the server learns how far this journal goes
                 raise
             welcome = self._identify(challenge, signed)

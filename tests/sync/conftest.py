@@ -91,6 +91,7 @@ class Server:
     refusals: deque[Rejection] = field(default_factory=deque)
     greeting: Rejection | None = None
     unwelcome: Rejection | None = None
+    hangs_up: bool = False
     utc_s: int = NOW_UTC_S
     uploads: list[bytes] = field(default_factory=list)
     identified: list[Identify] = field(default_factory=list)
@@ -153,6 +154,8 @@ class Server:
         elif isinstance(message, Identify):
             message.verify(self.public_key, nonce)
             self.identified.append(message)
+            if self.hangs_up:
+                return False
             if self.unwelcome is not None:
                 tls.sendall(session.send(self._refused(self.unwelcome)))
                 return False

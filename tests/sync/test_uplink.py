@@ -298,6 +298,17 @@ def test_lost_taps_are_the_verdict_whatever_the_server_says(
     assert verdict.code == "journal-forked"
 
 
+def test_lost_taps_are_the_verdict_though_the_server_hangs_up(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    store._write("UPDATE cursor SET next_seq = 9")
+    server.hangs_up = True
+    with pytest.raises(LinkDown):
+        start().open()
+    assert (verdict := store.verdict()) is not None
+    assert verdict.code == "journal-forked"
+
+
 @pytest.mark.parametrize("ahead_s", [0, -86_400, 3_600])
 def test_difference_of_the_clocks_is_kept(ahead_s: int, server: Server, start: Start, store: UplinkStore) -> None:
     assert store.server_ahead_s() is None

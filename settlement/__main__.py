@@ -29,6 +29,7 @@ from settlement.store.database import Database, migrate, open_reader, open_write
 from settlement.store.lock import DatabaseInUse
 from settlement.store.router import ALIASES, LEDGER, ONECARD
 from settlement.streams.desk import Desk, WriterThread
+from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
 from wire.enrolment import Ticket, ticket_text
 from wire.errors import CampusError
@@ -231,7 +232,7 @@ def _stream(args: argparse.Namespace) -> int:
     if stream not in settings.streams:
         raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
     keys = FileKeyStore.open(home.sealed_keys, _read_passphrase(_passphrase_path(home, args.passphrase_file)))
-    ticket_key = authority.load_ticket_public_key(home.ticket_public_key)
+    door = Door(stream=stream, ticket_key=authority.load_ticket_public_key(home.ticket_public_key))
     tls = authority.server_context(home.authority)
 
     def open_desk() -> Desk:
@@ -241,13 +242,14 @@ def _stream(args: argparse.Namespace) -> int:
         except CampusError:
             db.close()
             raise
-        return Desk(stream=stream, db=db, onecard=onecard, keys=keys, ticket_key=ticket_key, clock=_utc_s)
+        return Desk(stream=stream, db=db, onecard=onecard, keys=keys, door=door, clock=_utc_s)
 
     chosen = settings.streams[stream]
     gateway = Gateway(
         stream=stream,
         settings=chosen,
         tls=tls,
+        door=door,
         writer=WriterThread(
             open_desk, queue_max=chosen.queue_max, deadline_s=chosen.deadline_s, monotonic=time.monotonic
         ),

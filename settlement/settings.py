@@ -75,6 +75,8 @@ class StreamSettings:
     queue_max: int = 64
     deadline_s: float = 5.0
     connections_max: int = 1000
+    unidentified_max: int = 100
+    identify_timeout_s: float = 10.0
     idle_timeout_s: float = 120.0
 
 

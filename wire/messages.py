@@ -255,14 +255,14 @@ class HotlistUpdate:
 
 Message = Challenge | Identify | Enrol | Enrolled | Welcome | Upload | Receipt | Refused | HotlistUpdate
 
-_BY_KIND: Final[dict[int, type[Message]]] = {
+MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
     kind.kind: kind for kind in (Challenge, Identify, Enrol, Enrolled, Welcome, Upload, Receipt, Refused, HotlistUpdate)
 }
 
 
 def read_message(kind: int, body: bytes) -> Message:
     """The message in a frame; `FormatError` for an unknown kind or a body that does not fit it."""
-    message = _BY_KIND.get(kind)
+    message = MESSAGE_TYPES.get(kind)
     if message is None:
         raise FormatError(f"message kind {kind} is not known here")
     return message.from_bytes(body)

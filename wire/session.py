@@ -12,6 +12,7 @@ from typing import Final
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.messages import (
+    MESSAGE_TYPES,
     Challenge,
     Enrol,
     Enrolled,
@@ -109,9 +110,13 @@ class Session:
         self.bytes_received += len(data)
         other = Role.SERVER if self._role is Role.CLIENT else Role.CLIENT
         try:
-            messages = [read_message(kind, body) for kind, body in self._decoder.feed(data)]
-            for message in messages:
+            messages = []
+            for kind, body in self._decoder.feed(data):
+                # Before the body is read: whoever is not let in yet must not make this side decode batches.
+                self._check(MESSAGE_TYPES.get(kind), other)
+                message = read_message(kind, body)
                 self._advance(message, other)
+                messages.append(message)
         except CampusError:
             self.state = State.OVER
             raise
@@ -126,15 +131,20 @@ class Session:
 
     def _advance(self, message: Message, sender: Role) -> None:
         kind = type(message)
-        following = _NEXT.get((self.state, kind))
-        if following is None or _SENDER[kind] is not sender:
-            raise ProtocolViolation(f"{kind.__name__} from the {sender.name.lower()} in state {self.state.name}")
+        self._check(kind, sender)
         if kind is Upload:
-            if self._unanswered == UNANSWERED_MAX:
-                raise ProtocolViolation(f"more than {UNANSWERED_MAX} batches without an answer")
             self._unanswered += 1
         elif self.state is State.OPEN and kind in (Receipt, Refused):
-            if self._unanswered == 0:
-                raise ProtocolViolation(f"{kind.__name__} without a batch to answer")
             self._unanswered -= 1
-        self.state = following
+        self.state = _NEXT[self.state, kind]
+
+    def _check(self, kind: type[Message] | None, sender: Role) -> None:
+        """`ProtocolViolation` unless this kind may come from `sender` now; one that is not known is not judged here."""
+        if kind is None:
+            return
+        if (self.state, kind) not in _NEXT or _SENDER[kind] is not sender:
+            raise ProtocolViolation(f"{kind.__name__} from the {sender.name.lower()} in state {self.state.name}")
+        if kind is Upload and self._unanswered == UNANSWERED_MAX:
+            raise ProtocolViolation(f"more than {UNANSWERED_MAX} batches without an answer")
+        if self.state is State.OPEN and kind in (Receipt, Refused) and self._unanswered == 0:
+            raise ProtocolViolation(f"{kind.__name__} without a batch to answer")

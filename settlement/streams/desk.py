@@ -17,12 +17,14 @@ from typing import Final, Generic, TypeVar
 from settlement.onecard.hotlist import read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
-from settlement.streams import ingest, terminals
+from settlement.streams import ingest, store, terminals
+from settlement.streams.door import Door
 from wire.batch import SignedBatch
+from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
-from wire.messages import Enrol, Enrolled, Identify, Receipt, Refused, Welcome
+from wire.messages import Enrolled, Identify, Receipt, Refused, Welcome
 
 Clock = Callable[[], int]  # UTC seconds
 Answer = TypeVar("Answer")
@@ -42,31 +44,29 @@ class Desk:
     """One stream's answers; belongs to the thread that made it."""
 
     def __init__(
-        self, *, stream: Stream, db: Database, onecard: Database, keys: KeyStore, ticket_key: bytes, clock: Clock
+        self, *, stream: Stream, db: Database, onecard: Database, keys: KeyStore, door: Door, clock: Clock
     ) -> None:
         self._stream = stream
         self._db = db
         self._onecard = onecard
         self._keys = keys
-        self._ticket_key = ticket_key
+        self._door = door
         self._clock = clock
         self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
         self._last_change: tuple[object, ...] = ()
+        for row in store.all_terminals(db):
+            door.add(row.terminal, row.epoch, row.public_key)
 
-    def enrol(self, message: Enrol, nonce: bytes) -> Enrolled | Refused:
+    def enrol(self, ticket: Ticket, public_key: bytes) -> Enrolled | Refused:
         """See `terminals.enrol`."""
-        return terminals.enrol(
-            self._db,
-            message,
-            nonce=nonce,
-            stream=self._stream,
-            ticket_key=self._ticket_key,
-            now_utc_s=self._clock(),
-        )
+        answer = terminals.enrol(self._db, ticket, public_key, now_utc_s=self._clock())
+        if isinstance(answer, Enrolled):
+            self._door.add(answer.terminal, answer.epoch, public_key)
+        return answer
 
-    def identify(self, message: Identify, nonce: bytes) -> Welcome | Refused:
+    def identify(self, message: Identify) -> Welcome | Refused:
         """See `terminals.identify`."""
-        return terminals.identify(self._db, message, nonce=nonce, now_utc_s=self._clock())
+        return terminals.identify(self._db, message, now_utc_s=self._clock())
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """See `ingest.accept_batch`."""

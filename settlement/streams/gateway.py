@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 from settlement.settings import StreamSettings
 from settlement.store.database import RuleBroken, StoreFault
 from settlement.streams.desk import Clock, Desk, MarkedHotlist, TooBusy, WriterThread
+from settlement.streams.door import Door
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
@@ -24,6 +25,7 @@ from wire.messages import (
     NONCE_BYTES,
     Challenge,
     Enrol,
+    Enrolled,
     HotlistUpdate,
     Identify,
     Message,
@@ -37,7 +39,6 @@ from wire.session import ProtocolViolation, Role, Session, State
 
 _READ_MAX: Final = 65_536
 _HANDSHAKE_TIMEOUT_S: Final = 10.0
-_IDENTIFY_TIMEOUT_S: Final = 10.0  # a terminal answers the challenge at once, or it is none
 _SEND_TIMEOUT_S: Final = 20.0  # a receipt has few bytes; a link that does not take them is dead
 _TLS_CLOSE_TIMEOUT_S: Final = 1.0
 _HOTLIST_POLL_S: Final = 1.0
@@ -58,12 +59,14 @@ class Gateway:
         stream: Stream,
         settings: StreamSettings,
         tls: ssl.SSLContext,
+        door: Door,
         writer: WriterThread,
         clock: Clock,
         random: Callable[[int], bytes],
     ) -> None:
         self.stream = stream
         self.settings = settings
+        self.door = door
         self.writer = writer
         self.clock = clock
         self.random = random
@@ -114,8 +117,18 @@ class Gateway:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(self, reader, writer)
-        if self.stopping or len(self._connections) >= self.settings.connections_max:
-            _log.warning("%s: %s: refused, %d connections", self.stream.label, connection.peer, len(self._connections))
+        identified = sum(other.is_identified for other in self._connections)
+        strangers = len(self._connections) - identified
+        # Two limits: whoever connects and says nothing takes no terminal's place.
+        full = identified >= self.settings.connections_max or strangers >= self.settings.unidentified_max
+        if self.stopping or full:
+            _log.warning(
+                "%s: %s: refused, %d terminals and %d strangers are connected",
+                self.stream.label,
+                connection.peer,
+                identified,
+                strangers,
+            )
             await connection.close()
             return
         self._connections.add(connection)
@@ -153,13 +166,21 @@ class _Connection:
         self._cursor: Cursor | None = None
         self._hotlist_mark = b""
         self._reading = False
+        self._identify_timeout = asyncio.Timeout(None)
         name = writer.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else "gone"
+
+    @property
+    def is_identified(self) -> bool:
+        """Whether the terminal was welcomed."""
+        return self._identity is not None
 
     async def run(self) -> None:
         """Serve until either side is done; a fault ends this connection with one line in the log."""
         try:
-            await self._converse()
+            # One deadline for all that comes before the welcome: a byte now and then does not put it off.
+            async with asyncio.timeout(self._gateway.settings.identify_timeout_s) as self._identify_timeout:
+                await self._converse()
         except (CampusError, OSError, EOFError) as error:
             code = error.code if isinstance(error, CampusError) else type(error).__name__
             _log.warning("%s: %s: %s: %s", self._gateway.stream.label, self.peer, code, error)
@@ -206,10 +227,9 @@ class _Connection:
                 await self._answer(message)
 
     async def _read(self) -> bytes:
-        known = self._identity is not None
         self._reading = True
         try:
-            async with asyncio.timeout(self._gateway.settings.idle_timeout_s if known else _IDENTIFY_TIMEOUT_S):
+            async with asyncio.timeout(self._gateway.settings.idle_timeout_s if self.is_identified else None):
                 return await self._reader.read(_READ_MAX)
         except TimeoutError:
             return b""  # silent for too long: the terminal comes again when it has something
@@ -218,18 +238,28 @@ class _Connection:
 
     async def _answer(self, message: Message) -> None:
         if isinstance(message, Enrol):
-            enrol = message
-            await self._send(await self._ask(lambda desk: desk.enrol(enrol, self._nonce)))
+            await self._send(await self._enrol(message))
         elif isinstance(message, Identify):
-            identify = message
-            self._hotlist_mark = identify.hotlist_mark
-            answer = await self._ask(lambda desk: desk.identify(identify, self._nonce))
-            await self._send(answer)
-            if isinstance(answer, Welcome):
-                self._identity, self._cursor = identify, answer.cursor
-                await self._tell_newest()
+            await self._identify(message)
         elif isinstance(message, Upload) and self._session.state is State.OPEN:
             await self._send(await self._accept(message))
+
+    async def _enrol(self, message: Enrol) -> Enrolled | Refused:
+        ticket = self._gateway.door.check_enrolment(message, self._nonce)
+        if isinstance(ticket, Refused):
+            return ticket
+        return await self._ask(lambda desk: desk.enrol(ticket, message.public_key))
+
+    async def _identify(self, message: Identify) -> None:
+        self._hotlist_mark = message.hotlist_mark
+        refused = self._gateway.door.check_identity(message, self._nonce)
+        answer = refused or await self._ask(lambda desk: desk.identify(message))
+        if isinstance(answer, Welcome):
+            self._identity, self._cursor = message, answer.cursor
+            self._identify_timeout.reschedule(None)
+        await self._send(answer)
+        if isinstance(answer, Welcome):
+            await self._tell_newest()
 
     async def _accept(self, message: Upload) -> Receipt | Refused:
         signed, identity = message.signed_batch, self._identity

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, Value
 from settlement.streams import store
+from settlement.streams.door import unknown_journal
 from settlement.streams.store import KnownTap, TerminalRow, next_stream_hash
 from wire.batch import SettlementBatch, SignedBatch
 from wire.ids import Stream
@@ -82,13 +83,6 @@ def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
     return row
-
-
-def unknown_journal(last_epoch: int, epoch: int) -> Refused:
-    """The answer to a terminal or an epoch that was never enrolled here."""
-    if last_epoch == 0:
-        return Refused(Rejection.UNKNOWN_TERMINAL, None, "this terminal is not enrolled with this stream")
-    return Refused(Rejection.WRONG_EPOCH, None, f"epoch {epoch} is not enrolled, the last one is {last_epoch}")
 
 
 def _compare(

@@ -8,15 +8,13 @@ from typing import Final
 
 from settlement.store.database import Database
 from settlement.streams import store
-from settlement.streams.ingest import unknown_journal
+from settlement.streams.door import unknown_journal
 from settlement.streams.store import TerminalRow
 from wire.enrolment import Ticket
-from wire.fields import FormatError
-from wire.ids import Stream, TerminalId
-from wire.messages import Enrol, Enrolled, Identify, Refused, Welcome
+from wire.ids import TerminalId
+from wire.messages import Enrolled, Identify, Refused, Welcome
 from wire.receipt import Rejection
 from wire.record import genesis_hash
-from wire.signature import SignatureInvalid
 
 _log: Final = logging.getLogger(__name__)
 
@@ -36,28 +34,16 @@ class Coverage:
     rolled_back_to_seq: int | None
 
 
-def enrol(
-    db: Database, message: Enrol, *, nonce: bytes, stream: Stream, ticket_key: bytes, now_utc_s: int
-) -> Enrolled | Refused:
+def enrol(db: Database, ticket: Ticket, public_key: bytes, *, now_utc_s: int) -> Enrolled | Refused:
     """Let a terminal in with its own key and the ticket's epoch; the same ticket and key again get the same answer.
 
-    `ticket_key` is the public half of what the operator signs tickets with. A ticket is known by terminal and epoch, so
-    it is good again after this database was restored from a time before it was used.
+    Ticket and key were checked at the `Door`. A ticket is known by terminal and epoch, so it is good again after this
+    database was restored from a time before it was used.
     """
-    try:
-        message.verify(nonce)
-    except SignatureInvalid:
-        return Refused(Rejection.SIGNATURE_INVALID, None, "the sender does not hold the key that it sent")
-    try:
-        ticket = Ticket.open(message.ticket, ticket_key)
-    except (FormatError, SignatureInvalid):
-        return Refused(Rejection.TICKET_INVALID, None, "the ticket was not issued here")
-    if ticket.stream is not stream:
-        return Refused(Rejection.WRONG_STREAM, None, f"the ticket is for {ticket.stream.label}")
     with db.transaction():
         spent = store.find_terminal(db, ticket.terminal, ticket.epoch)
         if spent is not None:
-            if spent.public_key != message.public_key:
+            if spent.public_key != public_key:
                 return Refused(Rejection.TICKET_SPENT, None, "another key was enrolled with this ticket")
             return Enrolled(spent.terminal, spent.epoch)
         if ticket.expires_utc_s < now_utc_s:
@@ -66,23 +52,19 @@ def enrol(
             db,
             terminal=ticket.terminal,
             epoch=ticket.epoch,
-            public_key=message.public_key,
+            public_key=public_key,
             genesis=genesis_hash(ticket.terminal, ticket.epoch),
             now_utc_s=now_utc_s,
         )
     return Enrolled(ticket.terminal, ticket.epoch)
 
 
-def identify(db: Database, message: Identify, *, nonce: bytes, now_utc_s: int) -> Welcome | Refused:
-    """Check who is there, note how far its journal goes, and say where the stream stands in it."""
+def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Refused:
+    """Note how far the journal goes of a terminal that the `Door` let in, and say where the stream stands in it."""
     with db.transaction():
         row = store.find_terminal(db, message.terminal, message.epoch)
         if row is None:
             return unknown_journal(store.last_epoch(db, message.terminal), message.epoch)
-        try:
-            message.verify(row.public_key, nonce)
-        except SignatureInvalid:
-            return Refused(Rejection.SIGNATURE_INVALID, None, "the terminal does not hold the key it enrolled with")
         # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
         # The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
         if message.head_seq > row.heard_seq:

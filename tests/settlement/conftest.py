@@ -19,6 +19,7 @@ from settlement.ledger.store import post
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from settlement.store.database import Database, open_writer
+from settlement.streams.door import Door
 from settlement.streams.ingest import accept_batch
 from settlement.streams.terminals import enrol
 from wire import pboc, signature
@@ -156,14 +157,11 @@ class StreamDriver:
         if ticket is None:
             ticket = self.ticket(till.terminal, epoch=till.epoch)
         message = Enrol(public_key=till.public_key, ticket=ticket).signed(till.key, bytes(16))
-        return enrol(
-            self.db,
-            message,
-            nonce=bytes(16),
-            stream=self.stream,
-            ticket_key=load_ticket_public_key(self.home.ticket_public_key),
-            now_utc_s=now_utc_s,
-        )
+        door = Door(stream=self.stream, ticket_key=load_ticket_public_key(self.home.ticket_public_key))
+        opened = door.check_enrolment(message, bytes(16))
+        if isinstance(opened, Refused):
+            return opened
+        return enrol(self.db, opened, message.public_key, now_utc_s=now_utc_s)
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         return accept_batch(self.db, signed, stream=self.stream, keys=self.keys, now_utc_s=NOW)

@@ -62,7 +62,7 @@ def test_terminal_whose_storage_was_rolled_back_stands_out(
     identity = Identify(
         terminal=till.terminal, epoch=till.epoch, head_seq=0, total_fen=0, hotlist_mark=EMPTY_HOTLIST.mark
     ).signed(till.key, bytes(16))
-    identify(canteen.db, identity, nonce=bytes(16), now_utc_s=utc_s)
+    identify(canteen.db, identity, now_utc_s=utc_s)
     report = read_report(home, now_utc_s=utc_s)
     assert "ROLLED BACK: its journal was seen to end with tap 0" in report_text(report)
     assert json.loads(json.dumps(report_json(report)))["terminals"][0]["rolled_back_to_seq"] == 0

@@ -105,7 +105,7 @@ def test_record_vector_has_its_fields_where_the_document_says(vector: dict[str, 
 def test_documented_messages_are_those_of_the_code() -> None:
     documented = [(int(row[0]), row[1], row[2]) for row in rows("Messages")]
     senders = {kind.__name__: role.name.lower() for kind, role in session._SENDER.items()}
-    assert documented == [(kind, cls.__name__, senders[cls.__name__]) for kind, cls in messages._BY_KIND.items()]
+    assert documented == [(kind, cls.__name__, senders[cls.__name__]) for kind, cls in messages.MESSAGE_TYPES.items()]
 
 
 def test_documented_session_table_is_that_of_the_code() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.errors import CampusError
-from wire.frame import FrameDecoder
+from wire.frame import FrameDecoder, encode_frame
 from wire.messages import (
     Challenge,
     Enrol,
@@ -170,6 +170,18 @@ def test_batches_beyond_the_limit_are_a_violation_at_both_ends() -> None:
         assert session.unanswered == UNANSWERED_MAX
         with pytest.raises(ProtocolViolation, match="without an answer"):
             play(session, role, (Upload,))
+
+
+@pytest.mark.parametrize("state", [State.CHALLENGED, State.ENROLLING, State.OVER])
+def test_batch_that_may_not_come_now_is_refused_before_it_is_decoded(state: State) -> None:
+    with pytest.raises(ProtocolViolation, match="Upload from the client"):
+        session_in(state, SERVER).receive(encode_frame(Upload.kind, b"no batch at all"))
+
+
+def test_batch_beyond_the_limit_is_refused_before_it_is_decoded() -> None:
+    session = session_in(State.IDENTIFYING, SERVER)
+    with pytest.raises(ProtocolViolation, match="without an answer"):
+        session.receive(FRAMES[Upload] * UNANSWERED_MAX + encode_frame(Upload.kind, b"no batch at all"))
 
 
 @given(st.sampled_from(list(State)), st.sampled_from(list(Role)), st.lists(st.binary(max_size=80), max_size=4))

@@ -19,6 +19,7 @@ from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home, StreamSettings
 from settlement.store.database import open_reader, open_writer
 from settlement.streams.desk import Desk, WriterThread
+from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
 from wire.frame import encode_frame
 from wire.hotlist import EMPTY_HOTLIST
@@ -130,13 +131,15 @@ def serve(home: Home, keys: FileKeyStore) -> Serve:
     """Runs a scenario against a gateway, and sees the gateway stop cleanly."""
 
     def run(scenario: Scenario, settings: StreamSettings = FAST, keys: FileKeyStore = keys) -> None:
+        door = Door(stream=Stream.CANTEEN, ticket_key=load_ticket_public_key(home.ticket_public_key))
+
         def open_desk() -> Desk:
             return Desk(
                 stream=Stream.CANTEEN,
                 db=open_writer(home.database("canteen"), "canteen"),
                 onecard=open_reader(home.database("onecard"), "onecard"),
                 keys=keys,
-                ticket_key=load_ticket_public_key(home.ticket_public_key),
+                door=door,
                 clock=lambda: NOW,
             )
 
@@ -145,6 +148,7 @@ def serve(home: Home, keys: FileKeyStore) -> Serve:
                 stream=Stream.CANTEEN,
                 settings=settings,
                 tls=server_context(home.authority),
+                door=door,
                 writer=WriterThread(
                     open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=time.monotonic
                 ),
@@ -341,15 +345,85 @@ def test_message_that_cannot_be_read_is_refused_in_words_before_the_connection_c
 def test_connections_beyond_the_limit_are_closed_and_the_others_served(serve: Serve, enrolled: FakeTill) -> None:
     async def scenario(port: Port) -> None:
         async with port.connect() as first:
-            await first.challenge()
+            assert isinstance(await first.identify(enrolled), Welcome)
             async with port.connect() as second:
                 with suppress(OSError):
                     assert await second.hear() is None
-            assert port.gateway.settings.connections_max == 1
         await until(lambda: not port.gateway._connections)
         await still_serves(port, enrolled)
 
     serve(scenario, replace(FAST, connections_max=1))
+
+
+def test_strangers_fill_their_own_places_and_no_terminals(serve: Serve, enrolled: FakeTill) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as known:
+            assert isinstance(await known.identify(enrolled), Welcome)
+            async with port.connect() as one, port.connect() as two, port.connect() as three:
+                await one.challenge()
+                await two.challenge()
+                with suppress(OSError):
+                    assert await three.hear() is None
+                known.say(upload(enrolled))
+                assert isinstance(await known.hear(), Receipt)
+            await until(lambda: len(port.gateway._connections) == 1)
+            await still_serves(port, enrolled)
+
+    serve(scenario, replace(FAST, unidentified_max=2))
+
+
+def test_stranger_that_sends_a_byte_now_and_then_is_closed_at_the_one_deadline(
+    serve: Serve, enrolled: FakeTill
+) -> None:
+    frame = encode_frame(Identify.kind, bytes(92))
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            await client.challenge()
+            for byte in frame:
+                if not port.gateway._connections:
+                    break
+                client.writer.write(bytes((byte,)))
+                await asyncio.to_thread(threading.Event().wait, 0.05)
+            assert not port.gateway._connections, "it was closed before it had said half of what it had to"
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            await asyncio.to_thread(threading.Event().wait, 0.6)
+            assert port.gateway._connections, "the deadline is for strangers alone"
+
+    serve(scenario, replace(FAST, identify_timeout_s=0.5))
+
+
+def test_stranger_never_stands_in_the_queue(
+    serve: Serve, enrolled: FakeTill, make_till: Callable[[int], FakeTill], held_keys: HeldKeys
+) -> None:
+    enrolled.tap()
+    liar = make_till(7)
+    liar.terminal = enrolled.terminal
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as known:
+            assert isinstance(await known.identify(enrolled), Welcome)
+            known.say(upload(enrolled))
+            await asyncio.to_thread(held_keys.reached.wait, DEADLINE_S)  # the writer is held, and answers nobody
+            for stranger, expected in (
+                (liar, Rejection.SIGNATURE_INVALID),
+                (make_till(8), Rejection.UNKNOWN_TERMINAL),
+            ):
+                async with port.connect() as client:
+                    answer = await client.identify(stranger)
+                    assert isinstance(answer, Refused)
+                    assert answer.rejection is expected
+            async with port.connect() as client:
+                answer = await client.enrol(liar, bytes(78))
+                assert isinstance(answer, Refused)
+                assert answer.rejection is Rejection.TICKET_INVALID
+            held_keys.release.set()
+            assert isinstance(await known.hear(), Receipt)
+
+    serve(scenario, keys=held_keys)
 
 
 async def until(condition: Callable[[], bool]) -> None:

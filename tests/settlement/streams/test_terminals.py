@@ -97,21 +97,13 @@ def test_identified_terminal_hears_where_the_stream_stands(canteen: StreamDriver
     canteen.enrol(till)
     till.tap()
     canteen.accept(till.batch())
-    answer = identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    answer = identify(canteen.db, said(till), now_utc_s=utc_s)
     assert isinstance(answer, Welcome)
     assert answer.cursor.next_seq == 2
 
 
-def test_identity_for_another_nonce_is_refused_and_not_heard(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
-    canteen.enrol(till)
-    till.tap()
-    answer = identify(canteen.db, said(till), nonce=b"another nonce 16", now_utc_s=utc_s)
-    assert rejection(answer) is Rejection.SIGNATURE_INVALID
-    assert coverage(canteen.db)[0].missing == range(1, 1)
-
-
 def test_unknown_terminal_is_refused_at_the_door(canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:
-    answer = identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    answer = identify(canteen.db, said(till), now_utc_s=utc_s)
     assert rejection(answer) is Rejection.UNKNOWN_TERMINAL
 
 
@@ -122,12 +114,12 @@ def test_journal_that_ends_before_what_is_here_is_an_alarm_that_is_kept_and_bloc
     for _ in range(5):
         till.tap()
     canteen.accept(till.batch())
-    assert isinstance(identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s), Welcome)
+    assert isinstance(identify(canteen.db, said(till), now_utc_s=utc_s), Welcome)
     assert coverage(canteen.db)[0].rolled_back_to_seq is None
     assert caplog.text == ""
     for length in (3, 4):
         older = replace(till, records=till.records[:length])
-        assert isinstance(identify(canteen.db, said(older), nonce=NONCE, now_utc_s=utc_s), Welcome)
+        assert isinstance(identify(canteen.db, said(older), now_utc_s=utc_s), Welcome)
     assert coverage(canteen.db)[0].rolled_back_to_seq == 3
     assert "ALARM: terminal 000000000101 epoch 1: its journal ends with tap 3, but 5 taps" in caplog.text
 
@@ -139,12 +131,12 @@ def test_coverage_names_missing_numbers_and_the_money_between(
     for _ in range(5):
         till.tap(amount_fen=300)
     canteen.accept(till.batch(1, 3))
-    identify(canteen.db, said(till), nonce=NONCE, now_utc_s=utc_s)
+    identify(canteen.db, said(till), now_utc_s=utc_s)
     (covered,) = coverage(canteen.db)
     assert (covered.last_seq, covered.total_fen) == (2, 600)
     assert (covered.missing, covered.missing_fen) == (range(3, 6), 900)
     shorter = replace(till, records=till.records[:2])
-    identify(canteen.db, said(shorter), nonce=NONCE, now_utc_s=utc_s)
+    identify(canteen.db, said(shorter), now_utc_s=utc_s)
     assert coverage(canteen.db) == [covered]
     canteen.accept(till.batch(3))
     (covered,) = coverage(canteen.db)

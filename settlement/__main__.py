@@ -126,7 +126,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(args)
     except CampusError as error:
-        print(f"campus-settlement: {error.code}: {error}", file=sys.stderr)
+        print(f"campus-settlement: {error} [{error.code}]", file=sys.stderr)
         return 1
     except UsageFault as error:
         print(f"campus-settlement: {error}", file=sys.stderr)

@@ -172,8 +172,8 @@ class Daemon:
 def words_for(error: CampusError) -> str:
     """What a technician reads: the stable code, and what to do where the server said no."""
     if isinstance(error, Rejected):
-        return f"[{error.code}] {error}: {ADVICE[error.rejection]}"
-    return f"[{error.code}] {error}"
+        return f"{error}: {ADVICE[error.rejection]} [{error.code}]"
+    return f"{error} [{error.code}]"
 
 
 def heals(error: BaseException) -> bool:

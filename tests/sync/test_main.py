@@ -110,11 +110,12 @@ def test_enrol_again_without_a_server_says_that_the_terminal_is_enrolled(
     server.stop()
     assert _enrol(home, ticket) == 0
     words = capsys.readouterr().out
-    assert "already enrolled with this ticket; the server could not be asked: [link-down]" in words
+    assert "already enrolled with this ticket; the server could not be asked: no connection" in words
+    assert "[link-down]" in words
     server.start()
     server.greeting = Rejection.BUSY
     assert _enrol(home, ticket) == 0
-    assert "[rejected] BUSY" in capsys.readouterr().out
+    assert "BUSY: " in capsys.readouterr().out
 
 
 def test_enrol_again_that_the_server_refuses_is_a_fault(
@@ -124,7 +125,7 @@ def test_enrol_again_that_the_server_refuses_is_a_fault(
     [raw] = server.tickets
     server.tickets[raw] = bytes(32)
     assert _enrol(home, ticket) == 1
-    assert "[rejected] TICKET_SPENT" in capsys.readouterr().err
+    assert "TICKET_SPENT: " in capsys.readouterr().err
 
 
 def test_enrol_with_another_ticket_is_refused(
@@ -146,7 +147,7 @@ def test_enrol_with_a_spent_ticket_says_what_to_do(
     server.tickets[raw] = bytes(32)
     (home / "terminal" / "uplink.db").unlink()
     assert _enrol(home, ticket) == 1
-    assert "[rejected] TICKET_SPENT" in (words := capsys.readouterr().err)
+    assert "TICKET_SPENT: " in (words := capsys.readouterr().err)
     assert "ask for a new one" in words
 
 

@@ -247,7 +247,7 @@ def test_stranger_that_sends_a_byte_now_and_then_is_closed_at_the_one_deadline(
     async def scenario(port: Port) -> None:
         async with port.connect() as client:
             await client.challenge()
-            for byte in frame:
+            for byte in frame[:30]:
                 if not port.gateway._connections:
                     break
                 client.writer.write(bytes((byte,)))

@@ -98,6 +98,7 @@ class ConsoleScreen:
 
     def ended(self, result: SaleResult, elapsed_ms: float) -> None:
         """The screen has shown it; the bell makes the cashier look."""
+        self._keys.forget()
         self._write("\a")
 
     def _read_keys(self, keyboard: int) -> None:

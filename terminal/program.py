@@ -23,7 +23,7 @@ from terminal.result import NotPaid, SaleResult, Torn, Unresolved
 from terminal.rules import Limits
 from terminal.sale import Sale
 from terminal.till import (
-    CancelPressed,
+    CashierEvent,
     ChargePurse,
     Command,
     GiveUpTorn,
@@ -119,12 +119,11 @@ class Program:
                 if isinstance(following, SaleEnded):
                     screen.show(till)
                     screen.ended(following.result, elapsed_ms)
-                    if isinstance(following.result, Torn):
-                        self._forget_cancels()
+                    self._forget_cashier()
 
-    def _forget_cancels(self) -> None:
-        """Esc pressed before the cashier saw that a tap is torn was not meant to give it up."""
-        kept = [event for event in self._waiting() if not isinstance(event, CancelPressed)]
+    def _forget_cashier(self) -> None:
+        """What the cashier pressed before seeing how a sale ended was not meant for what is on the screen now."""
+        kept = [event for event in self._waiting() if not isinstance(event, CashierEvent)]
         for event in kept:
             self.events.put(event)
 

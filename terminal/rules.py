@@ -21,9 +21,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The card may pay; this is what it will have left."""
-
-    balance_after_fen: Fen
+    """The card may pay."""
 
 
 # What a card's refusal of INITIALIZE means for the customer; every other word means that it is no purse to us.
@@ -57,4 +55,4 @@ def authorise(
         return next((why for word, why in _REFUSAL_BY_STATUS.items() if word == view.status), Refusal.NO_PURSE)
     if view.balance_fen < amount_fen:
         return Refusal.INSUFFICIENT_BALANCE
-    return Approval(Fen(view.balance_fen - amount_fen))
+    return Approval()

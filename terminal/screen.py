@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
-from terminal.till import AmountEntered, CancelPressed, Phase, Till
+from terminal.till import AmountBegun, AmountEntered, CancelPressed, CashierEvent, Phase, Till
 from wire.ids import mask_asn
 from wire.money import AmountUnreadable, format_fen, parse_yuan
 from wire.record import NO_TAC, Refusal
@@ -57,8 +57,12 @@ class Keys:
         self.typed = ""
         self.problem = ""
 
-    def press(self, key: str) -> AmountEntered | CancelPressed | None:
-        """Take one key; an event when it completes one."""
+    def forget(self) -> None:
+        """What was typed so far was typed before the cashier could see how a sale ended."""
+        self.typed = self.problem = ""
+
+    def press(self, key: str) -> CashierEvent | None:
+        """Take one key; an event when it means one."""
         self.problem = ""
         if key in ("\r", "\n"):
             return self._enter()
@@ -70,6 +74,7 @@ class Keys:
             self.typed = ""
         elif key in "0123456789.," and len(self.typed) < _TYPED_MAX:
             self.typed += "." if key == "," else key  # number pads of half the world have a comma there
+            return AmountBegun()
         return None
 
     def _enter(self) -> AmountEntered | None:

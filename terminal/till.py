@@ -23,6 +23,11 @@ class AmountEntered:
 
 
 @dataclass(frozen=True, slots=True)
+class AmountBegun:
+    """The cashier is typing an amount: what was on the screen before is over, an amount that waited for a card too."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelPressed:
     """The cashier wants to be rid of what is on the screen."""
 
@@ -41,7 +46,8 @@ class TillFailed:
     why: str
 
 
-TillEvent = ReaderEvent | AmountEntered | CancelPressed | SaleEnded | TillFailed
+CashierEvent = AmountBegun | AmountEntered | CancelPressed
+TillEvent = ReaderEvent | CashierEvent | SaleEnded | TillFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +115,10 @@ class Till:
                 self._card_waits = True
             case CardLeft():
                 self._card_waits = False
+            case AmountBegun():
+                self._type(None)
             case AmountEntered(amount_fen):
-                self.giving_up = False
-                if self.torn is None:
-                    self.amount_fen, self.result = amount_fen, None
+                self._type(amount_fen)
             case CancelPressed():
                 return self._cancel()
             case SaleEnded(result):
@@ -121,6 +127,11 @@ class Till:
             case TillFailed(why):
                 self.failure = why
         return self._use_card()
+
+    def _type(self, amount_fen: Fen | None) -> None:
+        self.giving_up = False
+        if self.torn is None:
+            self.amount_fen, self.result = amount_fen, None
 
     def _use_card(self) -> Command | None:
         if not self._card_waits:
@@ -153,9 +164,7 @@ class Till:
                 self.torn = record
             case WrongCard():
                 pass
-            case Approved() | ProofRefused() | Unresolved():
-                self.torn = self.amount_fen = None
-            case Refused():
-                pass  # the amount stays: the next card may pay it
+            case Approved() | ProofRefused() | Unresolved() | Refused():
+                self.torn = self.amount_fen = None  # whoever comes next pays only what is typed for them
             case NotPaid():
                 self.torn = None  # the amount stays if it is this sale's, and is none after a restart

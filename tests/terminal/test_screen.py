@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from terminal.screen import REFUSAL_WORDS, Keys, Status, amount_entered, draw, result_words, split_keys
-from terminal.till import AmountEntered, CancelPressed, SaleEnded, Till, TillFailed
+from terminal.till import (
+    AmountBegun,
+    AmountEntered,
+    CancelPressed,
+    CashierEvent,
+    SaleEnded,
+    Till,
+    TillFailed,
+)
 from tests.terminal.conftest import INTENT, NOON, TERMINAL
 from wire.ids import TapId
 from wire.money import AmountUnreadable, Fen
@@ -118,7 +126,7 @@ def test_every_refusal_has_words_of_its_own() -> None:
     assert len(set(REFUSAL_WORDS.values())) == len(Refusal)
 
 
-def press(keys: Keys, text: str) -> list[AmountEntered | CancelPressed | None]:
+def press(keys: Keys, text: str) -> list[CashierEvent | None]:
     return [keys.press(key) for key in split_keys(text)]
 
 
@@ -139,7 +147,7 @@ def test_text_that_is_no_amount_is_told_and_forgotten(text: str) -> None:
 
 def test_esc_clears_what_was_typed_and_then_cancels() -> None:
     keys = Keys()
-    assert press(keys, "12") == [None, None]
+    assert press(keys, "12") == [AmountBegun(), AmountBegun()]
     assert press(keys, "\x1b") == [None]
     assert press(keys, "\x1b") == [CancelPressed()]
 
@@ -154,7 +162,9 @@ def test_arrows_and_function_keys_are_not_esc(sequence: str) -> None:
 def test_any_keys_give_events_or_nothing(text: str) -> None:
     keys = Keys()
     for event in press(keys, text):
-        assert event is None or event == CancelPressed() or (isinstance(event, AmountEntered) and event.amount_fen > 0)
+        assert event in (None, CancelPressed(), AmountBegun()) or (
+            isinstance(event, AmountEntered) and event.amount_fen > 0
+        )
     assert len(keys.typed) <= 8
 
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from drivers.reader import CardLeft, CardPresented, ReaderFound, ReaderLost
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
 from terminal.till import (
+    AmountBegun,
     AmountEntered,
     CancelPressed,
     ChargePurse,
@@ -73,12 +74,14 @@ def test_amount_and_card_in_either_order_charge_once(events: tuple[TillEvent, Ti
     [
         (ENDS[0], None, Phase.AMOUNT),
         (ENDS[1], None, Phase.AMOUNT),
-        (ENDS[2], PRICE, Phase.CARD),
+        (ENDS[2], None, Phase.AMOUNT),
         (ENDS[3], PRICE, Phase.CARD),
         (ENDS[4], PRICE, Phase.SAME_CARD),
     ],
 )
-def test_amount_is_kept_until_it_is_paid(result: SaleResult, amount_fen: Fen | None, phase: Phase) -> None:
+def test_amount_is_kept_for_a_card_that_left_too_early(
+    result: SaleResult, amount_fen: Fen | None, phase: Phase
+) -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED)
     assert till.handle(SaleEnded(result)) is None
@@ -92,10 +95,25 @@ def test_card_left_on_the_reader_pays_once() -> None:
     assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
 
 
-def test_refused_card_has_to_be_presented_again() -> None:
+def test_next_card_does_not_pay_what_another_was_refused_for() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[2]))
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+    assert run(till, CardLeft(), PRESENTED) == [None, None]
+
+
+def test_amount_that_is_typed_over_is_charged_to_nobody() -> None:
+    till = Till(None)
+    assert run(till, AmountEntered(PRICE), AmountBegun(), PRESENTED) == [None, None, None]
+    assert run(till, AmountEntered(Fen(5))) == [ChargePurse(Fen(5))]
+
+
+def test_typing_clears_the_last_result_but_not_a_torn_tap() -> None:
+    till = Till(None)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]), AmountBegun())
+    assert (till.result, till.phase) == (None, Phase.AMOUNT)
+    torn = Till(TORN)
+    run(torn, AmountBegun(), AmountEntered(PRICE))
+    assert (torn.torn, torn.amount_fen, torn.phase) == (TORN, None, Phase.SAME_CARD)
 
 
 def test_card_that_left_before_the_amount_is_not_charged() -> None:

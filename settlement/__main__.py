@@ -21,7 +21,7 @@ from settlement import authority
 from settlement.ledger.pull import JournalSource, OpeningSource, StreamSource, pull_round
 from settlement.ledger.store import Posted
 from settlement.onecard import hotlist, registry, tickets
-from settlement.onecard.keys import FileKeyStore
+from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret, write_whole
 from settlement.settings import Home, Settings, SettingsInvalid, default_settings_text, parse_settings
@@ -84,7 +84,9 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     text = "issue the ticket with which one terminal enrols"
     ticket = command("ticket", _ticket, text, "ticket --terminal 000000000101 --stream canteen --days 7")
     ticket.add_argument("--terminal", required=True, metavar="HEX", help="the terminal's number, 12 digits")
-    ticket.add_argument("--stream", required=True, choices=[stream.label for stream in Stream])
+    ticket.add_argument(
+        "--stream", required=True, choices=[stream.label for stream in Stream], help="where its taps go"
+    )
     ticket.add_argument("--days", type=int, default=7, help="how long it is good (default: 7)")
 
     text = "register cards with what is on their purses, all of a file or none"
@@ -119,7 +121,10 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when it did what was asked, 1 for a fault that it names, 2 for wrong usage."""
+    """Run one command; 0 when it did what was asked, 1 for a fault that it names, 2 for wrong usage.
+
+    `report` of a ledger that is out of balance is such a fault, too.
+    """
     args = build_parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     run: Callable[[argparse.Namespace], int] = args.run
@@ -194,11 +199,11 @@ def _ticket(args: argparse.Namespace) -> int:
 
 
 def _import_cards(args: argparse.Namespace) -> int:
-    with args.file.open(newline="", encoding="utf-8-sig") as file:
-        openings = registry.parse_cards(file)
+    openings = registry.read_cards(args.file)
     with _registry_writer(Home(args.home)) as db:
         result = registry.import_cards(db, openings, now_utc_s=_utc_s())
-    print(f"{result.created} cards registered, {result.existed} were there already")
+    were = "was" if result.existed == 1 else "were"
+    print(f"{_cards(result.created)} registered, {result.existed} {were} there already")
     return 0
 
 
@@ -211,7 +216,7 @@ def _hotlist(args: argparse.Namespace) -> int:
         if args.json:
             print(json.dumps({"version": current.version, "cards": cards}))
         else:
-            print(f"version {current.version}: {len(cards)} cards", *cards, sep="\n")
+            print(f"version {current.version}: {_cards(len(cards))}", *cards, sep="\n")
         return 0
     if args.issuer is None or args.asn is None:
         raise UsageFault(f"hotlist {args.action} needs ISSUER and ASN")
@@ -308,7 +313,7 @@ def _pull_until(stop: threading.Event, db: Database, openings: JournalSource, st
 def _report(args: argparse.Namespace) -> int:
     report = read_report(Home(args.home), now_utc_s=_utc_s())
     print(json.dumps(report_json(report)) if args.json else report_text(report), end="\n" if args.json else "")
-    return 0
+    return 1 if report.unbalanced else 0  # whatever else is wrong has its place in the books; this never has
 
 
 def _registry_writer(home: Home) -> Database:
@@ -338,10 +343,17 @@ def _passphrase_path(home: Home, named: Path | None) -> Path:
 
 
 def _read_passphrase(path: Path) -> bytes:
-    passphrase = path.read_bytes().strip()
+    try:
+        passphrase = path.read_bytes().strip()
+    except OSError as error:
+        raise PassphraseUnreadable(f"the passphrase file {path} cannot be read: {error.strerror}") from error
     if not passphrase:
-        raise UsageFault(f"{path} is empty; it must hold the passphrase")
+        raise PassphraseUnreadable(f"the passphrase file {path} is empty")
     return passphrase
+
+
+def _cards(count: int) -> str:
+    return f"{count} {'card' if count == 1 else 'cards'}"
 
 
 def _stream_of(label: str) -> Stream:

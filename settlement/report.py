@@ -89,7 +89,7 @@ def report_text(report: Report) -> str:
     ] or ["  nothing posted yet"]
     if report.unbalanced:
         lines.append(f"  ENTRIES OUT OF BALANCE: {', '.join(map(str, report.unbalanced[:20]))}")
-    lines += ["", f"Suspense: {len(report.suspense)} items"]
+    lines += ["", f"Suspense: {len(report.suspense)} {'item' if len(report.suspense) == 1 else 'items'}"]
     lines += [
         f"  {item.tap_id}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
         f"  {_age(report.now_utc_s - item.since_utc_s)} old"
@@ -103,19 +103,19 @@ def report_text(report: Report) -> str:
 
 
 def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:
+    state = []
+    if item.last_seq:
+        state.append(f"taps 1-{item.last_seq}  {format_fen(item.total_fen)} yuan")
     if item.missing:
-        state = f"missing {item.missing.start}-{item.missing.stop - 1}, {format_fen(item.missing_fen)} yuan"
+        state.append(f"missing {item.missing.start}-{item.missing.stop - 1}, {format_fen(item.missing_fen)} yuan")
     else:
-        state = "complete"
+        state.append("complete" if item.last_seq else "no taps yet")
     if item.quarantined_because is not None:
-        state += f"; QUARANTINED: {item.quarantined_because}"
+        state.append(f"QUARANTINED: {item.quarantined_because}")
     if item.rolled_back_to_seq is not None:
-        state += f"; ROLLED BACK: its journal was seen to end with tap {item.rolled_back_to_seq}"
-    heard = _age(now_utc_s - item.heard_at_utc_s)
-    return (
-        f"  {stream.label:<12}{item.terminal.hex()}  epoch {item.epoch}  taps 1-{item.last_seq}"
-        f"  {format_fen(item.total_fen)} yuan  {state}  (changed {heard} ago)"
-    )
+        state.append(f"ROLLED BACK: its journal was seen to end with tap {item.rolled_back_to_seq}")
+    state.append(f"(heard {_age(now_utc_s - item.heard_at_utc_s)} ago)")
+    return f"  {stream.label:<12}{item.terminal.hex()}  epoch {item.epoch}  {'  '.join(state)}"
 
 
 def _age(seconds: int) -> str:

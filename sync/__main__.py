@@ -52,12 +52,14 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    enrolling = _command(commands, "enrol", "let this terminal in with a ticket from the operator", run_enrol)
+    purpose = "let this terminal in with a ticket from the operator"
+    enrolling = _command(commands, "enrol", purpose, run_enrol, "TICKET", "--ticket-file ticket.txt")
     ticket = enrolling.add_mutually_exclusive_group(required=True)
     ticket.add_argument("ticket", nargs="?", metavar="TICKET", help="the ticket's text")
     ticket.add_argument("--ticket-file", type=Path, metavar="FILE", help="a file with the ticket's text")
-    _command(commands, "run", "carry taps until told to stop (SIGTERM or Ctrl-C)", run_daemon)
-    status = _command(commands, "status", "show enrolment, backlog, last receipt and what came down", run_status)
+    _command(commands, "run", "carry taps until told to stop (SIGTERM or Ctrl-C)", run_daemon, "", "--home /srv/campus")
+    purpose = "show enrolment, backlog, last receipt and what came down"
+    status = _command(commands, "status", purpose, run_status, "", "--json")
     status.add_argument("--json", action="store_true", help="for programs: one JSON object")
     return parser
 
@@ -142,8 +144,15 @@ def _command(
     name: str,
     purpose: str,
     run: Callable[[argparse.Namespace], None],
+    *examples: str,
 ) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
+    parser = commands.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog="\n".join(["examples:", *(f"  campus-syncd {name} {words}".rstrip() for words in examples)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
         "--home", type=Path, default=Path("home"), metavar="H", help="the installation's folder (default: ./home)"
     )

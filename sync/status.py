@@ -96,8 +96,9 @@ def status_lines(status: Status) -> list[str]:
     elif status.backlog_taps == 0:
         lines.append("backlog        none: the server has every tap")
     else:
-        lines.append(f"backlog        {status.backlog_taps} taps, {format_fen(status.backlog_fen)} yuan")
-    lines.append(f"acknowledged   every tap before number {status.next_seq}")
+        lines.append(f"backlog        {_counted(status.backlog_taps, 'tap')}, {format_fen(status.backlog_fen)} yuan")
+    until = status.next_seq
+    lines.append(f"acknowledged   {'nothing yet' if until == 1 else f'every tap before number {until}'}")
     age = status.receipt_age_s
     lines.append(f"last answer    {'never' if age is None else f'{age} s ago'}")
     if (verdict := status.verdict) is not None:
@@ -106,16 +107,19 @@ def status_lines(status: Status) -> list[str]:
     if (ahead_s := status.server_ahead_s) is not None and abs(ahead_s) > CLOCK_SHOWN_S:
         side = "behind" if ahead_s > 0 else "ahead of"
         lines.append(f"clock          {abs(ahead_s)} s {side} the server's when they last met")
-    lines.append(f"hotlist        version {status.hotlist_version}, {status.hotlist_cards} cards")
-    lines.append(
-        f"carried        {status.batches} batches, {status.bytes_sent} bytes up, {status.bytes_received} bytes down"
-    )
+    lines.append(f"hotlist        version {status.hotlist_version}, {_counted(status.hotlist_cards, 'card')}")
+    batches = _counted(status.batches, "batch", "batches")
+    lines.append(f"carried        {batches}, {status.bytes_sent} bytes up, {status.bytes_received} bytes down")
     if not status.suspended:
         lines.append("suspended      none")
     lines += [f"suspended      tap {seq}: {why.name}" for seq, why in status.suspended[:SUSPENDED_SHOWN]]
     if (more := len(status.suspended) - SUSPENDED_SHOWN) > 0:
         lines.append(f"suspended      and {more} more; --json shows all")
     return lines
+
+
+def _counted(count: int, one: str, more: str | None = None) -> str:
+    return f"{count} {one if count == 1 else more or one + 's'}"
 
 
 def _backlog(path: Path, next_seq: int) -> tuple[int, int] | None:

@@ -44,6 +44,12 @@ class PassphraseWrong(CampusError):
     code = "passphrase-wrong"
 
 
+class PassphraseUnreadable(CampusError):
+    """The file with the passphrase is missing, closed to us or empty."""
+
+    code = "passphrase-unreadable"
+
+
 class KeyStore(Protocol):
     """What the server asks of whoever holds the issuer's masters."""
 

@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from settlement.store.database import Database
@@ -40,6 +41,12 @@ class ImportRefused(CampusError):
     code = "import-refused"
 
 
+class CardFileUnreadable(CampusError):
+    """There is no such file, or it is not text."""
+
+    code = "card-file-unreadable"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurseOpening:
     """What was on a purse, and its offline counter, when the school took it over."""
@@ -65,6 +72,18 @@ class ImportResult:
 
     created: int
     existed: int
+
+
+def read_cards(path: Path) -> list[PurseOpening]:
+    """The openings in a CSV file; raises `CardFileUnreadable` or `ImportRefused`."""
+    try:
+        # Spreadsheets put a mark before the first column's name.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return parse_cards(file)
+    except OSError as error:
+        raise CardFileUnreadable(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeError, csv.Error) as error:
+        raise CardFileUnreadable(f"{path} is no CSV file in UTF-8") from error
 
 
 def parse_cards(lines: Iterable[str]) -> list[PurseOpening]:

@@ -176,6 +176,5 @@ def _take(
 
 def _hear_batch(db: Database, row: TerminalRow, batch: SettlementBatch, now_utc_s: int) -> None:
     """A batch proves that the journal goes at least as far as its last tap."""
-    if batch.next_seq - 1 > row.heard_seq:
-        total_fen = batch.total_before_fen + batch.total_fen
-        store.hear(db, row, seq=batch.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)
+    total_fen = batch.total_before_fen + batch.total_fen
+    store.hear(db, row, seq=batch.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)

@@ -150,7 +150,12 @@ def move_cursor(db: Database, row: TerminalRow, *, next_seq: int, head_hash: byt
 
 
 def hear(db: Database, row: TerminalRow, *, seq: int, total_fen: int, now_utc_s: int) -> None:
-    """Note how far the terminal says its journal goes."""
+    """Note that the terminal was heard now, and how far it says its journal goes.
+
+    The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
+    """
+    if seq <= row.heard_seq:
+        seq, total_fen = row.heard_seq, row.heard_total_fen
     db.execute(_HEAR, (seq, total_fen, now_utc_s, row.id))
 
 

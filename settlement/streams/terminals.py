@@ -60,15 +60,13 @@ def enrol(db: Database, ticket: Ticket, public_key: bytes, *, now_utc_s: int) ->
 
 
 def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Refused:
-    """Note how far the journal goes of a terminal that the `Door` let in, and say where the stream stands in it."""
+    """Note that a terminal which the `Door` let in was heard, with what it claims; say where the stream stands."""
     with db.transaction():
         row = store.find_terminal(db, message.terminal, message.epoch)
         if row is None:
             return unknown_journal(store.last_epoch(db, message.terminal), message.epoch)
         # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
-        # The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
-        if message.head_seq > row.heard_seq:
-            store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
+        store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
         _watch_for_roll_back(db, row, message.head_seq)
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)

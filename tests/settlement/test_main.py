@@ -20,12 +20,14 @@ import pytest
 from settlement.__main__ import build_parser, main
 from settlement.authority import SERVER_NAME
 from settlement.ledger import store
+from settlement.ledger.entries import Source, opening_for
 from settlement.settings import Home
-from settlement.store.database import open_reader, open_writer
+from settlement.store.database import Database, open_reader, open_writer
 from wire.enrolment import Ticket, parse_ticket_text
 from wire.hotlist import EMPTY_HOTLIST
-from wire.ids import Stream
+from wire.ids import CardId, Stream
 from wire.messages import Challenge, Identify, Message, Receipt, Upload, Welcome
+from wire.money import Fen
 from wire.session import Role, Session
 
 if TYPE_CHECKING:
@@ -69,6 +71,12 @@ def run(capsys: pytest.CaptureFixture[str], home: Home, *words: str) -> tuple[in
     code = main([*words, "--home", str(home.root)])
     said = capsys.readouterr()
     return code, said.out, said.err
+
+
+def test_help_of_ticket_says_what_each_option_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["ticket", "--help"])
+    assert "where its taps go" in capsys.readouterr().out
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,8 +134,8 @@ def test_cards_are_imported_once_and_a_bad_file_not_at_all(
 ) -> None:
     file = tmp_path / "cards.csv"
     file.write_text(f"\ufeff{HEADER}\n{ISSUER},{ASN},5000,0\n", encoding="utf-8")
-    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "1 cards registered, 0 were there already\n")
-    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "0 cards registered, 1 were there already\n")
+    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "1 card registered, 0 were there already\n")
+    assert run(capsys, home, "import-cards", str(file))[:2] == (0, "0 cards registered, 1 was there already\n")
     file.write_text(f"{HEADER}\n{ISSUER},{ASN},x,0\n")
     code, _, err = run(capsys, home, "import-cards", str(file))
     assert code == 1
@@ -137,7 +145,7 @@ def test_cards_are_imported_once_and_a_bad_file_not_at_all(
 def test_hotlist_is_changed_and_listed_with_masked_cards(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert "changed, the hotlist is version 1" in run(capsys, home, "hotlist", "add", ISSUER, ASN)[1]
     assert "nothing to change" in run(capsys, home, "hotlist", "add", ISSUER, ASN)[1]
-    assert run(capsys, home, "hotlist", "list")[1] == "version 1: 1 cards\n••0001\n"
+    assert run(capsys, home, "hotlist", "list")[1] == "version 1: 1 card\n••0001\n"
     assert "version 2" in run(capsys, home, "hotlist", "remove", ISSUER, ASN)[1]
     assert json.loads(run(capsys, home, "hotlist", "list", "--json")[1]) == {"version": 2, "cards": []}
 
@@ -147,6 +155,46 @@ def test_command_without_a_home_says_what_to_do(tmp_path: Path, capsys: pytest.C
     assert code == 1
     assert "store-schema-missing" in err
     assert "init" in err
+
+
+def test_card_file_that_cannot_be_read_is_a_typed_fault(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "table.xls").write_bytes(b"\xd0\xcf\x11\xe0" * 100)
+    for name in ("nofile.csv", "", "table.xls"):
+        code, _, err = run(capsys, home, "import-cards", str(tmp_path / name))
+        assert code == 1
+        assert err.startswith(f"campus-settlement: {tmp_path / name} ")
+        assert err.endswith(" [card-file-unreadable]\n")
+
+
+@pytest.mark.parametrize("command", [["stream", "canteen"], ["init"]])
+def test_passphrase_file_that_is_missing_or_empty_is_a_typed_fault(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    if command == ["init"]:
+        home.sealed_keys.unlink()  # init wants the passphrase when it makes them
+    (tmp_path / "empty").write_text("\n")
+    for name, fault in (("nonexistent", "cannot be read: No such file or directory"), ("empty", "is empty")):
+        code, _, err = run(capsys, home, *command, "--passphrase-file", str(tmp_path / name))
+        assert code == 1
+        assert f"the passphrase file {tmp_path / name} {fault} [passphrase-unreadable]" in err
+
+
+def test_report_of_a_ledger_out_of_balance_ends_with_status_1(
+    home: Home, ledger_db: Database, capsys: pytest.CaptureFixture[str], numbered_card: Callable[[int], CardId]
+) -> None:
+    opening = opening_for(
+        numbered_card(1), balance_fen=Fen(100), counter=0, source=Source("onecard", 1), opened_at_utc_s=1
+    )
+    with ledger_db.transaction():
+        store.post(ledger_db, [opening])
+    assert run(capsys, home, "report")[0] == 0
+    ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 5)")
+    code, out, _ = run(capsys, home, "report")
+    assert (code, "ENTRIES OUT OF BALANCE: 1\n" in out) == (1, True)
+    code, out, _ = run(capsys, home, "report", "--json")
+    assert (code, json.loads(out)["unbalanced_entries"]) == (1, [1])
 
 
 def test_wrong_passphrase_is_a_typed_fault(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

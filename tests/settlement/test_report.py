@@ -39,6 +39,7 @@ def test_report_names_balances_suspense_and_what_is_missing(
     assert "000000000101-1-2  card ••0001  TAC_WRONG" in text
     assert "2 h old" in text
     assert "taps 1-2" in text
+    assert "Suspense: 1 item\n" in text
     assert "missing 3-4, 7.00 yuan" in text
     found = json.loads(json.dumps(report_json(report)))
     assert found["suspense"][0]["amount_fen"] == 250
@@ -66,6 +67,19 @@ def test_terminal_whose_storage_was_rolled_back_stands_out(
     report = read_report(home, now_utc_s=utc_s)
     assert "ROLLED BACK: its journal was seen to end with tap 0" in report_text(report)
     assert json.loads(json.dumps(report_json(report)))["terminals"][0]["rolled_back_to_seq"] == 0
+
+
+def test_terminal_that_never_sold_has_no_taps_yet_and_one_whose_taps_are_all_awaited_says_which(
+    home: Home, canteen: StreamDriver, till: FakeTill, utc_s: int
+) -> None:
+    canteen.enrol(till)
+    line = report_text(read_report(home, now_utc_s=utc_s + 5)).splitlines()[-1]
+    assert line == "  canteen     000000000101  epoch 1  no taps yet  (heard 5 s ago)"
+    till.tap(300)
+    till.tap(400)
+    canteen.accept(till.batch(2))
+    line = report_text(read_report(home, now_utc_s=utc_s)).splitlines()[-1]
+    assert line == "  canteen     000000000101  epoch 1  missing 1-2, 7.00 yuan  (heard 0 s ago)"
 
 
 def test_quarantined_terminal_stands_out(home: Home, canteen: StreamDriver, till: FakeTill, utc_s: int) -> None:

@@ -237,5 +237,10 @@ def test_status_before_anything_happened_is_in_words(home: Path, capsys: pytest.
     assert "not enrolled yet" in capsys.readouterr().out
 
 
-def test_help_has_examples() -> None:
+@pytest.mark.parametrize("command", ["enrol", "run", "status"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert "campus-syncd run --home home" in build_parser().format_help()
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([command, "--help"])
+    assert ended.value.code == 0
+    assert f"campus-syncd {command}" in capsys.readouterr().out.partition("examples:")[2]

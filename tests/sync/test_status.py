@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import next_batch
 from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
-from sync.store import UplinkStore, Verdict
+from sync.store import Enrolment, UplinkStore, Verdict
+from wire.ids import Stream, TerminalId
 from wire.receipt import BatchReceipt, Cursor, Suspense
 
 if TYPE_CHECKING:
@@ -31,7 +32,22 @@ def test_enrolled_terminal_without_a_journal_is_described_in_words(store: Uplink
     lines = "\n".join(status_lines(read_status(folder, now_utc_s=5)))
     assert "112233445566, canteen stream, epoch 1" in lines
     assert "none: the till has not run yet" in lines
+    assert "acknowledged   nothing yet" in lines
     assert "never" in lines
+    assert "hotlist        version 0, 0 cards" in lines
+
+
+def test_one_of_a_kind_is_told_in_the_singular() -> None:
+    enrolment = Enrolment(
+        terminal=TerminalId(bytes(6)), epoch=1, stream=Stream.CANTEEN, enrolled_at_utc_s=1, ticket_digest=bytes(32)
+    )
+    status = Status(
+        enrolment=enrolment, has_journal=True, backlog_taps=1, hotlist_version=3, hotlist_cards=1, batches=1
+    )
+    lines = status_lines(status)
+    assert "backlog        1 tap, 0.00 yuan" in lines
+    assert "hotlist        version 3, 1 card" in lines
+    assert "carried        1 batch, 0 bytes up, 0 bytes down" in lines
 
 
 def test_backlog_receipt_and_suspended_taps_are_shown(

@@ -124,6 +124,19 @@ def test_journal_that_ends_before_what_is_here_is_an_alarm_that_is_kept_and_bloc
     assert "ALARM: terminal 000000000101 epoch 1: its journal ends with tap 3, but 5 taps" in caplog.text
 
 
+def test_terminal_with_nothing_new_is_heard_at_every_identification_and_batch(
+    canteen: StreamDriver, till: FakeTill, utc_s: int
+) -> None:
+    canteen.enrol(till, now_utc_s=utc_s - 50)
+    assert coverage(canteen.db)[0].heard_at_utc_s == utc_s - 50
+    till.tap()
+    canteen.accept(till.batch())
+    assert coverage(canteen.db)[0].heard_at_utc_s == utc_s
+    for later_s in (100, 200):
+        identify(canteen.db, said(till), now_utc_s=utc_s + later_s)
+        assert coverage(canteen.db)[0].heard_at_utc_s == utc_s + later_s
+
+
 def test_coverage_names_missing_numbers_and_the_money_between(
     canteen: StreamDriver, till: FakeTill, utc_s: int
 ) -> None:
@@ -137,7 +150,7 @@ def test_coverage_names_missing_numbers_and_the_money_between(
     assert (covered.missing, covered.missing_fen) == (range(3, 6), 900)
     shorter = replace(till, records=till.records[:2])
     identify(canteen.db, said(shorter), now_utc_s=utc_s)
-    assert coverage(canteen.db) == [covered]
+    assert coverage(canteen.db) == [covered], "the most that was ever claimed stays"
     canteen.accept(till.batch(3))
     (covered,) = coverage(canteen.db)
     assert (covered.last_seq, len(covered.missing), covered.missing_fen) == (5, 0, 0)

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
@@ -21,7 +21,12 @@ from sync.clock import Clock
 from wire.errors import CampusError
 
 _TAPS_WITHOUT_TERMINAL = 50
+_WAITING = "waiting until everything is booked (Ctrl-C skips the wait)"
 _CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends everything, also where Ctrl-C only skips a wait."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -90,16 +95,28 @@ def _run(home: Path, taps: int | None, seed: int) -> int:
         lines = []
         if taps is None:
             Counter(campus, monotonic_s=time.monotonic, seed=seed).run()
-            lines.append("The till has closed.")
+            _say(f"The till has closed; {_WAITING}")
         else:
             tally = run_taps(campus, count=taps, seed=seed, progress=lambda done, tally: _progress(done, taps, tally))
             lines += [f"Run of {taps} taps, seed {seed}", *tally_lines(tally)]
-        if not wait_until_booked(campus, monotonic_s=time.monotonic):
-            lines.append("  not everything reached the ledger in time; the auditor names what is on its way")
+        lines += _wait(campus, lasting=lambda: None if taps is None else _say(_WAITING))
         lines.append(uplink_line(before, uplink_status(campus)))
         findings: list[Finding] = audit_campus(campus, _CLOCK)
     print("\n".join([*lines, *report_lines(findings), *places_lines(campus.home)]))
     return 0 if all(finding.holds for finding in findings) else 1
+
+
+def _wait(campus: Campus, *, lasting: Callable[[], None]) -> list[str]:
+    """Until everything is booked or somebody has had enough of it; what there is to say if it is not."""
+    try:
+        if wait_until_booked(campus, monotonic_s=time.monotonic, lasting=lasting):
+            return []
+        why = "not everything reached the ledger in time"
+    except _Terminated:
+        raise
+    except KeyboardInterrupt:
+        why = "the wait was skipped"
+    return [f"  {why}; the auditor names what is on its way"]
 
 
 def _progress(done: int, taps: int, tally: Tally) -> None:
@@ -123,7 +140,7 @@ def _count(text: str) -> int:
 
 
 def _terminate(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+    raise _Terminated
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import queue
 import select
 import signal
 import struct
@@ -21,9 +20,9 @@ import tty
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
-from sim.campus import STREAM, Campus, Hand
+from sim.campus import STREAM, Campus
 from sim.crowd import Student
 from sim.evidence import open_reader
 from sim.process import END_S_MAX, ChildFailed
@@ -41,41 +40,56 @@ _CTRL_C: Final = "\x03"
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
 
+class CardHand(Protocol):
+    """Who can hold one card to the reader; `sim.campus.Hand` does."""
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """When the card answered last; None before its first answer."""
+        ...
+
+    def present(self, student: Student, rng: Random) -> None:
+        """Put this student's card on the reader."""
+        ...
+
+    def take_away(self) -> None:
+        """Remove the card, if there is one."""
+        ...
+
+
 class CardHolder:
     """A thread that presents the wanted card and takes it away again, so that the screen never waits for a reader."""
 
-    def __init__(self, hand: Hand, monotonic_s: Callable[[], float], rng: Random) -> None:
+    def __init__(self, hand: CardHand, monotonic_s: Callable[[], float], rng: Random) -> None:
         self._hand = hand
         self._monotonic_s = monotonic_s
         self._rng = rng
-        self._wanted: queue.SimpleQueue[Student | None] = queue.SimpleQueue()
-        self._pulled = threading.Event()
+        self._changed = threading.Condition()
+        self._wanted: Student | None = None  # the card that comes next; the last letter wins
+        self._leaving = False
+        self._ending = False
         self.holding: Student | None = None
         self.problem = ""
-        self._ending = False
         self._thread = threading.Thread(target=self._work, name="hand", daemon=True)
         self._thread.start()
 
     def tap(self, student: Student) -> None:
-        """Present this card; if it is the one on the reader, pull it away at once."""
-        if self.holding is student:
-            self._pulled.set()
-        elif self.holding is None:
-            self._wanted.put(student)
+        """Present this card, after pulling away any other; if it is the one on the reader, only pull it away."""
+        with self._changed:
+            pull_only = self.holding is student and not self._leaving
+            self._wanted = None if pull_only else student
+            self._leaving = True
+            self._changed.notify()
 
     def stop(self) -> None:
         """Take the card away and end."""
-        self._ending = True
-        self._pulled.set()
-        self._wanted.put(None)
+        with self._changed:
+            self._ending = self._leaving = True
+            self._changed.notify()
         self._thread.join()
 
     def _work(self) -> None:
-        while (student := self._wanted.get()) is not None:
-            self._pulled.clear()
-            if self._ending:
-                continue
-            self.holding, self.problem = student, ""
+        while (student := self._next()) is not None:
             try:
                 try:
                     self._hand.present(student, Random(self._rng.random()))
@@ -84,14 +98,27 @@ class CardHolder:
                     self._hand.take_away()
             except CampusError as error:
                 self.problem = str(error)
-            self.holding = None
+            with self._changed:
+                self.holding = None
+
+    def _next(self) -> Student | None:
+        """Wait for a card to be wanted, which is then the one held; None at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._wanted is not None or self._ending)
+            if self._ending or self._wanted is None:
+                return None
+            self.holding, self._wanted = self._wanted, None
+            self._leaving, self.problem = False, ""
+            return self.holding
 
     def _wait(self, began_s: float) -> None:
-        while not self._pulled.wait(_TICK_S):
-            now_s = self._monotonic_s()
-            idle_since_s = self._hand.idle_since_s
-            if now_s - began_s > WAITS_S_MAX or (idle_since_s is not None and now_s - idle_since_s > LEAVES_AFTER_S):
-                return
+        with self._changed:
+            while not self._changed.wait_for(lambda: self._leaving, _TICK_S):
+                now_s = self._monotonic_s()
+                idle_since_s = self._hand.idle_since_s
+                idle = idle_since_s is not None and now_s - idle_since_s > LEAVES_AFTER_S
+                if idle or now_s - began_s > WAITS_S_MAX:
+                    self._leaving = True
 
 
 class Counter:
@@ -102,16 +129,16 @@ class Counter:
         self._monotonic_s = monotonic_s
         self._letters = {student.letter: student for student in campus.students[:LETTERS]}
         self._holder = CardHolder(campus.hand(), monotonic_s, Random(seed))
-        self._posted = 0
         self._frame = b""
 
-    def run(self) -> int:
-        """Until Ctrl-C or the till's end; the till's exit status."""
-        try:
-            with _raw_terminal(), self._till() as (till, master):
-                return self._serve(till, master)
-        finally:
-            self._holder.stop()
+    def run(self) -> None:
+        """Until Ctrl-C or the till's end. Keys stay keys until all is put away: Ctrl-C twice interrupts nothing."""
+        with _raw_terminal():
+            try:
+                with self._till() as (till, master):
+                    self._serve(till, master)
+            finally:
+                self._holder.stop()
 
     @contextmanager
     def _till(self) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
@@ -137,13 +164,13 @@ class Counter:
             _see_off(till, master, deadline_s=self._monotonic_s() + END_S_MAX, monotonic_s=self._monotonic_s)
             os.close(master)
 
-    def _serve(self, till: subprocess.Popen[bytes], master: int) -> int:
+    def _serve(self, till: subprocess.Popen[bytes], master: int) -> None:
         buffer = b""
         keyboard = sys.stdin.fileno()
         while True:
             readable, _, _ = select.select([keyboard, master], [], [], _TICK_S)
             if keyboard in readable and not self._keys(os.read(keyboard, 64), master):
-                return 0
+                return
             if master in readable:
                 try:
                     buffer += os.read(master, 65_536)
@@ -151,7 +178,7 @@ class Counter:
                     if (status := till.wait()) != 0:
                         log = self._campus.log("till")
                         raise ChildFailed(f"the till ended with status {status}; its log is {log}") from error
-                    return status
+                    return
                 done, found, rest = buffer.rpartition(_FRAME_END)
                 if found:
                     self._frame, buffer = done + found, rest

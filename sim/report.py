@@ -27,17 +27,27 @@ from wire.hotlist import EMPTY_HOTLIST
 from wire.messages import HotlistUpdate, Identify, Receipt, Upload, Welcome
 
 BOOKED_S_MAX: Final = 30.0  # a linger, a reconnect with back-off and a round of the ledger; more is worth an objection
+_LASTS_S: Final = 1.0  # somebody who waits longer wants to know for what
 _LOOK_S: Final = 0.1
 
 
-def wait_until_booked(campus: Campus, *, monotonic_s: Callable[[], float]) -> bool:
-    """Whether all sealed taps reached the ledger within `BOOKED_S_MAX`; what did not is for the auditor to name."""
-    deadline_s = monotonic_s() + BOOKED_S_MAX
+def wait_until_booked(
+    campus: Campus, *, monotonic_s: Callable[[], float], lasting: Callable[[], None] = lambda: None
+) -> bool:
+    """Whether all sealed taps reached the ledger within `BOOKED_S_MAX`; what did not is for the auditor to name.
+
+    `lasting` is called once if it takes more than a moment.
+    """
+    began_s = monotonic_s()
+    told = False
     pause = threading.Event()
-    while monotonic_s() < deadline_s:
+    while (waited_s := monotonic_s() - began_s) < BOOKED_S_MAX:
         campus.check_children()
         if uplink_status(campus).backlog_taps == 0 and _pulled(campus):
             return True
+        if not told and waited_s > _LASTS_S:
+            told = True
+            lasting()
         pause.wait(_LOOK_S)
     return False
 

@@ -12,11 +12,16 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
+
+from sim.counter import CardHolder
+from sim.crowd import Student, crowd
 
 SEEN_S_MAX = 60.0
 SIZES = ((12, 40), (5, 10), (1, 1), (0, 0), (50, 200))  # lines, columns; (0, 0) is a terminal that does not say
@@ -74,8 +79,15 @@ def counter(home: Path) -> Iterator[Desk]:
     """A desk with 24 lines of 80; the slave stays open here, so that its attributes can be looked at afterwards."""
     master, slave = pty.openpty()
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "sim", "run", "--home", str(home)]
-    run = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
+    # Tests that run in the background have SIGINT ignored, and children inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "sim", "run", "--home", str(home)]
+    run = subprocess.Popen(
+        command,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+    )
     try:
         yield Desk(run, master, slave)
     finally:
@@ -84,6 +96,95 @@ def counter(home: Path) -> Iterator[Desk]:
         run.wait()
         os.close(master)
         os.close(slave)
+
+
+def pid_of(parent: int, module: str) -> int:
+    """The child that runs `python -m MODULE`."""
+    for children in Path(f"/proc/{parent}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if b"-m" in words and words[words.index(b"-m") + 1] == module.encode():
+                return int(pid)
+    raise AssertionError(f"no child runs {module}")
+
+
+class RecordingHand:
+    """Writes down what it does; a card stays as long as the test lets it, for time stands still."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.changed = threading.Condition()
+        self.may_take_away = threading.Event()
+        self.idle_since_s: float | None = None
+
+    def present(self, student: Student, rng: Random) -> None:
+        self._note(student.letter)
+
+    def take_away(self) -> None:
+        self._note("leaving")
+        assert self.may_take_away.wait(SEEN_S_MAX)
+        self._note("away")
+
+    def wait_for(self, *done: str) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.done == list(done), SEEN_S_MAX), self.done
+
+    def _note(self, what: str) -> None:
+        with self.changed:
+            self.done.append(what)
+            self.changed.notify()
+
+
+def test_another_letter_pulls_the_held_card_and_the_last_letter_comes_next_and_once(tmp_path: Path) -> None:
+    first, second, third, *_ = crowd(tmp_path)
+    hand = RecordingHand()
+    holder = CardHolder(hand, lambda: 0.0, Random(1))
+    holder.tap(first)
+    hand.wait_for("a")
+    for student in (second, third, third):
+        holder.tap(student)
+    hand.wait_for("a", "leaving")
+    hand.may_take_away.set()
+    hand.wait_for("a", "leaving", "away", "c")
+    holder.stop()
+    assert hand.done == ["a", "leaving", "away", "c", "leaving", "away"]
+
+
+def test_same_letter_pulls_the_held_card_and_while_it_leaves_brings_it_back(tmp_path: Path) -> None:
+    first = crowd(tmp_path)[0]
+    hand = RecordingHand()
+    holder = CardHolder(hand, lambda: 0.0, Random(1))
+    holder.tap(first)
+    hand.wait_for("a")
+    holder.tap(first)
+    hand.wait_for("a", "leaving")
+    holder.tap(first)
+    hand.may_take_away.set()
+    hand.wait_for("a", "leaving", "away", "a")
+    holder.tap(first)
+    hand.wait_for("a", "leaving", "away", "a", "leaving", "away")
+    holder.stop()
+    assert hand.done == ["a", "leaving", "away", "a", "leaving", "away"]
+
+
+def test_second_ctrl_c_skips_the_wait_and_the_audit_still_runs(copied_home: Path) -> None:
+    with counter(copied_home) as desk:
+        desk.wait_for(b"Type an amount")
+        daemon = pid_of(desk.run.pid, "sync")
+        os.kill(daemon, signal.SIGSTOP)  # so that nothing more is booked
+        desk.press(b"12,5\r")
+        desk.wait_for(b"PRESENT CARD")
+        desk.press(b"a")
+        desk.wait_for(b"APPROVED")
+        desk.press(b"\x03")
+        desk.wait_for(b"The till has closed; waiting until everything is booked")
+        desk.run.send_signal(signal.SIGINT)
+        os.kill(daemon, signal.SIGCONT)
+        status, shown = desk.end()
+        assert status == 0, shown
+        assert "the wait was skipped; the auditor names" in shown
+        assert "verdict: content" in shown
+        assert "Traceback" not in shown
 
 
 def test_sale_is_seen_from_the_first_key_to_the_ledger_and_ctrl_c_gives_the_verdict(home: Path) -> None:

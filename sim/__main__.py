@@ -12,7 +12,7 @@ from random import SystemRandom
 from typing import NoReturn
 
 from sim.audit import Finding, report_lines
-from sim.campus import Campus
+from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
 from sim.counter import Counter
 from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
@@ -42,7 +42,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="the till on this terminal, or a stream of taps and a report",
         description="Starts everything, sells until Ctrl-C or until the taps are done, then audits cards, journal,\n"
         "stream and ledger. A second run goes on where the first stopped.\n\n"
-        "Exit status: 0 the auditor is content, 1 it objects, 2 a program failed (run the same command again).",
+        "Exit status: 0 the auditor is content, 1 it objects, 2 wrong usage, a folder that cannot be used,\n"
+        "or a program that failed (run the same command again), 130 interrupted.",
         epilog="examples:\n"
         "  campus-sim run                        the till on this terminal\n"
         "  campus-sim run --taps 200 --seed 7    a stream of taps, and a report\n"
@@ -72,7 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except CampusError as error:
         print(f"\ncampus-sim: {error} [{error.code}]", file=sys.stderr)
-        print("campus-sim: nothing is lost by this; the same command goes on from here", file=sys.stderr)
+        if not isinstance(error, HomeUnusable):
+            print("campus-sim: nothing is lost by this; the same command goes on from here", file=sys.stderr)
         return 2
 
 
@@ -133,10 +135,9 @@ def _say(line: str) -> None:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("a number of taps is 0 or more")
-    return number
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"a number of taps is 0 or more, not {text!r}")
+    return int(text)
 
 
 def _terminate(*_: object) -> NoReturn:

@@ -7,6 +7,7 @@ whether the money came out right (`sim.audit`).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -57,6 +58,12 @@ class HomeUnusable(CampusError):
     code = "home-unusable"
 
 
+class HomeInUse(HomeUnusable):
+    """Another simulator runs in this home; two would fight over its programs and databases."""
+
+    code = "home-in-use"
+
+
 class Campus:
     """A context manager: inside it everything but the till runs. `say` gets one line about each step of the set-up."""
 
@@ -66,6 +73,7 @@ class Campus:
         self.terminal_folder = self.home / "terminal"
         self.students = crowd(self.folder / "cards")
         self.children: list[Child] = []
+        self._set_up_mark = self.folder / "set-up"
         self._say = say
         self._monotonic_s = monotonic_s
         self._stack = ExitStack()
@@ -74,6 +82,8 @@ class Campus:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            self._make_folders(foreign_is_possible=not self._set_up_mark.exists())
+            self._claim(stack)
             self._set_up()
             stream = self._start(stack, "stream", "settlement", "stream", STREAM.label)
             port = int(stream.wait_for("listening on 127.0.0.1:"))
@@ -137,9 +147,7 @@ class Campus:
 
     def _set_up(self) -> None:
         """Make what is missing; every step may be repeated, so a set-up that was cut short is simply run again."""
-        done = self.folder / "set-up"
-        self._make_folders(foreign_is_possible=not done.exists())
-        if done.exists():
+        if self._set_up_mark.exists():
             return
         self._say(f"setting up a campus in {self.home}")
         self._command("settlement", "init")
@@ -157,7 +165,7 @@ class Campus:
             if student.trait is Trait.LOST:
                 self._command("settlement", "hotlist", "add", student.card.issuer.hex(), student.card.asn.hex())
         (self.terminal_folder / "ca.pem").write_bytes((server.authority / "ca.pem").read_bytes())
-        done.touch()
+        self._set_up_mark.touch()
 
     def _make_folders(self, *, foreign_is_possible: bool) -> None:
         logs = self.folder / "logs"  # made first: a home without it is not one of ours, however far it got
@@ -166,10 +174,20 @@ class Campus:
                 there = sorted(path.name for path in self.home.iterdir() if not path.name.startswith("."))
                 if there:
                     raise HomeUnusable(f"{self.home} holds other things ({', '.join(there[:3])}); name another --home")
-            for folder in (logs, self.folder / "cards", self.terminal_folder):
-                folder.mkdir(parents=True, exist_ok=True)
+            self.home.mkdir(parents=True, exist_ok=True)
+            # Journal, uplink and cards hold card numbers, and the PSAM a master key: nobody else's to read.
+            for folder in (self.folder, logs, self.folder / "cards", self.terminal_folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise HomeUnusable(f"{self.home} cannot be used: {error.strerror}") from error
+
+    def _claim(self, stack: ExitStack) -> None:
+        """Be the only one in this home until the end, which the kernel sees to even if it is a sudden one."""
+        lock = stack.enter_context((self.folder / "lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HomeInUse(f"another ./run uses this home, {self.home}; end it, or name another --home") from error
 
     def _write_terminal_config(self, port: int) -> None:
         card, psam = PrivatePcscd.reader_names

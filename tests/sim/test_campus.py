@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.campus import Campus, HomeUnusable
+from sim.campus import Campus, HomeInUse, HomeUnusable
 from sim.process import ChildFailed
 
 RunSim = Callable[[Path, int], subprocess.CompletedProcess[str]]
@@ -48,6 +48,20 @@ def test_program_that_ends_unasked_is_noticed_and_all_others_are_ended(copied_ho
     assert [child.name for child in children] == ["stream", "ledger", "syncd"]
     assert running.children == []
     assert not any(child.alive for child in children)
+
+
+def test_second_simulator_in_a_home_is_refused_until_the_first_has_ended(copied_home: Path) -> None:
+    with campus(copied_home) as first:
+        with pytest.raises(HomeInUse, match=r"another \./run uses this home"):
+            campus(copied_home).__enter__()
+        first.check_children()
+    with campus(copied_home):
+        pass
+
+
+def test_folders_with_card_numbers_are_nobody_elses_to_read(home: Path) -> None:
+    for folder in ("terminal", "settlement", "sim", "sim/cards"):
+        assert (home / folder).stat().st_mode & 0o777 == 0o700, folder
 
 
 @pytest.mark.parametrize("there", ["README.md", "settlement/ledger.db", "sim/audit.py"])

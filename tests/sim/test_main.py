@@ -1,4 +1,4 @@
-"""`campus-sim` as a user starts it: command line, report, and the three exit statuses."""
+"""`campus-sim` as a user starts it: command line, report, and its exit statuses."""
 
 from __future__ import annotations
 
@@ -70,9 +70,16 @@ def test_auditor_that_objects_ends_the_run_with_status_1(copied_home: Path, run_
     assert "Traceback" not in run.stderr
 
 
+def test_number_of_taps_that_is_none_is_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["run", "--taps", "x"])
+    assert "--taps: a number of taps is 0 or more, not 'x'" in capsys.readouterr().err
+
+
 def test_home_with_other_things_in_it_is_left_alone_with_status_2(tmp_path: Path, run_sim: RunSim) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     run = run_sim(tmp_path, 1)
     assert run.returncode == 2
     assert "[home-unusable]" in run.stderr
+    assert "goes on from here" not in run.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -30,9 +30,12 @@ _ADD_POSTING: Final = "INSERT INTO posting (entry_id, account_id, purse, amount_
 _ADD_SUSPENSE: Final = """
     INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn,
                                amount_fen, since_utc_s)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-    ON CONFLICT (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn, amount_fen, since_utc_s)
-    DO NOTHING
+    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+    WHERE NOT EXISTS (
+        SELECT 1 FROM suspense_item
+        WHERE (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn, amount_fen, since_utc_s)
+            = (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    )
 """
 _CURSOR: Final = "SELECT position, head_hash FROM source_cursor WHERE source = %s"
 _SET_CURSOR: Final = """
@@ -115,7 +118,7 @@ def post(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[Posted]:
             suspense.append(suspend_entry(item, reason))
     _add_entries(db, entries)
     if suspense:
-        db.execute_many(_ADD_SUSPENSE, [_suspense_row(item) for item in suspense])
+        db.execute_many(_ADD_SUSPENSE, [_suspense_row(item) * 2 for item in suspense])
     return results
 
 

@@ -42,6 +42,11 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
             "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
             " clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, '', 1, 1, 1, 1, 1, '2025-01-01')"
         )
+        db.execute(
+            "INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
+            " amount_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
+            " VALUES (2, 2, '', 1, '', 1, 1, '', 1, 1, 1, 1, 1, 1, '2025-01-01')"
+        )
         db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 1)")
         db.execute(
             "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
@@ -77,6 +82,68 @@ def test_row_of_a_money_table_is_neither_changed_nor_deleted(
     raw.close()
 
 
+# Every unique key of every table: how to make a row that collides in it alone, and the rule that then speaks.
+REPLACED = [
+    ("canteen", "tap", "position = position", "tap_(is_never_replaced|positions_have_no_gap)"),
+    ("canteen", "tap", "position = 2", "a_tap_is_taken_in_once"),
+    ("canteen", "batch", "digest = x'00'", "batch_is_never_replaced"),
+    ("canteen", "batch", "id = 9", "a_batch_is_taken_once"),
+    ("canteen", "fork", "seq = 9", "fork_is_never_replaced"),
+    ("canteen", "terminal", "epoch = 9", "terminal_is_never_replaced"),
+    ("canteen", "terminal", "id = 9", "a_terminal_starts_an_epoch_once"),
+    ("onecard", "card", "asn = x'00'", "card_is_never_replaced"),
+    ("onecard", "card", "id = 9", "a_card_is_registered_once"),
+    ("onecard", "purse_opening", "card_id = 9", "purse_opening_(is_never_replaced|positions_have_no_gap)"),
+    ("onecard", "purse_opening", "position = 2", "a_purse_is_opened_once"),
+    ("onecard", "hotlist_entry", "listed = 0", "hotlist_entry_(is_never_replaced|positions_have_no_gap)"),
+    ("onecard", "ticket", "epoch = 9", "ticket_is_never_replaced"),
+    ("onecard", "ticket", "id = 9", "an_epoch_is_given_out_once"),
+    ("ledger", "account", "name = 'mine'", "account_is_never_replaced"),
+    ("ledger", "entry", "kind = 3, terminal = NULL", "entry_is_never_replaced"),
+    ("ledger", "entry", "id = 9, counter = 9, ttsn = 9", "a_tap_is_posted_once"),
+    ("ledger", "entry", "id = 9, seq = 9, ttsn = 9", "a_card_counts_each_purchase_once"),
+    ("ledger", "entry", "id = 9, seq = 9, counter = 9", "a_tac_pays_for_one_purchase"),
+    ("ledger", "entry", "id = 9, kind = 1, terminal = NULL", "a_purse_is_opened_in_the_ledger_once"),
+    ("ledger", "posting", "amount_fen = 9", "posting_is_never_replaced"),
+    ("ledger", "suspense_item", "amount_fen = 9", "suspense_item_is_never_replaced"),
+    ("ledger", "suspense_item", "id = 9", "a_claim_is_suspended_once"),
+]
+
+
+@pytest.mark.parametrize(("alias", "table", "changes", "rule"), REPLACED)
+def test_row_of_a_money_table_is_not_replaced_through_any_of_its_keys(
+    full_home: Home, alias: str, table: str, changes: str, rule: str
+) -> None:
+    with sqlite3.connect(full_home.database(alias)) as raw:
+        changed = dict(change.split(" = ") for change in changes.split(", "))
+        columns = [name for _, name, *_ in raw.execute(f"PRAGMA table_info({table})")]
+        values = ", ".join(changed.get(column, column) for column in columns)
+        copy = f"SELECT {values} FROM {table} ORDER BY {columns[0]} DESC LIMIT 1"
+        with pytest.raises(sqlite3.IntegrityError, match=rf"\A{rule}\Z"):
+            raw.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(columns)}) {copy}")
+    raw.close()
+
+
+def test_every_unique_key_is_tried_with_a_replacement(full_home: Home) -> None:
+    for alias in ("canteen", "onecard", "ledger"):
+        raw = sqlite3.connect(full_home.database(alias))
+        tables = {table for one, table, *_ in REPLACED if one == alias}
+        assert tables >= {table for one, table, _ in INSERT_ONLY if one == alias}
+        keys = {
+            table: 1 + sum(unique for _, _, unique, *_ in raw.execute(f"PRAGMA index_list({table})"))
+            for table in tables
+        }
+        raw.close()
+        assert keys == {table: sum(case[:2] == (alias, table) for case in REPLACED) for table in tables}
+
+
+def test_cursor_of_a_source_is_not_replaced_by_an_earlier_one(ledger_db: Database) -> None:
+    ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 5, '')")
+    for verb in ("INSERT OR REPLACE", "REPLACE"):
+        with pytest.raises(RuleBroken, match="source_cursor_is_never_replaced_by_an_earlier_one"):
+            ledger_db.execute(f"{verb} INTO source_cursor VALUES ('x', 4, '')")
+
+
 def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
     changing = {"terminal", "source_cursor", "django_migrations", "sqlite_sequence"}
     tables = set()
@@ -95,6 +162,8 @@ def test_cursor_of_a_terminal_never_moves_back(canteen: StreamDriver, till: Fake
         canteen.db.execute("UPDATE terminal SET next_seq = 1")
     with pytest.raises(RuleBroken, match="terminal_keeps_its_identity"):
         canteen.db.execute("UPDATE terminal SET public_key = ''")
+    with pytest.raises(RuleBroken, match="terminal_keeps_its_identity"):
+        canteen.db.execute("UPDATE OR REPLACE terminal SET rowid = 9")
     with pytest.raises(RuleBroken, match="terminal_is_never_deleted"):
         canteen.db.execute("DELETE FROM terminal")
 

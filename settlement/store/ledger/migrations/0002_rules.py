@@ -6,7 +6,7 @@ from typing import Final
 
 from django.db import migrations
 
-from settlement.store.triggers import insert_only, never_when
+from settlement.store.triggers import insert_only, never_replaced, never_when
 
 # The chart as of this migration; `settlement.ledger.entries.Account` names the ones that the code posts to.
 CHART: Final = (
@@ -29,6 +29,20 @@ CHART: Final = (
     (5002, "write-off"),
 )
 
+CLAIM: Final = (
+    "source",
+    "source_position",
+    "terminal",
+    "epoch",
+    "seq",
+    "reason",
+    "card",
+    "counter",
+    "ttsn",
+    "amount_fen",
+    "since_utc_s",
+)
+
 
 class Migration(migrations.Migration):
     """Chart and triggers."""
@@ -39,11 +53,22 @@ class Migration(migrations.Migration):
             migrations.RunSQL([("INSERT INTO account (number, name) VALUES (%s, %s)", row)], migrations.RunSQL.noop)
             for row in CHART
         ),
-        *insert_only("account", "entry", "posting", "suspense_item"),
+        *insert_only(account="number", entry="id", posting="id", suspense_item="id"),
+        never_replaced("a_tap_is_posted_once", table="entry", key=("terminal", "epoch", "seq")),
+        never_replaced("a_card_counts_each_purchase_once", table="entry", key=("card", "counter"), where="kind = 2"),
+        never_replaced("a_tac_pays_for_one_purchase", table="entry", key=("terminal", "ttsn"), where="kind = 2"),
+        never_replaced("a_purse_is_opened_in_the_ledger_once", table="entry", key=("card",), where="kind = 1"),
+        never_replaced("a_claim_is_suspended_once", table="suspense_item", key=CLAIM),
         never_when(
             "source_cursor_moves_forward",
             table="source_cursor",
             event="UPDATE",
             condition="NEW.position < OLD.position",
+        ),
+        never_when(
+            "source_cursor_is_never_replaced_by_an_earlier_one",
+            table="source_cursor",
+            event="INSERT",
+            condition="EXISTS (SELECT 1 FROM source_cursor WHERE source = NEW.source AND position > NEW.position)",
         ),
     ]

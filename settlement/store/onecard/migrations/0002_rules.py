@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from settlement.store.triggers import insert_only, never_when
+from settlement.store.triggers import insert_only, never_replaced, never_when
 
 
 class Migration(migrations.Migration):
@@ -12,7 +12,10 @@ class Migration(migrations.Migration):
 
     dependencies = [("onecard", "0001_tables")]
     operations = [
-        *insert_only("card", "purse_opening", "hotlist_entry", "ticket"),
+        *insert_only(card="id", purse_opening="position", hotlist_entry="position", ticket="id"),
+        never_replaced("a_card_is_registered_once", table="card", key=("issuer", "asn")),
+        never_replaced("a_purse_is_opened_once", table="purse_opening", key=("card_id",)),
+        never_replaced("an_epoch_is_given_out_once", table="ticket", key=("terminal", "epoch")),
         *(
             never_when(
                 f"{table}_positions_have_no_gap",

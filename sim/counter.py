@@ -11,6 +11,7 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -19,6 +20,8 @@ import threading
 import tty
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import zip_longest
+from pathlib import Path
 from random import Random
 from typing import Final, Protocol
 
@@ -34,7 +37,8 @@ LETTERS: Final = 6  # cards that have a key of their own
 LEAVES_AFTER_S: Final = 1.2  # a hand takes its card away when nothing has happened for so long
 WAITS_S_MAX: Final = 15.0  # and even a patient one after this
 _TICK_S: Final = 0.2
-_LEGEND_LINES: Final = 7
+_CARD_ROWS: Final = (LETTERS + 1) // 2  # two cards a line
+_LEGEND_LINES: Final = _CARD_ROWS + 4  # a rule, the cards, a problem, the ledger; the last line stays free
 _FRAME_END: Final = b"\x1b[?2026l"
 _CTRL_C: Final = "\x03"
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
@@ -130,6 +134,10 @@ class Counter:
         self._letters = {student.letter: student for student in campus.students[:LETTERS]}
         self._holder = CardHolder(campus.hand(), monotonic_s, Random(seed))
         self._frame = b""
+        # What is read from files, which is done once a tick: a frame comes with every key.
+        self._balances: dict[str, str] = {}
+        self._ledger = ""
+        self._look_again_s = 0.0
 
     def run(self) -> None:
         """Until Ctrl-C or the till's end. Keys stay keys until all is put away: Ctrl-C twice interrupts nothing."""
@@ -209,35 +217,44 @@ class Counter:
         self._frame = b"\x1b[?2026h"
 
     def _legend(self, columns: int) -> list[str]:
+        if (now_s := self._monotonic_s()) >= self._look_again_s:
+            self._balances = {student.letter: format_fen(student.balance_fen) for student in self._letters.values()}
+            self._ledger = ledger_words(self._campus.home / "settlement" / "ledger.db")
+            self._look_again_s = now_s + _TICK_S
         cards = [self._card_words(student) for student in self._letters.values()]
-        rows = [f"{cards[row]:<{max(columns // 2 - 1, 0)}}{cards[row + 3]}" for row in range(3)]
+        width = max(columns // 2 - 1, 0)
+        rows = [f"{left:<{width}}{right}" for left, right in zip_longest(cards[:_CARD_ROWS], cards[_CARD_ROWS:])]
         title = " simulated cards: a letter presents one, the same letter again pulls it away "
         rule = f"{title:\N{BOX DRAWINGS LIGHT HORIZONTAL}^{columns}}"[:columns]
-        below = [*rows, f" {self._holder.problem}", f" {self._ledger_words()}"]
+        below = [*rows, f" {self._holder.problem}", f" {self._ledger}"]
         return [f"{_DIM}{rule}{_RESET}", *(line[:columns] for line in below)]
 
     def _card_words(self, student: Student) -> str:
         mark = "\N{BLACK RIGHT-POINTING POINTER}" if self._holder.holding is student else " "
         about = f" {student.trait.value}" if student.trait.value else ""
-        return f" {mark}{student.letter}  card {student.card} {format_fen(student.balance_fen):>7}{about}"
-
-    def _ledger_words(self) -> str:
-        """How far the books are, read from the ledger itself."""
-        path = self._campus.home / "settlement" / "ledger.db"
-        with closing(open_reader(path)) as ledger:
-            row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
-            newest = ledger.execute(
-                "SELECT seq, amount_fen FROM entry WHERE seq IS NOT NULL ORDER BY id DESC"
-            ).fetchone()
-        if row is None or newest is None:
-            return "the ledger has no purchase yet"
-        return f"ledger: {row[0]} taps read; newest entry is tap {newest[0]}, {format_fen(newest[1])}"
+        return f" {mark}{student.letter}  card {student.card} {self._balances[student.letter]:>7}{about}"
 
     def _fit(self, master: int) -> None:
         """Give the till the upper part of the terminal, also after its size has changed."""
         size = _size()
         rows = max(size.lines - _LEGEND_LINES, 1)
         fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, size.columns, 0, 0))
+
+
+def ledger_words(path: Path) -> str:
+    """How far the books are, read from the ledger itself."""
+    try:
+        with closing(open_reader(path)) as ledger:
+            row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
+            newest = ledger.execute(
+                "SELECT seq, amount_fen FROM entry WHERE seq IS NOT NULL ORDER BY id DESC"
+            ).fetchone()
+    except sqlite3.Error:  # the next look, a tick later, is as good
+        return "ledger busy"
+    if row is None or newest is None:
+        return "the ledger has no purchase yet"
+    taps = "1 tap" if row[0] == 1 else f"{row[0]} taps"
+    return f"ledger: {taps} read; newest entry is tap {newest[0]}, {format_fen(newest[1])}"
 
 
 def _see_off(

@@ -17,6 +17,7 @@ from typing import Final
 
 from sim.campus import Campus, Hand
 from sim.crowd import Purchase, Student, purchases
+from sim.pcsc.slot import POLL_S
 from sim.process import Child, ChildFailed
 from terminal.journal import JournalMissing, JournalReader
 from wire.ids import CardId
@@ -147,6 +148,7 @@ def tally_lines(tally: Tally) -> list[str]:
         ordered = sorted(tally.elapsed_ms)
         p95 = ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]
         lines.append(
-            f"  time a tap   median {statistics.median(ordered):.1f} ms, p95 {p95:.1f} ms, card and amount to sealed"
+            f"  time a tap   median {statistics.median(ordered):.1f} ms, p95 {p95:.1f} ms, card and amount to sealed "
+            f"(the simulated reader notices a card every {POLL_S} s)"
         )
     return lines

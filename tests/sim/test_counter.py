@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -15,12 +16,14 @@ import termios
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from sim.counter import CardHolder
+import pytest
+
+from sim.counter import CardHolder, ledger_words
 from sim.crowd import Student, crowd
 
 SEEN_S_MAX = 60.0
@@ -165,6 +168,28 @@ def test_same_letter_pulls_the_held_card_and_while_it_leaves_brings_it_back(tmp_
     hand.wait_for("a", "leaving", "away", "a", "leaving", "away")
     holder.stop()
     assert hand.done == ["a", "leaving", "away", "a", "leaving", "away"]
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        ([], "the ledger has no purchase yet"),
+        ([(1, 4_00)], "ledger: 1 tap read; newest entry is tap 1, 4.00"),
+        ([(1, 4_00), (2, 12_50)], "ledger: 2 taps read; newest entry is tap 2, 12.50"),
+    ],
+)
+def test_ledger_line_says_how_far_the_books_are(tmp_path: Path, entries: list[tuple[int, int]], words: str) -> None:
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
+        ledger.execute("CREATE TABLE source_cursor (source TEXT, position INTEGER)")
+        ledger.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY, seq INTEGER, amount_fen INTEGER)")
+        ledger.executemany("INSERT INTO entry (seq, amount_fen) VALUES (?, ?)", entries)
+        ledger.execute("INSERT INTO source_cursor VALUES ('canteen', ?)", (len(entries),))
+        ledger.commit()
+    assert ledger_words(tmp_path / "ledger.db") == words
+
+
+def test_ledger_that_cannot_be_read_now_is_told_as_busy(tmp_path: Path) -> None:
+    assert ledger_words(tmp_path / "none.db") == "ledger busy"
 
 
 def test_second_ctrl_c_skips_the_wait_and_the_audit_still_runs(copied_home: Path) -> None:

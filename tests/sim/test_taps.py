@@ -20,6 +20,7 @@ def test_empty_tally_has_no_times() -> None:
 def test_times_are_median_and_95th_percentile() -> None:
     lines = tally_lines(Tally(approved=100, approved_fen=1, elapsed_ms=[float(ms) for ms in range(100, 0, -1)]))
     assert lines[1].startswith("  time a tap   median 50.5 ms, p95 96.0 ms")
+    assert lines[1].endswith("(the simulated reader notices a card every 0.4 s)")
     (_, one) = tally_lines(Tally(approved=1, approved_fen=1, elapsed_ms=[7.0]))
     assert one.startswith("  time a tap   median 7.0 ms, p95 7.0 ms")
 

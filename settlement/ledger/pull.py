@@ -7,11 +7,11 @@ A source that cannot be read holds up nobody else: its fault is reported and it 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
 from settlement.ledger.entries import Entry, Source, SuspenseItem, entry_for, opening_for
@@ -61,6 +61,49 @@ class JournalSource(Protocol):
         """Let go of the database; `portion` opens it again."""
 
 
+class _Positioned(Protocol):
+    @property
+    def position(self) -> int: ...
+
+
+_Row = TypeVar("_Row", bound=_Positioned)
+
+
+def _follow(
+    name: str,
+    cursor: SourceCursor,
+    rows_after: Callable[[int, int], list[_Row]],
+    count_max: int,
+    *,
+    stored_hash: Callable[[_Row], bytes],
+    next_hash: Callable[[bytes, _Row], bytes],
+    item: Callable[[_Row], Entry | SuspenseItem | None],
+) -> Portion:
+    """The rows after the cursor as a portion, each proved to continue the chain; raises `SourceBroken`."""
+    # The row at the cursor is read again: it proves that this is still the journal that was read before.
+    again = 1 if cursor.position > 0 else 0
+    rows = rows_after(cursor.position - again, count_max + again)
+    if again:
+        if not rows or stored_hash(rows[0]) != cursor.head_hash:
+            raise SourceBroken(f"{name} is not the journal that was read up to position {cursor.position}")
+        rows = rows[1:]
+    items: list[Entry | SuspenseItem] = []
+    position, head_hash = cursor.position, cursor.head_hash
+    for row in rows:
+        try:
+            head_hash = next_hash(head_hash, row)
+            found = item(row)
+        except (FormatError, ValueError, TypeError, AttributeError, OverflowError) as error:
+            # A newer version of the source wrote it, or somebody else: SQLite keeps anything in any column.
+            raise SourceBroken(f"{name} cannot be read at position {row.position}: {error}") from error
+        if row.position != position + 1 or stored_hash(row) != head_hash:
+            raise SourceBroken(f"the chain of {name} breaks at position {row.position}")
+        position = row.position
+        if found is not None:
+            items.append(found)
+    return Portion(items, SourceCursor(position, head_hash), len(rows))
+
+
 class StreamSource:
     """A stream's journal; its hash chain is followed, so no row is skipped, changed or put in between unseen."""
 
@@ -75,28 +118,15 @@ class StreamSource:
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
-        # The row at the cursor is read again: it proves that this is still the journal that was read before.
-        again = 1 if cursor.position > 0 else 0
-        rows = taps_after(self._reader.open(), cursor.position - again, count_max + again)
-        if again:
-            if not rows or rows[0].stream_hash != cursor.head_hash:
-                raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
-            rows = rows[1:]
-        items: list[Entry | SuspenseItem] = []
-        position, head_hash = cursor.position, cursor.head_hash
-        for row in rows:
-            try:
-                head_hash = next_stream_hash(head_hash, row.record, row.suspense, row.received_at_utc_s)
-                item = self._item(row)
-            except (FormatError, ValueError, TypeError, OverflowError) as error:
-                # A newer version of the stream wrote it, or somebody else: SQLite keeps anything in any column.
-                raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
-            if row.position != position + 1 or row.stream_hash != head_hash:
-                raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
-            position = row.position
-            if item is not None:
-                items.append(item)
-        return Portion(items, SourceCursor(position, head_hash), len(rows))
+        return _follow(
+            self.name,
+            cursor,
+            lambda position, limit: taps_after(self._reader.open(), position, limit),
+            count_max,
+            stored_hash=lambda row: row.stream_hash,
+            next_hash=lambda before, row: next_stream_hash(before, row.record, row.suspense, row.received_at_utc_s),
+            item=self._item,
+        )
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -124,24 +154,15 @@ class OpeningSource:
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
-        again = 1 if cursor.position > 0 else 0
-        rows = openings_after(self._reader.open(), cursor.position - again, count_max + again)
-        if again:
-            if not rows or rows[0].chain_hash != cursor.head_hash:
-                raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
-            rows = rows[1:]
-        items: list[Entry | SuspenseItem] = []
-        position, head_hash = cursor.position, cursor.head_hash
-        for row in rows:
-            try:
-                head_hash = next_opening_hash(head_hash, row.opening, row.opened_at_utc_s)
-            except (TypeError, AttributeError, OverflowError) as error:
-                raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
-            if row.position != position + 1 or row.chain_hash != head_hash:
-                raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
-            position = row.position
-            items.append(self._entry(row))
-        return Portion(items, SourceCursor(position, head_hash), len(rows))
+        return _follow(
+            self.name,
+            cursor,
+            lambda position, limit: openings_after(self._reader.open(), position, limit),
+            count_max,
+            stored_hash=lambda row: row.chain_hash,
+            next_hash=lambda before, row: next_opening_hash(before, row.opening, row.opened_at_utc_s),
+            item=self._entry,
+        )
 
     def close(self) -> None:
         """See `JournalSource`."""

@@ -47,13 +47,11 @@ _BALANCES: Final = """
     FROM account LEFT JOIN posting ON posting.account_id = account.number
     GROUP BY account.number, account.name ORDER BY account.number
 """
-_PURSES: Final = "SELECT purse, -sum(amount_fen) FROM posting WHERE account_id = 2001 GROUP BY purse"
 _UNBALANCED: Final = "SELECT entry_id FROM posting GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id"
 _SUSPENSE: Final = """
     SELECT terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s FROM suspense_item
     ORDER BY since_utc_s, id
 """
-_POSTED_TAPS: Final = "SELECT terminal, epoch, seq, amount_fen FROM entry WHERE terminal IS NOT NULL"
 
 
 class Posted(Enum):
@@ -234,21 +232,6 @@ def set_cursor(db: Database, source: str, cursor: SourceCursor) -> None:
 def balances(db: Database) -> list[AccountBalance]:
     """Every account of the chart; the balances sum to zero."""
     return db.query(_BALANCES, into=AccountBalance)
-
-
-def purse_balances(db: Database) -> dict[CardId, Fen]:
-    """What every purse should hold, as far as the ledger knows."""
-    return dict(db.query(_PURSES, into=lambda purse, balance: (CardId.from_bytes(purse), Fen(balance))))
-
-
-def posted_taps(db: Database) -> dict[TapId, Fen]:
-    """Every tap in the ledger with its amount."""
-    return dict(
-        db.query(
-            _POSTED_TAPS,
-            into=lambda terminal, epoch, seq, amount_fen: (TapId(TerminalId(terminal), epoch, seq), Fen(amount_fen)),
-        )
-    )
 
 
 def open_suspense(db: Database) -> list[OpenSuspense]:

@@ -25,7 +25,7 @@ from settlement.streams.terminals import enrol
 from wire import pboc, signature
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.enrolment import Ticket
-from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
+from wire.ids import Asn, CardId, IssuerId, Stream, TapId, TerminalId
 from wire.messages import Enrol, Enrolled, Receipt, Refused
 from wire.money import Fen
 from wire.record import (
@@ -225,6 +225,31 @@ def purses(ledger_db: Database) -> None:
     ]
     with ledger_db.transaction():
         post(ledger_db, openings)
+
+
+@pytest.fixture
+def posted_taps() -> Callable[[Database], dict[TapId, Fen]]:
+    """Every tap in the ledger with its amount."""
+    sql = "SELECT terminal, epoch, seq, amount_fen FROM entry WHERE terminal IS NOT NULL"
+
+    def tap(terminal: bytes, epoch: int, seq: int, amount_fen: int) -> tuple[TapId, Fen]:
+        return TapId(TerminalId(terminal), epoch, seq), Fen(amount_fen)
+
+    def read(db: Database) -> dict[TapId, Fen]:
+        return dict(db.query(sql, into=tap))
+
+    return read
+
+
+@pytest.fixture
+def purse_balances() -> Callable[[Database], dict[CardId, Fen]]:
+    """What every purse should hold, as far as the ledger knows."""
+    sql = "SELECT purse, -sum(amount_fen) FROM posting WHERE account_id = 2001 GROUP BY purse"
+
+    def read(db: Database) -> dict[CardId, Fen]:
+        return dict(db.query(sql, into=lambda purse, balance: (CardId.from_bytes(purse), Fen(balance))))
+
+    return read
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from settlement.ledger.store import Posted
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, SchemaMissing
-from wire.ids import CardId, Stream
+from wire.ids import CardId, Stream, TapId
 from wire.money import Fen
 from wire.receipt import Suspense
 
@@ -50,17 +50,25 @@ def sell(canteen: StreamDriver, till: FakeTill, count: int) -> None:
 
 @pytest.mark.usefixtures("purses")
 def test_pull_posts_in_portions_and_goes_on_where_it_stopped(
-    canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    posted_taps: Callable[[Database], dict[TapId, Fen]],
 ) -> None:
     sell(canteen, till, 5)
     assert [pull_portion(ledger_db, source, 2)[0] for _ in range(4)] == [2, 2, 1, 0]
     sell(canteen, till, 1)
     assert pull_portion(ledger_db, source, 2) == (1, [Posted.CREATED])
-    assert set(store.posted_taps(ledger_db)) == {record.tap_id for record in till.records}
+    assert set(posted_taps(ledger_db)) == {record.tap_id for record in till.records}
 
 
 def test_suspended_tap_reaches_the_ledger_as_an_item_and_not_as_an_entry(
-    canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    posted_taps: Callable[[Database], dict[TapId, Fen]],
 ) -> None:
     canteen.enrol(till)
     till.tap(300, wrong_tac=True)
@@ -68,30 +76,39 @@ def test_suspended_tap_reaches_the_ledger_as_an_item_and_not_as_an_entry(
     assert pull_portion(ledger_db, source) == (1, [Posted.SUSPENDED])
     (item,) = store.open_suspense(ledger_db)
     assert (item.reason, item.amount_fen) == (Suspense.TAC_WRONG, 300)
-    assert store.posted_taps(ledger_db) == {}
+    assert posted_taps(ledger_db) == {}
 
 
 @pytest.mark.parametrize("statement", ["INSERT ON entry", "INSERT ON posting", "INSERT ON source_cursor"])
 @pytest.mark.usefixtures("purses")
 def test_failure_at_any_statement_moves_neither_money_nor_cursor(
-    canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource, statement: str
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    statement: str,
+    posted_taps: Callable[[Database], dict[TapId, Fen]],
 ) -> None:
     sell(canteen, till, 2)
     ledger_db.execute(f"CREATE TRIGGER disk_fails AFTER {statement} BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(RuleBroken):
         pull_portion(ledger_db, source)
     assert store.read_cursor(ledger_db, "canteen") is None
-    assert store.posted_taps(ledger_db) == {}
+    assert posted_taps(ledger_db) == {}
     ledger_db.execute("DROP TRIGGER disk_fails")
     assert pull_portion(ledger_db, source) == (2, [Posted.CREATED] * 2)
 
 
 def test_openings_are_pulled_from_the_card_registry(
-    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
+    onecard_db: Database,
+    ledger_db: Database,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
 ) -> None:
     import_cards(onecard_db, [opening(numbered_card(n), n * 100, n) for n in range(1, 4)], now_utc_s=1)
     assert [pull_portion(ledger_db, openings, 2)[0] for _ in range(3)] == [2, 1, 0]
-    assert store.purse_balances(ledger_db) == {numbered_card(n): n * 100 for n in range(1, 4)}
+    assert purse_balances(ledger_db) == {numbered_card(n): n * 100 for n in range(1, 4)}
 
 
 def test_every_opening_is_posted_before_the_first_tap_of_a_round(
@@ -139,6 +156,7 @@ def test_registry_that_was_restored_and_went_another_way_is_reported_and_the_str
     source: StreamSource,
     openings: OpeningSource,
     numbered_card: Callable[[int], CardId],
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
 ) -> None:
     import_cards(onecard_db, [opening(numbered_card(n), 100) for n in (1, 2)], now_utc_s=1)
     pull_round(ledger_db, openings, [source])
@@ -151,29 +169,37 @@ def test_registry_that_was_restored_and_went_another_way_is_reported_and_the_str
     import_cards(onecard_db, [opening(numbered_card(n), 700) for n in (3, 4)], now_utc_s=2)
     with pytest.raises(SourceBroken, match="not the journal that was read up to position 2"):
         pull_portion(ledger_db, openings)
-    assert store.purse_balances(ledger_db) == {numbered_card(1): 0, numbered_card(2): 100}
+    assert purse_balances(ledger_db) == {numbered_card(1): 0, numbered_card(2): 100}
 
 
 def test_opening_that_was_changed_behind_the_triggers_breaks_the_chain(
-    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
+    onecard_db: Database,
+    ledger_db: Database,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
 ) -> None:
     import_cards(onecard_db, [opening(numbered_card(n), 100) for n in (1, 2)], now_utc_s=1)
     onecard_db.execute("DROP TRIGGER purse_opening_is_never_changed")
     onecard_db.execute("UPDATE purse_opening SET opening_balance_fen = 101 WHERE position = 2")
     with pytest.raises(SourceBroken, match="position 2"):
         pull_portion(ledger_db, openings)
-    assert store.purse_balances(ledger_db) == {}
+    assert purse_balances(ledger_db) == {}
 
 
 @pytest.mark.usefixtures("purses")
 def test_opening_that_differs_from_the_booked_one_stops_its_source_and_moves_nothing(
-    onecard_db: Database, ledger_db: Database, openings: OpeningSource, numbered_card: Callable[[int], CardId]
+    onecard_db: Database,
+    ledger_db: Database,
+    openings: OpeningSource,
+    numbered_card: Callable[[int], CardId],
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
 ) -> None:
     import_cards(onecard_db, [opening(numbered_card(9), 50), opening(numbered_card(1), 100)], now_utc_s=1)
     with pytest.raises(SourceBroken, match="0001 otherwise than it is booked"):
         pull_portion(ledger_db, openings)
     assert store.read_cursor(ledger_db, "onecard") is None
-    assert store.purse_balances(ledger_db) == {}
+    assert purse_balances(ledger_db) == {}
 
 
 @pytest.mark.parametrize("change", ["suspense = 99", "suspense = 999", "suspense = 'x'", "record = x'00'"])
@@ -206,6 +232,7 @@ def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nob
     source: StreamSource,
     openings: OpeningSource,
     numbered_card: Callable[[int], CardId],
+    posted_taps: Callable[[Database], dict[TapId, Fen]],
 ) -> None:
     sell(canteen, till, 2)
     with ledger_db.transaction():
@@ -218,7 +245,7 @@ def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nob
         "shops": SchemaMissing,
     }
     assert outcome.rows == 1
-    assert store.posted_taps(ledger_db) == {}
+    assert posted_taps(ledger_db) == {}
 
 
 def test_source_that_lost_rows_which_were_read_is_reported(
@@ -232,11 +259,15 @@ def test_source_that_lost_rows_which_were_read_is_reported(
 
 
 def test_row_that_was_changed_behind_the_triggers_breaks_the_chain(
-    canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    source: StreamSource,
+    posted_taps: Callable[[Database], dict[TapId, Fen]],
 ) -> None:
     sell(canteen, till, 3)
     canteen.db.execute("DROP TRIGGER tap_is_never_changed")
     canteen.db.execute("UPDATE tap SET suspense = 1 WHERE position = 2")
     with pytest.raises(SourceBroken, match="position 2"):
         pull_portion(ledger_db, source)
-    assert store.posted_taps(ledger_db) == {}
+    assert posted_taps(ledger_db) == {}

@@ -179,10 +179,35 @@ build_venv() { # runtime or dev; does only the part that is out of date
     fi
 }
 
+usage_of_run() { # to the end, with the help of `campus-sim run` where that is already set up; installs nothing
+    cat <<'END'
+usage: ./run [--python VERSION] [OPTION...]
+
+Sets up what is missing, then starts `campus-sim run` with the options that it takes.
+
+  --python VERSION  another Python, such as 3.13 (3.11 or newer)
+
+Exit status: that of `campus-sim run` (0, 1, 2, and 130 when interrupted), 1 also when the set-up failed,
+2 also for a wrong --python, 3 when something is missing that could not be installed.
+
+END
+    for VERSION in "${PYTHON_VERSIONS[@]}"; do
+        VENV=$ROOT/.venv-$VERSION
+        if venv_is_ready runtime; then exec "$VENV/bin/campus-sim" run "${ARGS[@]}"; fi
+    done
+    printf '%s\n' "The options of campus-sim run are in sim/SIM.md, and here once ./run has set up what is missing."
+    exit 0
+}
+
 bootstrap() { # runtime or dev, then the command line; sets VENV and ARGS
     local kind=$1 packages
     shift
     take_python_option "$@"
+    if [[ $kind == dev ]]; then
+        ((${#ARGS[@]} == 0)) || give_up 2 "unknown argument: ${ARGS[*]} (only --python VERSION is taken)"
+    elif [[ " ${ARGS[*]} " =~ \ (-h|--help)\  ]]; then
+        usage_of_run
+    fi
     choose_venv "$kind"
     packages=$(missing_to_run)
     if ! runtime_is_ready; then packages+=" $(missing_to_build "$PYTHON" "$VERSION")"; fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -74,6 +75,28 @@ def test_number_of_taps_that_is_none_is_told_in_words(capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit):
         build_parser().parse_args(["run", "--taps", "x"])
     assert "--taps: a number of taps is 0 or more, not 'x'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "words"),
+    [
+        (["./check", "--frob"], 2, "unknown argument: --frob"),
+        (["./run", "--help"], 0, "--python VERSION"),
+        (["./run", "--taps", "1", "-h"], 0, "3 when something is missing"),
+    ],
+)
+def test_usage_of_the_scripts_is_told_before_anything_is_installed(
+    tmp_path: Path, command: list[str], status: int, words: str
+) -> None:
+    root = Path(__file__).parents[2]
+    for script in ("run", "check"):
+        shutil.copy(root / script, tmp_path)
+    shutil.copytree(root / "scripts", tmp_path / "scripts")
+    before = sorted(tmp_path.iterdir())
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_home_with_other_things_in_it_is_left_alone_with_status_2(tmp_path: Path, run_sim: RunSim) -> None:

@@ -117,9 +117,9 @@ class Program:
                 elapsed_ms = (self._monotonic_s() - began_s) * 1000
                 command = till.handle(following)
                 if isinstance(following, SaleEnded):
+                    self._forget_cashier()  # before anybody can have seen the result
                     screen.show(till)
                     screen.ended(following.result, elapsed_ms)
-                    self._forget_cashier()
 
     def _forget_cashier(self) -> None:
         """What the cashier pressed before seeing how a sale ended was not meant for what is on the screen now."""

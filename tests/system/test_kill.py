@@ -32,11 +32,11 @@ from sim.taps import Cashier, run_taps
 from sync.clock import Clock
 from wire.money import Fen
 
-TAPS = 12
+TAPS = 40
 VICTIMS = ("terminal run", "sync run", "settlement stream", "settlement ledger")
 READY_S_MAX = 60.0
 RUN_S_MAX = 180.0
-KILL_WITHIN_S = 8.0
+KILL_WITHIN_S = 30.0
 LOOK_S = 0.05
 CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
 DEBIT = bytes.fromhex("805401000F")

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.batch import SettlementBatch, sign_batch
+from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
@@ -47,7 +47,7 @@ IDENTIFIES = st.builds(
     terminal=TERMINALS,
     epoch=st.integers(0, 0xFFFF),
     head_seq=U32,
-    total_fen=st.integers(0, (1 << 64) - 1),
+    total_fen=st.integers(0, (1 << TOTAL_BITS) - 1),
     hotlist_mark=st.binary(min_size=4, max_size=4),
     proof=st.binary(min_size=64, max_size=64),
 )
@@ -126,8 +126,16 @@ def test_identity_proof_covers_nonce_and_every_field(identify: Identify, data: s
     raw = bytearray(signed.to_bytes())
     bit = data.draw(st.integers(0, len(raw) * 8 - 1))
     raw[bit // 8] ^= 1 << (bit % 8)
-    with pytest.raises(SignatureInvalid):
+    with pytest.raises((SignatureInvalid, FormatError)):  # a total beyond 63 bits is no total
         Identify.from_bytes(bytes(raw)).verify(public_bytes(KEY), NONCE)
+
+
+def test_total_beyond_63_bits_is_refused() -> None:
+    fields = {"terminal": TerminalId(bytes(6)), "epoch": 1, "head_seq": 1, "hotlist_mark": bytes(4)}
+    raw = bytearray(Identify(**fields, total_fen=0, proof=bytes(64)).to_bytes())  # type: ignore[arg-type] # by name
+    raw[12] = 0x80
+    with pytest.raises(FormatError, match="63 bits"):
+        Identify.from_bytes(bytes(raw))
 
 
 def test_enrolment_proof_covers_nonce_key_and_ticket() -> None:

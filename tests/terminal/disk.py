@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import apsw
 
@@ -139,9 +139,10 @@ class _CuttableFile(apsw.VFSFile):
         self._path = path
         super().__init__(_REAL_VFS, name, flags)
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802  SQLite's name
-        self._disk.written(self._path, offset, bytes(data))
-        super().xWrite(data, offset)
+    def xWrite(self, data: object, offset: int) -> None:  # noqa: N802  SQLite's name
+        written = bytes(cast(bytes, data))  # apsw calls it Buffer where Python has that name, which is from 3.12 on
+        self._disk.written(self._path, offset, written)
+        super().xWrite(written, offset)
 
     def xTruncate(self, newsize: int) -> None:  # noqa: N802  SQLite's name
         self._disk.truncated(self._path, newsize)

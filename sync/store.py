@@ -443,6 +443,7 @@ def _fault(words: str, error: sqlite3.Error) -> StoreUnwritable | StoreDamaged:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     """Open an existing file and assert the one setting that loses no commit in a power cut."""
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_S)
         connection.isolation_level = None  # transactions begin and end where `_commit` says
@@ -451,6 +452,8 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
         [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
         words = f"{path} cannot be opened"
         raise (_fault(words, error) if mode == "rw" else StoreDamaged(f"{words}: {error}")) from error
     if journal_mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not {"cursor", "batches"} <= tables:

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 compile() { # output, sources and options...
     local output=$1
     shift
-    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-annotate --custom-compile-command "scripts/lock.sh" --output-file "$output" "$@"
 }
 

@@ -325,7 +325,7 @@ def _registry_writer(home: Home) -> Database:
         except DatabaseInUse:
             if time.monotonic() > deadline_s:
                 raise
-            time.sleep(0.05)
+            time.sleep(0.05)  # a file lock tells nobody when it is free
 
 
 def _read_settings(home: Home) -> Settings:

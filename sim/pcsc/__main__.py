@@ -102,7 +102,7 @@ def _wait_until_ready(pcscd: subprocess.Popen[bytes]) -> bool:
     while time.monotonic() < deadline and pcscd.poll() is None:
         if (_RUN / PCSCD_SOCKET).exists() and _listening_ports() >= set(range(FIRST_PORT, FIRST_PORT + SLOTS)):
             return True
-        time.sleep(_POLL_S)
+        time.sleep(_POLL_S)  # pcscd tells nobody when it listens
     return False
 
 

@@ -92,6 +92,12 @@ missing_to_run() { # prints the Debian packages that hold the programs and the r
     type -P unshare >/dev/null && type -P setpriv >/dev/null && type -P flock >/dev/null || echo util-linux
 }
 
+missing_to_check() { # prints the Debian packages of the programs that the checks hold the simulated modem against
+    type -P gammu >/dev/null || echo gammu
+    type -P gammu-smsd >/dev/null || echo gammu-smsd
+    (PATH=$PATH:/usr/sbin:/sbin && type -P smsd >/dev/null) || echo smstools
+}
+
 missing_to_build() { # interpreter, version; prints the Debian packages that pyscard's compilation and the venv need
     local python=$1 version=$2
     if ! "$python" -c "import venv, ensurepip" 2>/dev/null; then echo "python$version-venv"; fi
@@ -204,12 +210,14 @@ bootstrap() { # runtime or dev, then the command line; sets VENV and ARGS
     shift
     take_python_option "$@"
     if [[ $kind == dev ]]; then
-        ((${#ARGS[@]} == 0)) || give_up 2 "unknown argument: ${ARGS[*]} (only --python VERSION is taken)"
+        [[ ${ARGS[*]} == "" || ${ARGS[*]} == --slow ]] ||
+            give_up 2 "unknown arguments: ${ARGS[*]} (only --python VERSION and --slow are taken)"
     elif [[ " ${ARGS[*]} " =~ \ (-h|--help)\  ]]; then
         usage_of_run
     fi
     choose_venv "$kind"
     packages=$(missing_to_run)
+    if [[ $kind == dev ]]; then packages+=" $(missing_to_check)"; fi
     if ! runtime_is_ready; then packages+=" $(missing_to_build "$PYTHON" "$VERSION")"; fi
     # shellcheck disable=SC2086 # a list of names
     install_packages $packages

@@ -26,6 +26,7 @@ BREACHES = {
     "sync-knows-no-settlement": [("sync/uplink.py", "settlement")],
     "sync-reads-only-the-journal": [("sync/outbox.py", "terminal.rules"), ("sync/__main__.py", "terminal")],
     "smartcard-in-one-file": [("drivers/channel.py", "smartcard.System"), ("sim/__main__.py", "smartcard")],
+    "modem-libraries-in-drivers": [("sync/link.py", "serial"), ("sim/__main__.py", "gsmmodem.pdu")],
     "django-in-store-and-web": [("settlement/__main__.py", "django.db"), ("sim/__main__.py", "django")],
     "cores-are-pure": [
         ("wire/session.py", "socket"),
@@ -105,5 +106,11 @@ def test_forbidden_import_breaks_its_contract(contract: str, file: str, imported
 def test_wire_contract_names_every_dependency_but_cryptography() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     distributions = {re.split(r"[^\w-]", line)[0].lower() for line in project["dependencies"]}
-    modules = {{"pyscard": "smartcard"}.get(d, d.replace("-", "_")) for d in distributions - {"cryptography"}}
-    assert modules == set(read_config()[PREFIX + "wire-uses-only-cryptography"]["forbidden_modules"].split())
+    imported = {
+        "pyopenssl": "openssl",
+        "pyscard": "smartcard",
+        "pyserial": "serial",
+        "python-gsmmodem-new": "gsmmodem",
+    }
+    modules = {imported.get(d, d.replace("-", "_")) for d in distributions - {"cryptography"}}
+    assert modules == set(read_config()[PREFIX + "wire-uses-only-cryptography"]["forbidden_modules"].lower().split())

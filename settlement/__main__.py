@@ -33,7 +33,7 @@ from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
 from wire.enrolment import Ticket, ticket_text
 from wire.errors import CampusError
-from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
+from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, Stream, TerminalId
 
 PASSPHRASE_ENV: Final = "CAMPUS_PASSPHRASE_FILE"
 _POLL_S: Final = 0.2  # how long a tap waits for the ledger at most, when nothing else waits
@@ -110,7 +110,7 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
     text = "run one stream: its port and its database"
     stream = command("stream", _stream, text, "stream canteen", "stream tuition --home /srv/campus")
-    stream.add_argument("stream", choices=[stream.label for stream in Stream])
+    stream.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
     _add_passphrase(stream)
 
     command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")

@@ -9,7 +9,7 @@ from settlement.settings import Home
 from settlement.store.database import SchemaMissing, open_reader
 from settlement.store.router import LEDGER
 from settlement.streams.terminals import Coverage, coverage
-from wire.ids import Stream
+from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import format_fen
 
 
@@ -29,7 +29,7 @@ def read_report(home: Home, *, now_utc_s: int) -> Report:
     with open_reader(home.database(LEDGER), LEDGER) as db:
         balances, suspense, unbalanced = ledger.balances(db), ledger.open_suspense(db), ledger.unbalanced_entries(db)
     covered = {}
-    for stream in Stream:
+    for stream in CONSUMPTION_STREAMS:
         try:
             with open_reader(home.database(stream.label), stream.label) as db:
                 covered[stream] = coverage(db)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from wire.errors import CampusError
-from wire.ids import Stream
+from wire.ids import CONSUMPTION_STREAMS, Stream
 
 _PORTS: Final = {Stream.TUITION: 7401, Stream.CANTEEN: 7402, Stream.SUPERMARKET: 7403, Stream.SHOPS: 7404}
 
@@ -104,7 +104,7 @@ def parse_settings(text: str) -> Settings:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
     if unknown := set(tree) - {"streams"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
-    labels = {stream.label: stream for stream in Stream}
+    labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     streams = {}
     sections = tree.get("streams", {})
     if not isinstance(sections, dict):

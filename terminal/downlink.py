@@ -14,7 +14,7 @@ import apsw
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
-from wire.ids import TERMINAL_ID_BYTES, Stream, TerminalId
+from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, Stream, TerminalId
 from wire.receipt import Cursor
 
 _BUSY_MS: Final = 200  # a tap must not wait for the daemon; what was read before serves
@@ -70,7 +70,7 @@ class Downlink:
         if row is None:
             raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
         terminal, epoch, stream = cast(tuple[bytes, int, int], row)
-        if len(terminal) != TERMINAL_ID_BYTES or stream not in list(Stream):
+        if len(terminal) != TERMINAL_ID_BYTES or stream not in CONSUMPTION_STREAMS:
             raise DownlinkUnreadable(f"the enrolment in {self._path.name} is damaged")
         return Enrolment(TerminalId(terminal), epoch, Stream(stream))
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NewType
 
+from wire.fields import FormatError
+
 TerminalId = NewType("TerminalId", bytes)  # 6 bytes: the number in the PSAM's file 0016, part of every MAC and TAC
 IssuerId = NewType("IssuerId", bytes)  # 8 bytes, BCD: bytes 1-8 of the card's file 0015
 Asn = NewType("Asn", bytes)  # 10 bytes, BCD: the card application's serial number, bytes 11-20 of file 0015
@@ -18,17 +20,21 @@ SEQ_MAX: Final = 0xFFFF_FFFF
 
 
 class Stream(IntEnum):
-    """The four consumption systems; the number is what goes over the wire."""
+    """Where a terminal belongs: a consumption system or the top-up desk; the number is what goes over the wire."""
 
     TUITION = 1
     CANTEEN = 2
     SUPERMARKET = 3
     SHOPS = 4
+    TOP_UP = 5
 
     @property
     def label(self) -> str:
         """Name in commands, file names and reports."""
-        return self.name.lower()
+        return self.name.lower().replace("_", "-")
+
+
+CONSUMPTION_STREAMS: Final[tuple[Stream, ...]] = tuple(stream for stream in Stream if stream is not Stream.TOP_UP)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,6 +76,30 @@ class TapId:
 
     def __str__(self) -> str:
         return f"{self.terminal.hex()}-{self.epoch}-{self.seq}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LoadId:
+    """One load for ever: the top-up point that asks for it, its epoch, and its own number for it, from 1."""
+
+    terminal: TerminalId
+    epoch: int
+    number: int
+
+    def __post_init__(self) -> None:
+        assert len(self.terminal) == TERMINAL_ID_BYTES, "a terminal id has 6 bytes"
+        assert 0 < self.epoch <= EPOCH_MAX, "an epoch fits 2 bytes and starts at 1"
+        assert 0 < self.number <= SEQ_MAX, "a load's number fits 4 bytes and starts at 1"
+
+    def __str__(self) -> str:
+        return f"{self.terminal.hex()}-{self.epoch}-L{self.number}"
+
+
+def load_id(terminal: bytes, epoch: int, number: int) -> LoadId:
+    """A `LoadId` from untrusted numbers; `FormatError` when epoch or number is zero."""
+    if epoch == 0 or number == 0:
+        raise FormatError(f"epoch {epoch}, number {number} is no load's number")
+    return LoadId(TerminalId(terminal), epoch, number)
 
 
 def mask_asn(asn: bytes) -> str:

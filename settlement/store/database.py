@@ -60,7 +60,12 @@ def configure() -> None:
     if settings.configured:
         return
     settings.configure(
-        INSTALLED_APPS=["settlement.store.stream", "settlement.store.ledger", "settlement.store.onecard"],
+        INSTALLED_APPS=[
+            "settlement.store.stream",
+            "settlement.store.ledger",
+            "settlement.store.onecard",
+            "settlement.store.topup",
+        ],
         DATABASES={"default": {}},
         DATABASE_ROUTERS=["settlement.store.router.OneAppEach"],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",

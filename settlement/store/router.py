@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from wire.ids import Stream
+from wire.ids import CONSUMPTION_STREAMS
 
-STREAM_ALIASES: Final = frozenset(stream.label for stream in Stream)
+STREAM_ALIASES: Final = frozenset(stream.label for stream in CONSUMPTION_STREAMS)
 LEDGER: Final = "ledger"
 ONECARD: Final = "onecard"
-ALIASES: Final = (*sorted(STREAM_ALIASES), LEDGER, ONECARD)
+TOPUP: Final = "topup"
+ALIASES: Final = (*sorted(STREAM_ALIASES), LEDGER, ONECARD, TOPUP)
 
 
 def app_of(alias: str) -> str:

@@ -36,4 +36,4 @@ def test_tap_id_reads_as_terminal_epoch_number() -> None:
 
 
 def test_streams_have_the_labels_that_commands_use() -> None:
-    assert [stream.label for stream in Stream] == ["tuition", "canteen", "supermarket", "shops"]
+    assert [stream.label for stream in Stream] == ["tuition", "canteen", "supermarket", "shops", "top-up"]

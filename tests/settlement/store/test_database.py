@@ -52,6 +52,16 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
             "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
             " ttsn, amount_fen, since_utc_s) VALUES ('', 1, '', 1, 1, 1, '', 1, 1, 1, 1)"
         )
+    with open_writer(home.database("topup"), "topup") as db:
+        db.execute(
+            "INSERT INTO load_event (position, kind, terminal, epoch, number, card, online_counter, event, chain_hash)"
+            " VALUES (1, 1, '', 1, 1, '', 1, '', ''), (2, 2, '', 1, 1, '', 1, '', '')"
+        )
+        db.execute("INSERT INTO load_answer (position, request, answer) VALUES (1, '', '')")
+        db.execute(
+            "INSERT INTO terminal (id, terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen,"
+            " heard_seq, heard_total_fen, heard_at_utc_s) VALUES (1, '', 1, '', 1, 1, '', 0, 0, 0, 1)"
+        )
     return home
 
 
@@ -63,6 +73,8 @@ INSERT_ONLY = [
     ("onecard", "purse_opening", "opening_balance_fen"),
     ("onecard", "hotlist_entry", "listed"),
     ("onecard", "ticket", "epoch"),
+    ("topup", "load_event", "kind"),
+    ("topup", "load_answer", "answer"),
     ("ledger", "account", "name"),
     ("ledger", "entry", "amount_fen"),
     ("ledger", "posting", "amount_fen"),
@@ -98,6 +110,11 @@ REPLACED = [
     ("onecard", "hotlist_entry", "listed = 0", "hotlist_entry_(is_never_replaced|positions_have_no_gap)"),
     ("onecard", "ticket", "epoch = 9", "ticket_is_never_replaced"),
     ("onecard", "ticket", "id = 9", "an_epoch_is_given_out_once"),
+    ("topup", "load_event", "kind = 3", "(load_event_positions_have_no_gap|a_load_ends_once)"),
+    ("topup", "load_event", "position = 3", "(a_load_ends_once|a_counter_is_confirmed_once)"),
+    ("topup", "load_answer", "request = x'00'", "load_answer_is_never_replaced"),
+    ("topup", "terminal", "epoch = 9", "terminal_is_never_replaced"),
+    ("topup", "terminal", "id = 9", "a_point_starts_an_epoch_once"),
     ("ledger", "account", "name = 'mine'", "account_is_never_replaced"),
     ("ledger", "entry", "kind = 3, terminal = NULL", "entry_is_never_replaced"),
     ("ledger", "entry", "id = 9, counter = 9, ttsn = 9", "a_tap_is_posted_once"),
@@ -147,7 +164,7 @@ def test_cursor_of_a_source_is_not_replaced_by_an_earlier_one(ledger_db: Databas
 def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
     changing = {"terminal", "source_cursor", "django_migrations", "sqlite_sequence"}
     tables = set()
-    for alias in ("canteen", "onecard", "ledger"):
+    for alias in ("canteen", "onecard", "ledger", "topup"):
         with open_reader(home.database(alias), alias) as db:
             names = db.query("SELECT name FROM sqlite_master WHERE type = 'table'", into=str)
             tables |= {(alias, name) for name in names if name not in changing}
@@ -244,7 +261,8 @@ def test_file_that_is_no_database_is_a_typed_fault(tmp_path: Path) -> None:
 def test_each_database_holds_the_tables_of_one_app() -> None:
     router = OneAppEach()
     held = {
-        alias: [app for app in ("stream", "ledger", "onecard") if router.allow_migrate(alias, app)] for alias in ALIASES
+        alias: [app for app in ("stream", "ledger", "onecard", "topup") if router.allow_migrate(alias, app)]
+        for alias in ALIASES
     }
     assert held == {
         "canteen": ["stream"],
@@ -253,4 +271,5 @@ def test_each_database_holds_the_tables_of_one_app() -> None:
         "tuition": ["stream"],
         "ledger": ["ledger"],
         "onecard": ["onecard"],
+        "topup": ["topup"],
     }

@@ -1,0 +1,1 @@
+"""Tables of the top-up desk's database."""

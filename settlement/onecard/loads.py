@@ -44,13 +44,13 @@ class LoadEvidence(IntEnum):
 
     MAC1 = 1  # GRANTED: the card asked for it
     TAC = 2  # CONFIRMED: the card's TAC over this load, from CREDIT or from GET TRANSACTION PROVE
-    COUNTER_AND_BALANCE = 3  # CONFIRMED: a later MAC1 over the next counter, with the load in the balance
-    COUNTER_UNCHANGED = 4  # VOIDED: a later MAC1 over the same counter
+    COUNTER_MOVED = 3  # CONFIRMED: a later MAC1 over the next counter, which only this load can have moved
+    COUNTER_UNCHANGED = 4  # VOIDED: a MAC1 over the same counter and an amount that the desk chose after the grant
 
 
 _EVIDENCE_OF: Final = {
     LoadEventKind.GRANTED: {LoadEvidence.MAC1},
-    LoadEventKind.CONFIRMED: {LoadEvidence.TAC, LoadEvidence.COUNTER_AND_BALANCE},
+    LoadEventKind.CONFIRMED: {LoadEvidence.TAC, LoadEvidence.COUNTER_MOVED},
     LoadEventKind.VOIDED: {LoadEvidence.COUNTER_UNCHANGED},
 }
 

@@ -50,7 +50,6 @@ _PAID_ELSEWHERE: Final = 0.115  # that a card paid once more at another till sin
 _LOW_FEN, _TOP_UP_FEN = 50_00, 200_00
 
 _OPENED_UTC_S: Final = 1_772_424_000
-_MS_A_SECOND: Final = 1000
 
 
 @dataclass
@@ -64,10 +63,7 @@ class _Card:
 
 
 def floor_bits() -> dict[str, float]:
-    """The entropy of one tap of this model, by field: what no lossless coding goes below on average.
-
-    Whole seconds only; the record's milliseconds of uptime come on top.
-    """
+    """The entropy of one tap of this model, by field: what no lossless coding goes below on average."""
     elsewhere = _PAID_ELSEWHERE / (1 - _PAID_ELSEWHERE)
     price = _entropy(_PRICE_WEIGHTS)
     return {
@@ -78,11 +74,6 @@ def floor_bits() -> dict[str, float]:
         "balance": elsewhere * price,
         "TAC": 8.0 * TAC_BYTES,
     }
-
-
-def milliseconds_bits() -> float:
-    """What the milliseconds of uptime add: nothing predicts them."""
-    return log2(_MS_A_SECOND)
 
 
 class Canteen:
@@ -129,7 +120,7 @@ class Canteen:
         opened_at = TapTime(
             utc_s=_OPENED_UTC_S + int(self._uptime_s),
             boot=1,
-            uptime_ms=int(self._uptime_s * _MS_A_SECOND),
+            uptime_s=int(self._uptime_s),
             quality=ClockQuality.NETWORK,
         )
         date, time = opened_at.card_date_time()

@@ -17,7 +17,7 @@ from typing import Final
 
 import apsw
 
-ROW: Final = bytes(69)  # as long as a canonical record
+ROW: Final = bytes(65)  # as long as a canonical record
 PAGE: Final = bytes(4096)
 
 _SCHEMA: Final = "CREATE TABLE bare (id INTEGER PRIMARY KEY, row BLOB NOT NULL)"

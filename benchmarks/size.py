@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from benchmarks.canteen import TAPS_A_DAY, Canteen, floor_bits, milliseconds_bits
+from benchmarks.canteen import TAPS_A_DAY, Canteen, floor_bits
 from benchmarks.measure import table
 from wire.batch import SettlementBatch, SignedBatch
 from wire.fields import varint
@@ -26,13 +26,12 @@ DAYS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes a tap: by coding, of the payload all but the rows, the model's entropy, and what milliseconds add to it."""
+    """Bytes a tap: by coding, of the payload all but the rows, and the model's entropy."""
 
     taps: int
     by_coding: dict[str, float]
     envelope: float
     floor: float
-    milliseconds: float
 
 
 def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS) -> Sizes:
@@ -56,7 +55,6 @@ def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS) -> Siz
         },
         envelope=a_tap([_envelope_bytes(signed) for signed in batches]),
         floor=sum(floor_bits().values()) / 8,
-        milliseconds=milliseconds_bits() / 8,
     )
 
 
@@ -69,7 +67,7 @@ def report(sizes: Sizes) -> str:
     return (
         f"bytes: {sizes.taps} taps in batches of {BATCH_TAPS}\n{table(rows)}\n"
         f"of this system's payload {sizes.envelope:.1f} are signature, two hashes and totals, which the others lack\n"
-        f"floor in bits: {bits}; milliseconds of uptime would add {sizes.milliseconds:.1f} bytes"
+        f"floor in bits: {bits}"
     )
 
 
@@ -104,5 +102,5 @@ def _json_row(record: TapRecord) -> dict[str, str | int]:
         "mac2": record.mac2,
         "outcome": record.outcome,
         "utc_s": record.opened_at.utc_s,
-        "uptime_ms": record.opened_at.uptime_ms,
+        "uptime_s": record.opened_at.uptime_s,
     }

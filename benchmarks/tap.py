@@ -173,6 +173,4 @@ def _in_ram(path: Path) -> Memory:
 
 
 def _now() -> TapTime:
-    return TapTime(
-        utc_s=_OPENED_UTC_S, boot=1, uptime_ms=time.monotonic_ns() // 1_000_000, quality=ClockQuality.NETWORK
-    )
+    return TapTime(utc_s=_OPENED_UTC_S, boot=1, uptime_s=int(time.monotonic()), quality=ClockQuality.NETWORK)

@@ -14,6 +14,7 @@ from typing import Final
 
 from drivers.pcsc import PcscReader
 from drivers.purse import CAMPUS_CARD
+from terminal.clock import TapClock
 from terminal.config import load_config
 from terminal.console import ConsoleScreen, JsonScreen, StatusSource
 from terminal.downlink import Downlink
@@ -23,7 +24,7 @@ from terminal.psam import PsamSlot
 from wire.errors import CampusError
 from wire.ids import mask_asn
 from wire.money import format_fen
-from wire.record import ClockQuality, TapRecord, TapTime
+from wire.record import ClockQuality, TapRecord
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
@@ -96,14 +97,7 @@ def _run(folder: Path, *, as_json: bool) -> int:
         open_things.callback(journal.close)
         boot = journal.boot_number(_BOOT_ID.read_text(encoding="ascii").strip())
 
-        def now() -> TapTime:
-            return TapTime(
-                utc_s=int(time.time()),
-                boot=boot,
-                uptime_ms=time.monotonic_ns() // 1_000_000,
-                quality=_clock_quality(),
-            )
-
+        now = TapClock(boot, utc_s=time.time, uptime_s=time.monotonic, quality=_clock_quality).now
         program = Program(
             journal=journal,
             downlink=downlink,
@@ -185,7 +179,7 @@ def _evidence(record: TapRecord) -> dict[str, str | int | None]:
         "opened_at": record.opened_at.local().isoformat(),
         "clock": record.opened_at.quality.name,
         "boot": record.opened_at.boot,
-        "uptime_ms": record.opened_at.uptime_ms,
+        "uptime_s": record.opened_at.uptime_s,
     }
 
 

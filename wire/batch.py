@@ -24,7 +24,6 @@ from wire.record import (
     TapRecord,
     TapTime,
     check_amount,
-    check_uptime,
     next_hash,
     read_mac2,
     read_outcome,
@@ -154,7 +153,7 @@ def decode_batch(data: bytes) -> SignedBatch:
 
 def _encode_rows(records: Sequence[TapRecord]) -> bytes:
     out = bytearray()
-    card = utc_s = uptime_ms = ttsn = boot = quality = 0
+    card = utc_s = uptime_s = ttsn = boot = quality = 0
     for record in records:
         at = record.opened_at
         out.append(
@@ -177,8 +176,8 @@ def _encode_rows(records: Sequence[TapRecord]) -> bytes:
         if at.quality != quality:
             out.append(at.quality)
         elapsed_s = at.utc_s - utc_s
-        out += delta(elapsed_s) + delta(at.uptime_ms - uptime_ms - 1000 * elapsed_s)
-        card, utc_s, uptime_ms, ttsn, boot, quality = number, at.utc_s, at.uptime_ms, record.ttsn, at.boot, at.quality
+        out += delta(elapsed_s) + delta(at.uptime_s - uptime_s - elapsed_s)
+        card, utc_s, uptime_s, ttsn, boot, quality = number, at.utc_s, at.uptime_s, record.ttsn, at.boot, at.quality
     return bytes(out)
 
 
@@ -189,7 +188,7 @@ class _RowDecoder:
         self._reader = reader
         self._terminal = terminal
         self._epoch = epoch
-        self._card = self._utc_s = self._uptime_ms = self._ttsn = self._boot = self._quality = 0
+        self._card = self._utc_s = self._uptime_s = self._ttsn = self._boot = self._quality = 0
 
     def next(self, seq: int) -> TapRecord:
         """The row for `seq`; `FormatError` where a field leaves its bounds."""
@@ -210,7 +209,7 @@ class _RowDecoder:
             self._quality = reader.uint(1)
         elapsed_s = reader.delta()
         self._utc_s = _bounded(self._utc_s + elapsed_s, 4)
-        self._uptime_ms = check_uptime(self._uptime_ms + 1000 * elapsed_s + reader.delta())
+        self._uptime_s = _bounded(self._uptime_s + elapsed_s + reader.delta(), 4)
         return TapRecord(
             tap_id=tap_id(self._terminal, self._epoch, seq),
             outcome=outcome,
@@ -225,7 +224,7 @@ class _RowDecoder:
             opened_at=TapTime(
                 utc_s=self._utc_s,
                 boot=self._boot,
-                uptime_ms=self._uptime_ms,
+                uptime_s=self._uptime_s,
                 quality=read_quality(self._quality),
             ),
         )

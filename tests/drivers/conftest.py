@@ -15,4 +15,4 @@ INIT_ANSWER: Final = bytes.fromhex("00001388 0007 000000 01 00 C903814D")
 MAC1_ANSWER: Final = bytes.fromhex("0000002A 11223344")
 DEBIT_ANSWER: Final = bytes.fromhex("AABBCCDD 55667788")
 PSAM: Final = PsamIdentity(terminal=TerminalId(bytes.fromhex("610000000001")), key_index=1)
-NOON: Final = TapTime(utc_s=1_772_424_000, boot=1, uptime_ms=5_000, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00
+NOON: Final = TapTime(utc_s=1_772_424_000, boot=1, uptime_s=5, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00

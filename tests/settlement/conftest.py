@@ -88,7 +88,7 @@ class FakeTill:
         seq = len(self.records) + 1
         if ttsn is None:
             ttsn = 1_000 * (self.epoch - 1) + seq  # a PSAM counts on when its terminal starts a new epoch
-        at = TapTime(utc_s=NOW - 600 + seq, boot=1, uptime_ms=1000 * seq, quality=ClockQuality.NETWORK)
+        at = TapTime(utc_s=NOW - 600 + seq, boot=1, uptime_s=seq, quality=ClockQuality.NETWORK)
         date, time = at.card_date_time()
         tac = NO_TAC
         if outcome is Outcome.DEBITED or with_tac:

@@ -40,7 +40,7 @@ LEDGER, CARDS, POSTINGS, FLOAT, RULES, REPLAY, NUMBERS, TORN = range(8)
 
 TERMINAL = TerminalId(bytes.fromhex("000000000101"))
 OPENING_FEN = Fen(50_00)
-AT = TapTime(utc_s=1_764_000_000, boot=1, uptime_ms=1, quality=ClockQuality.NETWORK)
+AT = TapTime(utc_s=1_764_000_000, boot=1, uptime_s=1, quality=ClockQuality.NETWORK)
 RECEIVED_UTC_S = 1_764_000_060
 RAW, RECEIPT = b"batch", b"receipt"
 CASH, PURSES, MERCHANT = 1010, 2001, 2002

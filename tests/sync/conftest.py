@@ -74,6 +74,8 @@ class Authority:
     def server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.options |= ssl.OP_NO_TICKET  # one stateful ticket, as the real server gives
+        context.num_tickets = 1
         context.load_cert_chain(self.chain)
         return context
 
@@ -142,6 +144,7 @@ class Server:
                 for message in session.receive(data):
                     if not self._handle(tls, session, message, challenge.nonce):
                         return
+            tls.unwrap()  # a session that ends without a goodbye is not resumed
 
     def _handle(self, tls: ssl.SSLSocket, session: Session, message: Message, nonce: bytes) -> bool:
         if isinstance(message, Enrol):
@@ -215,7 +218,7 @@ class Till:
                     balance_before_fen=Fen(10_000),
                     counter=seq,
                     ttsn=seq,
-                    opened_at=TapTime(utc_s=NOW_UTC_S + seq, boot=1, uptime_ms=seq, quality=ClockQuality.BATTERY),
+                    opened_at=TapTime(utc_s=NOW_UTC_S + seq, boot=1, uptime_s=seq, quality=ClockQuality.BATTERY),
                 )
             )
             self._journal.seal_tap(opened, tac=b"\1\2\3\4", mac2=Mac2.VERIFIED)
@@ -237,7 +240,7 @@ def _certificate(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_before(dt.datetime(2020, 1, 1, tzinfo=dt.UTC))  # the fixed clock's date is in it, and today's
         .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)

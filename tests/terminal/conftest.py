@@ -35,7 +35,7 @@ MASTERS = PurseKeys(
 )
 ISSUER = IssuerId(bytes.fromhex("6100000000000001"))
 TERMINAL = TerminalId(bytes.fromhex("610000000001"))
-NOON = TapTime(utc_s=1_772_424_000, boot=1, uptime_ms=5_000, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00 local
+NOON = TapTime(utc_s=1_772_424_000, boot=1, uptime_s=5, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00 local
 INTENT = TapIntent(
     card=CardId(ISSUER, Asn(bytes.fromhex("00006100000000001234"))),
     amount_fen=Fen(1200),

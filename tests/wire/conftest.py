@@ -26,7 +26,6 @@ from wire.record import (
     HASH_BYTES,
     NO_TAC,
     TAC_BYTES,
-    UPTIME_MS_MAX,
     ClockQuality,
     Mac2,
     Outcome,
@@ -52,7 +51,7 @@ _TIMES = st.builds(
     TapTime,
     utc_s=_U32,
     boot=_U32,
-    uptime_ms=st.integers(0, UPTIME_MS_MAX),
+    uptime_s=_U32,
     quality=st.sampled_from(ClockQuality),
 )
 _ENDS = st.one_of(

@@ -18,7 +18,6 @@ from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import FEN_MAX, Fen
 from wire.record import (
     HASH_BYTES,
-    UPTIME_MS_MAX,
     ClockQuality,
     Mac2,
     Outcome,
@@ -48,7 +47,7 @@ def _record(seq: int, amount_fen: int = 650) -> TapRecord:
         counter=seq,
         ttsn=seq,
         tac=b"\1\2\3\4",
-        opened_at=TapTime(utc_s=1767261600 + seq, boot=1, uptime_ms=1000 * seq, quality=ClockQuality.NETWORK),
+        opened_at=TapTime(utc_s=1767261600 + seq, boot=1, uptime_s=seq, quality=ClockQuality.NETWORK),
     )
 
 
@@ -181,7 +180,7 @@ def test_full_batch_of_the_widest_rows_fits_a_frame() -> None:
             opened_at=TapTime(
                 utc_s=ends[seq % 2],
                 boot=0xFFFF_FFFF - seq % 2,
-                uptime_ms=(0, UPTIME_MS_MAX)[seq % 2],
+                uptime_s=ends[seq % 2],
                 quality=ClockQuality(seq % 2 * 3),
             ),
         )

@@ -96,7 +96,7 @@ def test_record_vector_has_its_fields_where_the_document_says(vector: dict[str, 
         "ttsn": tap.ttsn,
         "utc_s": tap.opened_at.utc_s,
         "boot": tap.opened_at.boot,
-        "uptime_ms": tap.opened_at.uptime_ms,
+        "uptime_s": tap.opened_at.uptime_s,
         "quality": tap.opened_at.quality,
     }
     assert {name: int.from_bytes(at[name], "big") for name in expected} == expected

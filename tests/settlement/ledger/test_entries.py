@@ -46,7 +46,7 @@ def record_of(amount_fen: Fen, outcome: Outcome, utc_s: int) -> TapRecord:
         counter=7,
         ttsn=1,
         tac=NO_TAC,
-        opened_at=TapTime(utc_s=utc_s, boot=1, uptime_ms=1, quality=ClockQuality.BATTERY),
+        opened_at=TapTime(utc_s=utc_s, boot=1, uptime_s=1, quality=ClockQuality.BATTERY),
     )
 
 

@@ -6,7 +6,6 @@ import argparse
 import json
 import logging
 import signal
-import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from sync.identity import load_key, load_or_make_key
 from sync.link import Link, TcpLink
 from sync.status import read_status, status_lines
 from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
-from sync.tls import TlsLink, client_context
+from sync.tls import ClientContext, SessionKeeper, TlsLink, client_context
 from sync.uplink import enrol, present_ticket, ticket_digest
 from terminal.journal import JournalReader
 from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
@@ -93,7 +92,7 @@ def run_enrol(options: argparse.Namespace) -> None:
     try:
         if store.enrolment() is not None:
             raise AlreadyEnrolled("this terminal is enrolled by another ticket; a new life begins in an empty folder")
-        link = _connect(config, context)
+        link = _connect(config, context, store)
         try:
             enrolment = enrol(link, ticket, store=store, key=key, clock=CLOCK)
         finally:
@@ -118,7 +117,7 @@ def run_daemon(options: argparse.Namespace) -> None:
         daemon = Daemon(
             store=store,
             open_journal=lambda: JournalReader.open(folder / "journal.db"),
-            connect=lambda: _connect(config, context),
+            connect=lambda: _connect(config, context, store),
             key=load_key(folder / "terminal.key"),
             clock=CLOCK,
             stop=_stop_on_signals(),
@@ -205,10 +204,10 @@ def _present_again(folder: Path, ticket: bytes) -> str:
     return "the server knows it"
 
 
-def _connect(config: UplinkConfig, context: ssl.SSLContext) -> Link:
+def _connect(config: UplinkConfig, context: ClientContext, sessions: SessionKeeper | None = None) -> Link:
     link = TcpLink(config.host, config.port)
     try:
-        return TlsLink(link, context, config.server_name, clock=CLOCK)
+        return TlsLink(link, context, config.server_name, clock=CLOCK, sessions=sessions)
     except BaseException:
         link.close()
         raise

@@ -97,7 +97,19 @@ CREATE TABLE server_clock (
 ) STRICT;
 """
 
-_MIGRATIONS: Final = (_FIRST_TABLES, _VERDICT_AND_CLOCK)  # PRAGMA user_version counts them; 0 stands for the first
+_TLS_SESSION: Final = """
+CREATE TABLE tls_session (
+    id INTEGER PRIMARY KEY CONSTRAINT one_tls_session CHECK (id = 1),
+    owner BLOB NOT NULL CONSTRAINT owner_has_32_bytes CHECK (length(owner) = 32),
+    session BLOB NOT NULL
+) STRICT;
+"""
+
+_MIGRATIONS: Final = (
+    _FIRST_TABLES,
+    _VERDICT_AND_CLOCK,
+    _TLS_SESSION,
+)  # PRAGMA user_version counts them; 0 stands for the first
 
 
 class StoreMissing(CampusError):
@@ -251,6 +263,11 @@ class UplinkReader:
         row = self._one("SELECT ahead_s FROM server_clock") if self._has("server_clock") else None
         return None if row is None else _number(row[0])
 
+    def tls_session(self, owner: bytes) -> bytes | None:
+        """The TLS session that was made with this server and authority, and is not known to be over."""
+        row = self._one("SELECT session FROM tls_session WHERE owner = ?", (owner,))
+        return None if row is None else _blob(row[0])
+
     def _has(self, table: str) -> bool:
         """Whether the file has this table; one that no newer daemon opened yet lacks the later ones."""
         return self._one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
@@ -382,6 +399,14 @@ class UplinkStore(UplinkReader):
         """Keep by how much the server's clock is ahead of this terminal's."""
         with self._commit():
             self._write("INSERT OR REPLACE INTO server_clock VALUES (1, ?, ?)", (ahead_s, heard_at_utc_s))
+
+    def save_tls_session(self, owner: bytes, session: bytes | None) -> None:
+        """Keep this TLS session in place of any other; None: keep none."""
+        with self._commit():
+            if session is None:
+                self._write("DELETE FROM tls_session")
+            else:
+                self._write("INSERT OR REPLACE INTO tls_session VALUES (1, ?, ?)", (owner, session))
 
     def count(self, *, bytes_sent: int, bytes_received: int, batches: int) -> None:
         """Add to the counters."""

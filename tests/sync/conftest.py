@@ -144,7 +144,8 @@ class Server:
                 for message in session.receive(data):
                     if not self._handle(tls, session, message, challenge.nonce):
                         return
-            tls.unwrap()  # a session that ends without a goodbye is not resumed
+            with suppress(ValueError):  # `stop` has shut it down
+                tls.unwrap()  # a session that ends without a goodbye is not resumed
 
     def _handle(self, tls: ssl.SSLSocket, session: Session, message: Message, nonce: bytes) -> bool:
         if isinstance(message, Enrol):

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import pytest
 from sync.clock import Clock
 from sync.config import ConfigInvalid
 from sync.link import LinkDown, TcpLink
+from sync.store import UplinkStore
 from sync.tls import ServerNotTrusted, TlsLink, client_context
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def _echo(context: ssl.SSLContext) -> Callable[[socket.socket], None]:
             with context.wrap_socket(connection, server_side=True) as tls:
                 while data := tls.recv(65536):
                     tls.sendall(data)
+                tls.unwrap()  # a session that ends without a goodbye is not resumed
         except OSError:
             return  # the client did not trust us, or has gone
 
@@ -167,3 +170,137 @@ def test_unusable_authority_is_a_configuration_fault(content: bytes | None, tmp_
         (tmp_path / "ca.pem").write_bytes(content)
     with pytest.raises(ConfigInvalid, match=r"ca\.pem"):
         client_context(tmp_path / "ca.pem")
+
+
+@dataclass
+class Sessions:
+    """A keeper in memory, where a test may spoil what is kept."""
+
+    owner: bytes = b""
+    session: bytes | None = None
+
+    def tls_session(self, owner: bytes) -> bytes | None:
+        return self.session if owner == self.owner else None
+
+    def save_tls_session(self, owner: bytes, session: bytes | None) -> None:
+        self.owner, self.session = owner, session
+
+
+class Meeting:
+    """Conversations of one byte each way with servers of one authority, and how many bytes they took."""
+
+    def __init__(self, serve: Serve, authority: Authority, clock: Clock) -> None:
+        self.context = authority.server_context()
+        self.client = client_context(authority.ca)
+        self.sessions = Sessions()
+        self.clock = clock
+        self.name = "settlement.campus"
+        self._serve = serve
+
+    def meet(self) -> tuple[bool, int]:
+        """Whether the session was resumed, and the bytes that went up and down."""
+        count = Counting(self._serve(_echo(self.context)))
+        link = TlsLink(count, self.client, self.name, clock=self.clock, sessions=self.sessions)
+        link.send(b"x")
+        assert link.receive(5) == b"x"
+        resumed = link.resumed
+        link.close()
+        return resumed, count.bytes
+
+
+class Counting:
+    """A link that counts."""
+
+    def __init__(self, link: TcpLink) -> None:
+        self._link = link
+        self.bytes = 0
+
+    def send(self, data: bytes) -> None:
+        self.bytes += len(data)
+        self._link.send(data)
+
+    def receive(self, timeout_s: float) -> bytes:
+        data = self._link.receive(timeout_s)
+        self.bytes += len(data)
+        return data
+
+    def close(self) -> None:
+        self._link.close()
+
+
+@pytest.fixture
+def meeting(serve: Serve, authority: Authority, clock: Clock) -> Meeting:
+    return Meeting(serve, authority, clock)
+
+
+def test_next_connection_resumes_with_far_fewer_bytes(meeting: Meeting) -> None:
+    first_resumed, first = meeting.meet()
+    later = [meeting.meet() for _ in range(3)]
+    assert not first_resumed
+    assert all(resumed and size < first - 400 for resumed, size in later)
+
+
+def test_session_survives_a_restart_of_the_daemon(meeting: Meeting, store: UplinkStore, folder: Path) -> None:
+    meeting.sessions = store  # type: ignore[assignment] # the real keeper in place of the test's
+    assert not meeting.meet()[0]
+    store.close()
+    again = UplinkStore.open_or_make(folder / "uplink.db")
+    meeting.sessions = again  # type: ignore[assignment] # as above
+    assert meeting.meet()[0]
+    again.close()
+
+
+def test_restarted_server_gets_a_whole_handshake(meeting: Meeting, authority: Authority) -> None:
+    meeting.meet()
+    meeting.context = authority.server_context()  # sessions are in a server's memory
+    assert not meeting.meet()[0]
+    assert meeting.meet()[0]
+
+
+@pytest.mark.parametrize("kept", [b"", b"no session", bytes(500)])
+def test_kept_bytes_that_are_no_session_cost_a_whole_handshake(kept: bytes, meeting: Meeting) -> None:
+    meeting.meet()
+    meeting.sessions.session = kept
+    assert not meeting.meet()[0]
+    assert meeting.meet()[0]
+
+
+def test_session_is_not_offered_under_another_name(meeting: Meeting) -> None:
+    meeting.meet()
+    meeting.name = "127.0.0.2"  # which the certificate names, too
+    assert not meeting.meet()[0]
+
+
+def test_session_of_another_authority_is_not_offered(meeting: Meeting, other_authority: Authority) -> None:
+    meeting.meet()
+    meeting.client = client_context(other_authority.ca)
+    with pytest.raises(ServerNotTrusted):
+        meeting.meet()
+
+
+def test_certificate_that_ran_out_is_refused_on_a_resumed_session_too(meeting: Meeting) -> None:
+    meeting.meet()
+    assert meeting.sessions.session is not None
+    meeting.clock = Clock(utc_s=lambda: 4_000_000_000, monotonic_s=meeting.clock.monotonic_s)
+    with pytest.raises(ServerNotTrusted, match=r"not good for settlement\.campus"):
+        meeting.meet()
+    assert meeting.sessions.session is None
+
+
+def test_server_that_no_longer_speaks_tls_costs_the_session(meeting: Meeting, serve: Serve) -> None:
+    meeting.meet()
+    tcp = serve(lambda connection: connection.sendall(b"220 mail ready\r\n" * 10))
+    with pytest.raises(LinkDown):
+        TlsLink(tcp, meeting.client, meeting.name, clock=meeting.clock, sessions=meeting.sessions)
+    assert meeting.sessions.session is None
+
+
+def test_server_that_is_silent_costs_no_session(meeting: Meeting, serve: Serve) -> None:
+    meeting.meet()
+    done = threading.Event()
+    moments = iter([0.0, 30.0])
+    clock = Clock(utc_s=meeting.clock.utc_s, monotonic_s=lambda: next(moments))
+    with pytest.raises(LinkDown):
+        TlsLink(serve(_wait_for(done)), meeting.client, meeting.name, clock=clock, sessions=meeting.sessions)
+    done.set()
+    assert meeting.meet()[0]

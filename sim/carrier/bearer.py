@@ -163,6 +163,11 @@ class Bearer:
             self._black_hole = True
 
     @property
+    def is_active(self) -> bool:
+        """Whether it looks active: the network has not said otherwise."""
+        return self.state is BearerState.ACTIVE and not self._deactivated
+
+    @property
     def is_black_hole(self) -> bool:
         """Whether it was dropped silently."""
         return self._black_hole

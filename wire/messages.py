@@ -1,9 +1,12 @@
-"""The messages of a session, each with its bytes. Which may follow which is `wire.session`'s matter."""
+"""The messages of a session, each with its bytes; a load's stand in `wire.load`.
+
+Which may follow which is `wire.session`'s matter.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Self
+from typing import ClassVar, Final, Self, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -12,6 +15,7 @@ from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
 from wire.receipt import BatchReceipt, Cursor, Rejection
 
 PROTOCOL_VERSION: Final = 1
@@ -253,11 +257,24 @@ class HotlistUpdate:
         return cls(Hotlist.from_bytes(data))
 
 
-Message = Challenge | Identify | Enrol | Enrolled | Welcome | Upload | Receipt | Refused | HotlistUpdate
+Message = (
+    Challenge
+    | Identify
+    | Enrol
+    | Enrolled
+    | Welcome
+    | Upload
+    | Receipt
+    | Refused
+    | HotlistUpdate
+    | LoadRequest
+    | LoadGrant
+    | LoadResult
+    | LoadOutcome
+    | LoadRefused
+)
 
-MESSAGE_TYPES: Final[dict[int, type[Message]]] = {
-    kind.kind: kind for kind in (Challenge, Identify, Enrol, Enrolled, Welcome, Upload, Receipt, Refused, HotlistUpdate)
-}
+MESSAGE_TYPES: Final[dict[int, type[Message]]] = {kind.kind: kind for kind in get_args(Message)}
 
 
 def read_message(kind: int, body: bytes) -> Message:

@@ -11,6 +11,7 @@ from typing import Final
 
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     MESSAGE_TYPES,
     Challenge,
@@ -63,6 +64,11 @@ _SENDER: Final[dict[type[Message], Role]] = {
     Receipt: Role.SERVER,
     Refused: Role.SERVER,
     HotlistUpdate: Role.SERVER,
+    LoadRequest: Role.CLIENT,
+    LoadGrant: Role.SERVER,
+    LoadResult: Role.CLIENT,
+    LoadOutcome: Role.SERVER,
+    LoadRefused: Role.SERVER,
 }
 
 # A batch may follow Identify at once: the first contact needs no probe. A rejection ends the session unless it answers
@@ -82,7 +88,16 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, Receipt): State.OPEN,
     (State.OPEN, Refused): State.OPEN,
     (State.OPEN, HotlistUpdate): State.OPEN,
+    (State.OPEN, LoadRequest): State.OPEN,
+    (State.OPEN, LoadGrant): State.OPEN,
+    (State.OPEN, LoadResult): State.OPEN,
+    (State.OPEN, LoadOutcome): State.OPEN,
+    (State.OPEN, LoadRefused): State.OPEN,
 }
+
+# One question about a load at a time: a card is in one hand.
+_LOAD_QUESTIONS: Final = (LoadRequest, LoadResult)
+_LOAD_ANSWERS: Final = (LoadGrant, LoadOutcome, LoadRefused)
 
 
 class Session:
@@ -92,6 +107,7 @@ class Session:
         self._role = role
         self._decoder = FrameDecoder()
         self._unanswered = 0
+        self._load_unanswered = False
         self.state = State.START
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -136,6 +152,8 @@ class Session:
             self._unanswered += 1
         elif self.state is State.OPEN and kind in (Receipt, Refused):
             self._unanswered -= 1
+        elif kind in _LOAD_QUESTIONS or kind in _LOAD_ANSWERS:
+            self._load_unanswered = kind in _LOAD_QUESTIONS
         self.state = _NEXT[self.state, kind]
 
     def _check(self, kind: type[Message] | None, sender: Role) -> None:
@@ -148,3 +166,7 @@ class Session:
             raise ProtocolViolation(f"more than {UNANSWERED_MAX} batches without an answer")
         if self.state is State.OPEN and kind in (Receipt, Refused) and self._unanswered == 0:
             raise ProtocolViolation(f"{kind.__name__} without a batch to answer")
+        if kind in _LOAD_QUESTIONS and self._load_unanswered:
+            raise ProtocolViolation(f"{kind.__name__} while another question about a load has no answer")
+        if kind in _LOAD_ANSWERS and not self._load_unanswered:
+            raise ProtocolViolation(f"{kind.__name__} without a question about a load")

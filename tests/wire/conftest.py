@@ -16,10 +16,12 @@ from wire.ids import (
     Asn,
     CardId,
     IssuerId,
+    LoadId,
     Stream,
     TapId,
     TerminalId,
 )
+from wire.load import LoadGrant, LoadInit, LoadOutcome, LoadState
 from wire.money import FEN_MAX, Fen
 from wire.receipt import BatchReceipt, Cursor, Suspense
 from wire.record import (
@@ -44,6 +46,7 @@ _TERMINALS = _bytes(TERMINAL_ID_BYTES).map(TerminalId)
 _EPOCHS = st.integers(1, EPOCH_MAX)
 _SEQS = st.integers(1, SEQ_MAX)
 _U32 = st.integers(0, 0xFFFF_FFFF)
+_U16 = st.integers(0, 0xFFFF)
 _FEN = st.integers(0, FEN_MAX).map(Fen)
 _HASHES = _bytes(HASH_BYTES)
 _CARDS = st.builds(CardId, _bytes(ISSUER_ID_BYTES).map(IssuerId), _bytes(ASN_BYTES).map(Asn))
@@ -53,6 +56,16 @@ _TIMES = st.builds(
     boot=_U32,
     uptime_s=_U32,
     quality=st.sampled_from(ClockQuality),
+)
+_INITS = st.builds(
+    LoadInit,
+    balance_fen=_FEN,
+    amount_fen=_FEN,
+    online_counter=_U16,
+    key_version=st.integers(0, 0xFF),
+    algorithm=st.integers(0, 0xFF),
+    random=_bytes(4),
+    mac1=_bytes(4),
 )
 _ENDS = st.one_of(
     st.just((Outcome.DEBITED, None)),
@@ -111,6 +124,21 @@ def _receipts(draw: st.DrawFn) -> BatchReceipt:
 
 st.register_type_strategy(CardId, _CARDS)
 st.register_type_strategy(TapId, st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS))
+st.register_type_strategy(LoadId, st.builds(LoadId, _TERMINALS, _EPOCHS, _SEQS))
+st.register_type_strategy(LoadInit, _INITS)
+st.register_type_strategy(LoadGrant, st.builds(LoadGrant, number=_U32, granted_at_utc_s=_U32, mac2=_bytes(4)))
+st.register_type_strategy(
+    LoadOutcome,
+    st.builds(
+        LoadOutcome,
+        load_id=st.from_type(LoadId),
+        state=st.sampled_from(LoadState),
+        online_counter=_U16,
+        amount_fen=_FEN,
+        old_balance_fen=_FEN,
+        challenge_fen=_FEN,
+    ),
+)
 st.register_type_strategy(TapRecord, _records(st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS)))
 st.register_type_strategy(SettlementBatch, _batches())
 st.register_type_strategy(Cursor, st.builds(Cursor, _EPOCHS, _SEQS, _HASHES))

@@ -45,7 +45,7 @@ def test_random_bytes_are_no_ticket(data: bytes) -> None:
         Ticket.open(data, public_bytes(KEY))
 
 
-@pytest.mark.parametrize("body", [bytes((2, 2)), bytes((1, 0)), bytes((1, 5))])
+@pytest.mark.parametrize("body", [bytes((2, 2)), bytes((1, 0)), bytes((1, 6))])
 def test_unknown_version_or_stream_is_a_format_error_though_signed(body: bytes) -> None:
     body += bytes(6) + bytes(4) + bytes(8)
     with pytest.raises(FormatError, match="not known here"):

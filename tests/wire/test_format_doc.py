@@ -9,12 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from wire import batch, enrolment, fields, frame, hotlist, ids, messages, money, receipt, record, session, signature
+from wire import (
+    batch,
+    enrolment,
+    fields,
+    frame,
+    hotlist,
+    ids,
+    load,
+    messages,
+    money,
+    receipt,
+    record,
+    session,
+    signature,
+)
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "wire" / "FORMAT.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "wire_v1.json").read_text())
-MODULES = (ids, money, fields, record, signature, batch, receipt, hotlist, enrolment, frame, messages, session)
+MODULES = (ids, money, fields, record, signature, batch, receipt, hotlist, enrolment, frame, load, messages, session)
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     record.Outcome,
     record.Mac2,
@@ -24,6 +38,8 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
     ids.Stream,
     receipt.Suspense,
     receipt.Rejection,
+    load.LoadState,
+    load.LoadRefusal,
 )
 
 

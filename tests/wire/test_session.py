@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     Challenge,
     Enrol,
@@ -52,6 +53,11 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, Receipt, SERVER): State.OPEN,
     (State.OPEN, Refused, SERVER): State.OPEN,
     (State.OPEN, HotlistUpdate, SERVER): State.OPEN,
+    (State.OPEN, LoadRequest, CLIENT): State.OPEN,
+    (State.OPEN, LoadGrant, SERVER): State.OPEN,
+    (State.OPEN, LoadResult, CLIENT): State.OPEN,
+    (State.OPEN, LoadOutcome, SERVER): State.OPEN,
+    (State.OPEN, LoadRefused, SERVER): State.OPEN,
 }
 WAYS: dict[State, tuple[type[Message], ...]] = {
     State.START: (),
@@ -78,10 +84,12 @@ def play(session: Session, role: Role, kinds: tuple[type[Message], ...]) -> None
             assert session.receive(FRAMES[kind]) == [MESSAGES[kind]]
 
 
-def session_in(state: State, role: Role) -> Session:
-    """A session that came to `state` on its legal way."""
+def session_in(state: State, role: Role, before: type[Message] | None = None) -> Session:
+    """A session that came to `state` on its legal way, with a question about a load open if `before` answers one."""
     session = Session(role)
     play(session, role, WAYS[state])
+    if state is State.OPEN and before in (LoadGrant, LoadOutcome, LoadRefused):
+        play(session, role, (LoadRequest,))
     assert session.state is state
     return session
 
@@ -89,7 +97,7 @@ def session_in(state: State, role: Role) -> Session:
 @pytest.mark.parametrize(("state", "kind"), list(product(State, KINDS)), ids=str)
 @pytest.mark.parametrize("role", list(Role))
 def test_only_what_the_table_names_may_be_sent_or_received(state: State, kind: type[Message], role: Role) -> None:
-    sending, receiving = session_in(state, role), session_in(state, role)
+    sending, receiving = session_in(state, role, kind), session_in(state, role, kind)
     if (following := TABLE.get((state, kind, role))) is not None:
         assert sending.send(MESSAGES[kind]) == FRAMES[kind]
         assert sending.state is following
@@ -113,7 +121,7 @@ def test_every_flipped_bit_of_a_frame_is_a_typed_error_at_once(kind: type[Messag
     for bit in range(len(FRAMES[kind]) * 8):
         changed = bytearray(FRAMES[kind])
         changed[bit // 8] ^= 1 << (bit % 8)
-        session = session_in(state, role)
+        session = session_in(state, role, kind)
         with pytest.raises(CampusError):
             session.receive(bytes(changed))
         assert session.state is State.OVER
@@ -161,6 +169,22 @@ def test_answer_without_a_batch_is_a_violation(kind: type[Message]) -> None:
     play(client, CLIENT, (Challenge, Identify, Welcome))
     with pytest.raises(ProtocolViolation, match="without a batch"):
         client.receive(FRAMES[kind])
+
+
+@pytest.mark.parametrize("kind", [LoadGrant, LoadOutcome, LoadRefused])
+def test_answer_without_a_question_about_a_load_is_a_violation(kind: type[Message]) -> None:
+    client = session_in(State.OPEN, CLIENT)
+    with pytest.raises(ProtocolViolation, match="without a question"):
+        client.receive(FRAMES[kind])
+
+
+@pytest.mark.parametrize("kind", [LoadRequest, LoadResult])
+def test_second_question_about_a_load_waits_for_the_answer_to_the_first(kind: type[Message]) -> None:
+    for role in Role:
+        session = session_in(State.OPEN, role)
+        play(session, role, (LoadRequest,))
+        with pytest.raises(ProtocolViolation, match="no answer"):
+            play(session, role, (kind,))
 
 
 def test_batches_beyond_the_limit_are_a_violation_at_both_ends() -> None:

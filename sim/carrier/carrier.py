@@ -1,8 +1,8 @@
 """One operator: a cell, an SMS centre, data bearers, the network's clock. Left out: how each of these works.
 
-It is the world that simulated modems share. All of it is guarded by `lock`: a modem's thread holds it while it works, and
-so does whoever changes something from another thread. `timers` holds what is due, for modems and SMS centre alike; any
-modem's thread runs it. On a `VirtualClock` nothing happens until `run_until` lets time pass.
+It is the world that simulated modems share. All of it is guarded by `lock`: a modem's thread holds it while it works,
+and so does whoever changes something from another thread. `timers` holds what is due, for modems and SMS centre alike;
+any modem's thread runs it. On a `VirtualClock` nothing happens until `run_until` lets time pass.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Carrier:
         self.lock = threading.RLock()
         self.timers = Timers(clock)
         self.cell = cell or Cell(clock)
-        self.network = DataNetwork(clock, rng, names=names or {})
+        self.data = DataNetwork(clock, rng, names=names or {})
         self.smsc = SmsCentre(self.timers, rng, utc_s=self.utc_s)
         self.name = "CAMPUS MOBILE"
         self.short_name = "CAMPUS"
@@ -80,4 +80,4 @@ class Carrier:
 
     def close(self) -> None:
         """Close the data network's sockets."""
-        self.network.close()
+        self.data.close()

@@ -15,7 +15,9 @@ from wire.pboc import TTI_PURCHASE
 
 FID_ADF: Final = 0x3F01
 _PURCHASE_ANSWER_BYTES: Final = 0x0F
+_LOAD_ANSWER_BYTES: Final = 0x10
 _PROOF_BYTES: Final = 8
+_TAC_BYTES: Final = 4
 
 
 class Sw(IntEnum):
@@ -26,6 +28,8 @@ class Sw(IntEnum):
     MEMORY_FAILURE = 0x6581
     WRONG_LENGTH = 0x6700
     NOT_INITIALIZED = 0x6901
+    PIN_WANTED = 0x6982
+    PIN_LOCKED = 0x6983
     CONDITIONS_NOT_SATISFIED = 0x6985
     CARD_BLOCKED = 0x6A81
     FILE_NOT_FOUND = 0x6A82
@@ -76,9 +80,26 @@ def debit_for_purchase(*, ttsn: int, date: bytes, time: bytes, mac1: bytes) -> b
     return bytes((0x80, 0x54, 0x01, 0x00, len(data))) + data + bytes((_PROOF_BYTES,))
 
 
-def get_transaction_prove(sequence_number: int) -> bytes:
-    """GET TRANSACTION PROVE for a purchase; answers MAC2 4, TAC 4: the reverse of DEBIT's order."""
-    return bytes((0x80, 0x5A, 0x00, TTI_PURCHASE, 0x02)) + sequence_number.to_bytes(2, "big") + bytes((_PROOF_BYTES,))
+def get_transaction_prove(sequence_number: int, tti: int = TTI_PURCHASE) -> bytes:
+    """GET TRANSACTION PROVE; answers MAC2 4, TAC 4: for a purchase the reverse of DEBIT's order."""
+    return bytes((0x80, 0x5A, 0x00, tti, 0x02)) + sequence_number.to_bytes(2, "big") + bytes((_PROOF_BYTES,))
+
+
+def verify_pin(pin: bytes) -> bytes:
+    """VERIFY the cardholder's PIN, two digits to a byte; a wrong one costs a try."""
+    return bytes((0x00, 0x20, 0x00, 0x00, len(pin))) + pin
+
+
+def initialize_for_load(*, key_index: int, amount_fen: Fen, terminal: TerminalId) -> bytes:
+    """INITIALIZE FOR LOAD; answers balance 4, online counter 2, key version 1, algorithm 1, random 4, MAC1 4."""
+    data = bytes((key_index,)) + amount_fen.to_bytes(4, "big") + terminal
+    return bytes((0x80, 0x50, 0x00, 0x02, len(data))) + data + bytes((_LOAD_ANSWER_BYTES,))
+
+
+def credit_for_load(*, date_time: bytes, mac2: bytes) -> bytes:
+    """CREDIT FOR LOAD; answers TAC 4. Never sent twice for one grant."""
+    data = date_time + mac2
+    return bytes((0x80, 0x52, 0x00, 0x00, len(data))) + data + bytes((_TAC_BYTES,))
 
 
 def init_sam_for_purchase(

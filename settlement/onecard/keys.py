@@ -19,8 +19,10 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from settlement.secretfile import write_secret
 from wire import pboc
 from wire.errors import CampusError
-from wire.ids import CardId
-from wire.purse_keys import PurseKeys, card_key
+from wire.ids import CardId, TerminalId
+from wire.load import LoadInit, load_date_time
+from wire.money import Fen
+from wire.purse_keys import PurseKeys, card_key, strong_key
 from wire.record import NO_TAC, TapRecord
 
 # scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
@@ -55,6 +57,25 @@ class KeyStore(Protocol):
 
     def verify_purchase_tac(self, record: TapRecord) -> bool:
         """Whether this issuer's card made the record's TAC over the record's own debit."""
+
+    def verify_load_mac1(self, card: CardId, init: LoadInit, terminal: TerminalId) -> bool:
+        """Whether this issuer's card asked for this load, at this terminal; raises `KeyHalvesEqual`."""
+
+    def load_mac2(self, card: CardId, init: LoadInit, terminal: TerminalId, *, granted_at_utc_s: int) -> bytes:
+        """The 4 bytes that let the card credit what it asked for, now; raises `KeyHalvesEqual`."""
+
+    def verify_load_tac(
+        self,
+        card: CardId,
+        tac: bytes,
+        *,
+        terminal: TerminalId,
+        online_counter: int,
+        amount_fen: Fen,
+        new_balance_fen: Fen,
+        granted_at_utc_s: int,
+    ) -> bool:
+        """Whether the card credited exactly this load."""
 
     def card_keys(self, card: CardId) -> PurseKeys:
         """The keys to personalise a card with."""
@@ -131,6 +152,49 @@ class FileKeyStore:
         )
         return secrets.compare_digest(tac, record.tac)
 
+    def verify_load_mac1(self, card: CardId, init: LoadInit, terminal: TerminalId) -> bool:
+        """See `KeyStore`."""
+        mac1 = pboc.load_mac1(
+            session_key=self._load_session_key(card, init),
+            old_balance_fen=init.balance_fen,
+            amount_fen=init.amount_fen,
+            terminal=terminal,
+        )
+        return secrets.compare_digest(mac1, init.mac1)
+
+    def load_mac2(self, card: CardId, init: LoadInit, terminal: TerminalId, *, granted_at_utc_s: int) -> bytes:
+        """See `KeyStore`."""
+        return pboc.load_mac2(
+            session_key=self._load_session_key(card, init),
+            amount_fen=init.amount_fen,
+            terminal=terminal,
+            date_time_bcd=load_date_time(granted_at_utc_s),
+        )
+
+    def verify_load_tac(
+        self,
+        card: CardId,
+        tac: bytes,
+        *,
+        terminal: TerminalId,
+        online_counter: int,
+        amount_fen: Fen,
+        new_balance_fen: Fen,
+        granted_at_utc_s: int,
+    ) -> bool:
+        """See `KeyStore`."""
+        if tac == NO_TAC:
+            return False
+        right = pboc.load_tac(
+            tac_key=self._tac_key(card),
+            new_balance_fen=new_balance_fen,
+            online_counter=online_counter,
+            amount_fen=amount_fen,
+            terminal=terminal,
+            date_time_bcd=load_date_time(granted_at_utc_s),
+        )
+        return secrets.compare_digest(right, tac)
+
     def card_keys(self, card: CardId) -> PurseKeys:
         """See `KeyStore`; raises `KeyHalvesEqual` rather than give out a weak key."""
         return self._masters.of_card(card, two_level=self._two_level)
@@ -138,6 +202,10 @@ class FileKeyStore:
     def purchase_master(self) -> bytes:
         """See `KeyStore`."""
         return self._masters.purchase
+
+    def _load_session_key(self, card: CardId, init: LoadInit) -> bytes:
+        key = strong_key(card_key(self._masters.load, card, two_level=self._two_level))
+        return pboc.load_session_key(dlk=key, random=init.random, online_counter=init.online_counter)
 
     def _make_tac_key(self, card: CardId) -> bytes:
         return pboc.tac_key(card_key(self._masters.tac, card, two_level=self._two_level))

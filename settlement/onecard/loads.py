@@ -30,6 +30,14 @@ _APPEND: Final = """
 """
 _AFTER: Final = "SELECT position, event, chain_hash FROM load_event WHERE position > %s ORDER BY position LIMIT %s"
 
+_ADD_ANSWER: Final = "INSERT INTO load_answer (position, request, answer) VALUES (%s, %s, %s)"
+_FIND_ANSWER: Final = """
+    SELECT answer.request, answer.answer FROM load_event granted JOIN load_answer answer USING (position)
+    WHERE granted.terminal = %s AND granted.epoch = %s AND granted.number = %s AND granted.kind = 1
+"""
+_LOAD: Final = "SELECT event FROM load_event WHERE terminal = %s AND epoch = %s AND number = %s ORDER BY position"
+_NEWEST: Final = "SELECT event FROM load_event WHERE card = %s ORDER BY position DESC LIMIT 1"
+
 
 class LoadEventKind(IntEnum):
     """What became of a load, as far as the desk knows."""
@@ -158,3 +166,26 @@ def append(db: Database, event: LoadEvent) -> int:
 def loads_after(db: Database, position: int, count_max: int) -> list[LoadRow]:
     """The next rows of the journal."""
     return db.query(_AFTER, (position, count_max), into=LoadRow)
+
+
+def add_answer(db: Database, position: int, *, request: bytes, answer: bytes) -> None:
+    """Keep what was asked and granted at this position of the journal."""
+    db.execute(_ADD_ANSWER, (position, request, answer))
+
+
+def find_answer(db: Database, load: LoadId) -> tuple[bytes, bytes] | None:
+    """The request that made this load, and its answer; None if it was never granted."""
+    found = db.query(_FIND_ANSWER, (load.terminal, load.epoch, load.number), into=lambda asked, told: (asked, told))
+    return next(iter(found), None)
+
+
+def find_load(db: Database, load: LoadId) -> tuple[LoadEvent, LoadEvent | None] | None:
+    """A load's grant and its end, if it has one; None if it was never granted."""
+    events = db.query(_LOAD, (load.terminal, load.epoch, load.number), into=LoadEvent.from_bytes)
+    return (events[0], events[1] if len(events) > 1 else None) if events else None
+
+
+def last_load(db: Database, card: CardId) -> tuple[LoadEvent, LoadEvent | None] | None:
+    """The newest load of this card, as `find_load` has it: the only one that can be without an end."""
+    newest = next(iter(db.query(_NEWEST, (card.to_bytes(),), into=LoadEvent.from_bytes)), None)
+    return None if newest is None else find_load(db, newest.load_id)

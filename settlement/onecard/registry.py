@@ -140,6 +140,11 @@ def import_cards(db: Database, openings: Sequence[PurseOpening], *, now_utc_s: i
     return ImportResult(created, existed)
 
 
+def is_registered(db: Database, card: CardId) -> bool:
+    """Whether this school answers for the card."""
+    return bool(db.number("SELECT count(*) FROM card WHERE issuer = %s AND asn = %s", (card.issuer, card.asn)))
+
+
 def openings_after(db: Database, position: int, count_max: int) -> list[OpeningRow]:
     """The next rows of the openings' journal."""
     return db.query(_OPENINGS_AFTER, (position, count_max), into=_opening_row)

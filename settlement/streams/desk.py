@@ -18,12 +18,14 @@ from settlement.onecard.hotlist import read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
 from settlement.streams import ingest, store, terminals
+from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from wire.batch import SignedBatch
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
+from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import Enrolled, Identify, Receipt, Refused, Welcome
 
 Clock = Callable[[], int]  # UTC seconds
@@ -52,6 +54,7 @@ class Desk:
         self._keys = keys
         self._door = door
         self._clock = clock
+        self._states = CodingStates()
         self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
         self._last_change: tuple[object, ...] = ()
         for row in store.all_terminals(db):
@@ -70,7 +73,16 @@ class Desk:
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """See `ingest.accept_batch`."""
-        return ingest.accept_batch(self._db, signed, stream=self._stream, keys=self._keys, now_utc_s=self._clock())
+        return ingest.accept_batch(
+            self._db, signed, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._clock()
+        )
+
+    def load(self, message: LoadRequest | LoadResult, point: Identify) -> LoadGrant | LoadOutcome | LoadRefused:
+        """A stream loads no cards; the top-up desk does (`settlement.onecard.desk`)."""
+        number = message.number if isinstance(message, LoadRequest) else message.load_id.number
+        return LoadRefused(
+            LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} knows no load {number} of {point.terminal.hex()}"
+        )
 
     def hotlist(self) -> MarkedHotlist:
         """The newest hotlist that could be read: the registry's trouble is not the stream's."""

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import ingest, size, tap
+from benchmarks import air, ingest, size, tap
 from benchmarks.measure import heading
 
-NAMES: Final = ("tap", "bytes", "ingest")
+NAMES: Final = ("tap", "bytes", "ingest", "air")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,6 +33,8 @@ def _run(name: str, seed: int, folder: Path, count: int | None) -> str:
         return tap.report(tap.measure(seed=seed, folder=folder, taps=count or tap.TAPS))
     if name == "bytes":
         return size.report(size.measure(seed=seed, days=count or size.DAYS))
+    if name == "air":
+        return air.report(air.measure(seed=seed, folder=folder)) if air.may_listen() else air.REFUSED
     return ingest.report(ingest.measure(seed=seed, folder=folder, rounds=count or ingest.ROUNDS))
 
 

@@ -40,6 +40,8 @@ class TcpLink:
         try:
             self._socket = socket.create_connection((host, port), CONNECT_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # An acknowledgement rides on what is sent next, instead of on a packet of its own.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
         except OSError as error:
             raise LinkDown(f"no connection to {host} port {port}: {error}") from error
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Final, TypeVar
 
@@ -21,6 +21,7 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
 from wire.ids import Stream
+from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     NONCE_BYTES,
     Challenge,
@@ -81,7 +82,7 @@ class Gateway:
         self.writer.start()
         try:
             self._server = await asyncio.start_server(
-                self._serve,
+                self._accept,
                 self.settings.host,
                 self.settings.port,
                 ssl=self._tls,
@@ -106,7 +107,7 @@ class Gateway:
         self._watch.cancel()
         with suppress(asyncio.CancelledError):
             await self._watch
-        tasks = [connection.task for connection in self._connections]
+        tasks = [connection.task for connection in self._connections if connection.task is not None]
         for connection in self._connections:
             connection.stop()
         if tasks:
@@ -115,7 +116,8 @@ class Gateway:
                 task.cancel()
         await asyncio.to_thread(self.writer.finish)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[None, None, None]:
+        """Greet at once, before the loop runs on: so the challenge travels with the end of the server's handshake."""
         connection = _Connection(self, reader, writer)
         identified = sum(other.is_identified for other in self._connections)
         strangers = len(self._connections) - identified
@@ -129,9 +131,12 @@ class Gateway:
                 identified,
                 strangers,
             )
-            await connection.close()
-            return
+            return connection.close()
         self._connections.add(connection)
+        connection.greet()
+        return self._serve(connection)
+
+    async def _serve(self, connection: _Connection) -> None:
         try:
             await connection.run()
         finally:
@@ -154,9 +159,7 @@ class _Connection:
     """One terminal's conversation."""
 
     def __init__(self, gateway: Gateway, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "a connection lives in its task"
-        self.task = task
+        self.task: asyncio.Task[None] | None = None
         self._gateway = gateway
         self._reader = reader
         self._writer = writer
@@ -166,6 +169,7 @@ class _Connection:
         self._cursor: Cursor | None = None
         self._hotlist_mark = b""
         self._reading = False
+        self._out = bytearray()
         self._identify_timeout = asyncio.Timeout(None)
         name = writer.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else "gone"
@@ -175,8 +179,14 @@ class _Connection:
         """Whether the terminal was welcomed."""
         return self._identity is not None
 
+    def greet(self) -> None:
+        """Send the challenge."""
+        self._say(Challenge(self._nonce, self._gateway.clock()))
+        self._write()
+
     async def run(self) -> None:
         """Serve until either side is done; a fault ends this connection with one line in the log."""
+        self.task = asyncio.current_task()
         try:
             # One deadline for all that comes before the welcome: a byte now and then does not put it off.
             async with asyncio.timeout(self._gateway.settings.identify_timeout_s) as self._identify_timeout:
@@ -192,18 +202,26 @@ class _Connection:
 
     def stop(self) -> None:
         """End once nothing is under way."""
-        if self._reading:
+        if self._reading and self.task is not None:
             self.task.cancel()
 
     def tell(self, newest: MarkedHotlist) -> None:
         """Send a hotlist that the terminal does not have yet."""
         if self._session.state is State.OPEN and newest.mark != self._hotlist_mark:
             self._hotlist_mark = newest.mark
-            self._writer.write(self._session.send(HotlistUpdate(newest.hotlist)))
+            self._out += self._session.send(HotlistUpdate(newest.hotlist))
+            if self._reading:  # else it goes with the answer that is being made
+                self._write()
 
     async def close(self) -> None:
-        """Close in order if the other side takes part, at once if not."""
+        """Close in order if the other side takes part, at once if not.
+
+        OpenSSL forgets a session whose end was not announced. A terminal saves that announcement, and a broken link has
+        none: so it is made here, into a buffer that nobody sends.
+        """
         self._writer.close()
+        with suppress(ssl.SSLError, ValueError):
+            self._writer.get_extra_info("ssl_object").unwrap()
         try:
             async with asyncio.timeout(_TLS_CLOSE_TIMEOUT_S):
                 await self._writer.wait_closed()
@@ -211,7 +229,6 @@ class _Connection:
             self._writer.transport.abort()
 
     async def _converse(self) -> None:
-        await self._send(Challenge(self._nonce, self._gateway.clock()))
         while self._session.state is not State.OVER and not self._gateway.stopping:
             data = await self._read()
             if not data:
@@ -225,8 +242,10 @@ class _Connection:
                 raise
             for message in messages:
                 await self._answer(message)
+            await self._flush()  # one record for all answers to what came together
 
     async def _read(self) -> bytes:
+        self._write()  # what was told while the last answers were on their way
         self._reading = True
         try:
             async with asyncio.timeout(self._gateway.settings.idle_timeout_s if self.is_identified else None):
@@ -238,11 +257,13 @@ class _Connection:
 
     async def _answer(self, message: Message) -> None:
         if isinstance(message, Enrol):
-            await self._send(await self._enrol(message))
+            self._say(await self._enrol(message))
         elif isinstance(message, Identify):
             await self._identify(message)
         elif isinstance(message, Upload) and self._session.state is State.OPEN:
-            await self._send(await self._accept(message))
+            self._say(await self._accept(message))
+        elif isinstance(message, LoadRequest | LoadResult):
+            self._say(await self._load(message))
 
     async def _enrol(self, message: Enrol) -> Enrolled | Refused:
         ticket = self._gateway.door.check_enrolment(message, self._nonce)
@@ -257,20 +278,31 @@ class _Connection:
         if isinstance(answer, Welcome):
             self._identity, self._cursor = message, answer.cursor
             self._identify_timeout.reschedule(None)
-        await self._send(answer)
+        self._say(answer)
         if isinstance(answer, Welcome):
             await self._tell_newest()
 
     async def _accept(self, message: Upload) -> Receipt | Refused:
         signed, identity = message.signed_batch, self._identity
         assert identity is not None, "the session lets nobody upload who was not welcomed"
-        if (signed.batch.terminal, signed.batch.epoch) != (identity.terminal, identity.epoch):
+        if (signed.terminal, signed.epoch) != (identity.terminal, identity.epoch):
             return Refused(Rejection.MALFORMED, self._cursor, "the batch is of another journal than was identified")
         answer = await self._ask(lambda desk: desk.accept(signed))
         if isinstance(answer, Receipt):
             self._cursor = answer.receipt.cursor
         elif answer.cursor is not None:
             self._cursor = answer.cursor
+        return answer
+
+    async def _load(self, message: LoadRequest | LoadResult) -> LoadGrant | LoadOutcome | LoadRefused:
+        identity = self._identity
+        assert identity is not None, "the session lets nobody ask who was not welcomed"
+        answer = await self._ask(lambda desk: desk.load(message, identity))
+        if isinstance(answer, Refused):  # in the words that a top-up point understands
+            why = LoadRefusal.BUSY if answer.rejection is Rejection.BUSY else LoadRefusal.RULE_BROKEN
+            return LoadRefused(why, answer.detail)
+        if isinstance(answer, LoadRefused):
+            _log.info("%s: %s: %s %s", self._gateway.stream.label, self.peer, answer.refusal.name, answer.detail)
         return answer
 
     async def _ask(self, work: Callable[[Desk], _Reply]) -> _Reply | Refused:
@@ -291,9 +323,18 @@ class _Connection:
         with suppress(TooBusy):  # the watch tells it a little later
             self.tell(await self._gateway.writer.ask(Desk.hotlist))
 
-    async def _send(self, message: Message) -> None:
-        self._writer.write(self._session.send(message))
-        async with asyncio.timeout(_SEND_TIMEOUT_S):
-            await self._writer.drain()
+    def _say(self, message: Message) -> None:
+        """Put a message behind what is to be sent."""
+        self._out += self._session.send(message)
         if isinstance(message, Refused):
             _log.info("%s: %s: %s %s", self._gateway.stream.label, self.peer, message.rejection.name, message.detail)
+
+    def _write(self) -> None:
+        if self._out:
+            self._writer.write(bytes(self._out))
+            self._out.clear()
+
+    async def _flush(self) -> None:
+        self._write()
+        async with asyncio.timeout(_SEND_TIMEOUT_S):
+            await self._writer.drain()

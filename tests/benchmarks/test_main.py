@@ -13,7 +13,7 @@ def test_all_benchmarks_are_printed_with_their_seed(tmp_path: Path, capsys: pyte
     assert main(["--folder", str(tmp_path), "--seed", "7", "--count", "2"]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("python -m")] == [
-        f"python -m benchmarks {name} --seed 7" for name in ("tap", "bytes", "ingest")
+        f"python -m benchmarks {name} --seed 7" for name in ("tap", "bytes", "ingest", "air")
     ]
     assert "cores, Python" in text
 

@@ -76,6 +76,7 @@ class Authority:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.options |= ssl.OP_NO_TICKET  # one stateful ticket, as the real server gives
         context.num_tickets = 1
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF  # a terminal closes without a goodbye
         context.load_cert_chain(self.chain)
         return context
 

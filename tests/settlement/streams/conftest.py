@@ -38,17 +38,17 @@ class Client:
         self.reader = reader
         self.writer = writer
         self.session = Session(Role.CLIENT)
-        self._waiting: list[Message] = []
+        self.waiting: list[Message] = []
 
     async def hear(self) -> Message | None:
         """The next message, or None when the server closed."""
-        while not self._waiting:
+        while not self.waiting:
             async with asyncio.timeout(DEADLINE_S):
                 data = await self.reader.read(65_536)
             if not data:
                 return None
-            self._waiting += self.session.receive(data)
-        return self._waiting.pop(0)
+            self.waiting += self.session.receive(data)
+        return self.waiting.pop(0)
 
     async def challenge(self) -> Challenge:
         message = await self.hear()

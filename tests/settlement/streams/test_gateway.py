@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from settlement.authority import SERVER_NAME
 from settlement.onecard.hotlist import list_card
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home, StreamSettings
@@ -77,6 +79,45 @@ def test_connection_is_tls_1_3_and_proves_the_name(serve: Serve) -> None:
             await asyncio.open_connection("127.0.0.1", port.port, ssl=context, server_hostname="other.campus")
 
     serve(scenario)
+
+
+def test_welcome_and_receipt_come_together(serve: Serve, enrolled: FakeTill) -> None:
+    enrolled.tap()
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            await client.identify(enrolled, upload(enrolled))
+            assert [type(message) for message in client.waiting] == [Receipt]
+
+    serve(scenario)
+
+
+@pytest.mark.parametrize("goodbye", [True, False])
+def test_session_is_resumed_also_after_a_connection_that_broke(goodbye: bool, serve: Serve) -> None:
+    async def scenario(port: Port) -> None:
+        resumed = await asyncio.to_thread(connect_twice, port, goodbye)
+        assert resumed
+
+    serve(scenario)
+
+
+def connect_twice(port: Port, goodbye: bool) -> bool | None:
+    """Whether the second connection resumes the first one's session."""
+    context = ssl.create_default_context(cafile=str(port.home.authority / "ca.pem"))
+    session, resumed = None, None
+    for _ in range(2):
+        tcp = socket.create_connection(("127.0.0.1", port.port), DEADLINE_S)
+        with context.wrap_socket(tcp, server_hostname=SERVER_NAME, session=session) as tls:
+            assert tls.recv(65_536)
+            session, resumed = tls.session, tls.session_reused
+            if goodbye:
+                with suppress(OSError):
+                    tls.unwrap()
+            else:
+                tls.shutdown(socket.SHUT_WR)
+                while tls.recv(65_536):  # until the server has seen the end
+                    pass
+    return resumed
 
 
 def test_unknown_terminal_is_refused_and_the_connection_closed(serve: Serve, till: FakeTill) -> None:

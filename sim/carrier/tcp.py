@@ -120,7 +120,7 @@ class Flow:
     def next_due_s(self) -> float | None:
         """When something happens next, as far as it is known."""
         due = [self._flight[0].arrives_s] if self._flight else []
-        if self._queue or (self._fin_wanted and not self._fin_sent):
+        if self._has_more and self._flight_bytes < WINDOW_BYTES:
             due.append(self._retry_at_s)
         if self._ack_due_s is not None:
             due.append(max(self._ack_due_s, self._ack_retry_at_s))
@@ -152,6 +152,14 @@ class Flow:
             self._acks.append((arrives_s, self.delivered))
         self._unanswered, self._ack_due_s = 0, None
 
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._queue) or (self._fin_wanted and not self._fin_sent)
+
+    @property
+    def _flight_bytes(self) -> int:
+        return sum(len(segment.data) for segment in self._flight)
+
     def _arrivals(self, now: float) -> bytes:
         arrived = bytearray()
         while self._flight and self._flight[0].arrives_s <= now:
@@ -176,10 +184,8 @@ class Flow:
         self._stall(now)
 
     def _departures(self, now: float) -> None:
-        while now >= self._retry_at_s and sum(len(segment.data) for segment in self._flight) < WINDOW_BYTES:
-            is_fin = not self._queue and self._fin_wanted and not self._fin_sent
-            if not self._queue and not is_fin:
-                return
+        while self._has_more and now >= self._retry_at_s and self._flight_bytes < WINDOW_BYTES:
+            is_fin = not self._queue
             data = bytes(self._queue[:MSS])
             arrives_s = self._path.transmit(self._way, len(data) + self._header_bytes, now)
             if arrives_s is None:

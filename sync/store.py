@@ -11,17 +11,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from enum import IntEnum
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from sqlite_utils import Database
 
 from sync.identity import sync_folder
+from sync.tables import MIGRATIONS
 from wire.batch import SignedBatch
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream, TerminalId
+from wire.load import LoadGrant, LoadRequest
 from wire.receipt import BatchReceipt, Cursor, Suspense
 from wire.record import genesis_hash
 
@@ -38,78 +41,6 @@ _NOT_TAKEN: Final = (  # the disk or another process is in the way: the same wri
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,
 )
-
-_FIRST_TABLES: Final = """
-CREATE TABLE enrolment (
-    id INTEGER PRIMARY KEY CONSTRAINT one_enrolment CHECK (id = 1),
-    terminal BLOB NOT NULL CONSTRAINT terminal_has_six_bytes CHECK (length(terminal) = 6),
-    epoch INTEGER NOT NULL CONSTRAINT epoch_starts_at_one CHECK (epoch BETWEEN 1 AND 65535),
-    stream INTEGER NOT NULL CONSTRAINT stream_is_one_of_four CHECK (stream BETWEEN 1 AND 4),
-    enrolled_at_utc_s INTEGER NOT NULL,
-    ticket_digest BLOB NOT NULL
-) STRICT;
-
-CREATE TABLE cursor (
-    id INTEGER PRIMARY KEY CONSTRAINT one_cursor CHECK (id = 1),
-    epoch INTEGER NOT NULL,
-    next_seq INTEGER NOT NULL CONSTRAINT next_seq_starts_at_one CHECK (next_seq > 0),
-    head_hash BLOB NOT NULL CONSTRAINT hash_has_32_bytes CHECK (length(head_hash) = 32),
-    heard_at_utc_s INTEGER
-) STRICT;
-
-CREATE TABLE batches (
-    first_seq INTEGER PRIMARY KEY,
-    next_seq INTEGER NOT NULL CONSTRAINT batch_is_not_empty CHECK (next_seq > first_seq),
-    raw BLOB NOT NULL,
-    receipt BLOB
-) STRICT;
-CREATE UNIQUE INDEX one_unanswered_batch ON batches (receipt IS NULL) WHERE receipt IS NULL;
-
-CREATE TABLE suspended (seq INTEGER PRIMARY KEY, reason INTEGER NOT NULL) STRICT;
-
-CREATE TABLE hotlist (
-    id INTEGER PRIMARY KEY CONSTRAINT one_hotlist CHECK (id = 1),
-    body BLOB NOT NULL,
-    received_at_utc_s INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE counters (
-    id INTEGER PRIMARY KEY CONSTRAINT one_row_of_counters CHECK (id = 1),
-    bytes_sent INTEGER NOT NULL,
-    bytes_received INTEGER NOT NULL,
-    batches INTEGER NOT NULL
-) STRICT;
-INSERT INTO counters VALUES (1, 0, 0, 0);
-"""
-
-_VERDICT_AND_CLOCK: Final = """
-CREATE TABLE verdict (
-    id INTEGER PRIMARY KEY CONSTRAINT one_verdict CHECK (id = 1),
-    code TEXT NOT NULL,
-    words TEXT NOT NULL,
-    since_utc_s INTEGER NOT NULL
-) STRICT;
-
-CREATE TABLE server_clock (
-    id INTEGER PRIMARY KEY CONSTRAINT one_server_clock CHECK (id = 1),
-    ahead_s INTEGER NOT NULL,
-    heard_at_utc_s INTEGER NOT NULL
-) STRICT;
-"""
-
-_TLS_SESSION: Final = """
-CREATE TABLE tls_session (
-    id INTEGER PRIMARY KEY CONSTRAINT one_tls_session CHECK (id = 1),
-    owner BLOB NOT NULL CONSTRAINT owner_has_32_bytes CHECK (length(owner) = 32),
-    session BLOB NOT NULL
-) STRICT;
-"""
-
-_MIGRATIONS: Final = (
-    _FIRST_TABLES,
-    _VERDICT_AND_CLOCK,
-    _TLS_SESSION,
-)  # PRAGMA user_version counts them; 0 stands for the first
 
 
 class StoreMissing(CampusError):
@@ -176,6 +107,22 @@ class Verdict:
     code: str
     words: str
     since_utc_s: int
+
+
+class LoadEnd(IntEnum):
+    """How a load ended for the point that asked for it; a desk's words but for the last."""
+
+    POSTED = 1
+    VOIDED = 2
+    NOT_BEGUN = 3  # no grant came before the card was gone: CREDIT was never sent, and never will be
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLoad:
+    """A granted load of this point without an end; `tac` is the card's answer, None while nobody has heard it."""
+
+    request: LoadRequest
+    tac: bytes | None
 
 
 class UplinkReader:
@@ -267,6 +214,23 @@ class UplinkReader:
         """The TLS session that was made with this server and authority, and is not known to be over."""
         row = self._one("SELECT session FROM tls_session WHERE owner = ?", (owner,))
         return None if row is None else _blob(row[0])
+
+    def last_load_number(self) -> int:
+        """The highest number that a load of this point ever had; 0: none."""
+        row = self._one("SELECT coalesce(max(number), 0) FROM loads") if self._has("loads") else None
+        return 0 if row is None else _number(row[0])
+
+    def open_loads(self) -> list[KeptLoad]:
+        """The granted loads whose end the desk has not told, oldest first."""
+        sql = "SELECT request, tac FROM loads WHERE granted IS NOT NULL AND ended IS NULL ORDER BY number"
+        rows = self._all(sql) if self._has("loads") else []
+        try:
+            return [
+                KeptLoad(LoadRequest.from_bytes(_blob(request)), None if tac is None else _blob(tac))
+                for request, tac in rows
+            ]
+        except FormatError as error:
+            raise StoreDamaged(f"a load in {self._path.name} is damaged: {error}") from error
 
     def _has(self, table: str) -> bool:
         """Whether the file has this table; one that no newer daemon opened yet lacks the later ones."""
@@ -408,6 +372,26 @@ class UplinkStore(UplinkReader):
             else:
                 self._write("INSERT OR REPLACE INTO tls_session VALUES (1, ?, ?)", (owner, session))
 
+    def begin_load(self, request: LoadRequest) -> None:
+        """Keep a request before it is sent."""
+        with self._commit():
+            self._write("INSERT INTO loads (number, request) VALUES (?, ?)", (request.number, request.to_bytes()))
+
+    def save_grant(self, grant: LoadGrant) -> None:
+        """Keep a grant before the card hears of it."""
+        with self._commit():
+            self._write("UPDATE loads SET granted = ? WHERE number = ?", (grant.to_bytes(), grant.number))
+
+    def save_tac(self, number: int, tac: bytes) -> None:
+        """Keep the card's proof until the desk has taken it."""
+        with self._commit():
+            self._write("UPDATE loads SET tac = ? WHERE number = ?", (tac, number))
+
+    def end_load(self, number: int, end: LoadEnd) -> None:
+        """This load needs nothing more; an end that was kept stays."""
+        with self._commit():
+            self._write("UPDATE loads SET ended = ? WHERE number = ? AND ended IS NULL", (int(end), number))
+
     def count(self, *, bytes_sent: int, bytes_received: int, batches: int) -> None:
         """Add to the counters."""
         with self._commit():
@@ -491,14 +475,14 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring the tables of an older version of this program up to date, all or none."""
     try:
         [done] = connection.execute("PRAGMA user_version").fetchone()
-        if later := _MIGRATIONS[max(done, 1) :]:
+        if later := MIGRATIONS[max(done, 1) :]:
             _apply(connection, later)
     except sqlite3.Error as error:
         raise _fault(f"{path} cannot be brought up to date", error) from error
 
 
 def _apply(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
-    connection.executescript(f"BEGIN; {''.join(scripts)} PRAGMA user_version = {len(_MIGRATIONS)}; COMMIT;")
+    connection.executescript(f"BEGIN; {''.join(scripts)} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
 
 
 def _create(path: Path) -> None:
@@ -510,7 +494,7 @@ def _create(path: Path) -> None:
         with closing(sqlite3.connect(draft)) as connection:  # the last one out moves all from the WAL into the file
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            _apply(connection, _MIGRATIONS)
+            _apply(connection, MIGRATIONS)
         draft.rename(path)
         sync_folder(path.parent)
     except (sqlite3.Error, OSError) as error:

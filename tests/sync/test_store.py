@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import next_batch
 from sync.store import (
-    _MIGRATIONS,
     ANSWERED_KEPT,
     Counters,
     Enrolment,
+    KeptLoad,
+    LoadEnd,
     NotEnrolled,
     StoreDamaged,
     StoreInUse,
@@ -27,8 +28,11 @@ from sync.store import (
     UplinkStore,
     Verdict,
 )
+from sync.tables import MIGRATIONS
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId
+from wire.load import LoadGrant, LoadInit, LoadRequest
+from wire.money import Fen
 from wire.receipt import BatchReceipt, Cursor, Suspense
 from wire.record import genesis_hash
 
@@ -36,7 +40,7 @@ if TYPE_CHECKING:
     from tests.sync.conftest import Till
 
 CARD = CardId(IssuerId(bytes(8)), Asn(bytes(10)))
-LATER_TABLES = ("verdict", "server_clock", "tls_session")  # what the first version did not have
+LATER_TABLES = ("verdict", "server_clock", "tls_session", "loads")  # what the first version did not have
 
 
 def _receipt(till: Till, next_seq: int, *suspended: tuple[int, Suspense]) -> BatchReceipt:
@@ -275,7 +279,7 @@ def test_file_of_the_first_version_is_read_as_it_is_and_brought_up_to_date_by_th
         again = UplinkStore.open_or_make(folder / "uplink.db")
         again.save_verdict(Verdict("FORK", "words", 10))
         again.save_server_clock(ahead_s=-5, heard_at_utc_s=1)
-        assert (again.enrolment(), _rows(again, "PRAGMA user_version")) == (enrolment, [(len(_MIGRATIONS),)])
+        assert (again.enrolment(), _rows(again, "PRAGMA user_version")) == (enrolment, [(len(MIGRATIONS),)])
         again.close()
     assert (reader.verdict(), reader.server_ahead_s()) == (Verdict("FORK", "words", 10), -5)
     reader.close()
@@ -285,3 +289,32 @@ def test_missing_file_is_not_made_by_a_reader(folder: Path) -> None:
     with pytest.raises(StoreMissing):
         UplinkReader.open(folder / "uplink.db")
     assert not (folder / "uplink.db").exists()
+
+
+def test_loads_are_kept_until_their_end(tmp_path: Path) -> None:
+    store = UplinkStore.open_or_make(tmp_path / "uplink.db")
+    init = LoadInit(
+        balance_fen=Fen(1),
+        amount_fen=Fen(2),
+        online_counter=3,
+        key_version=1,
+        algorithm=0,
+        random=b"rand",
+        mac1=b"mac1",
+    )
+    requests = [LoadRequest(number=number, card=CARD, init=init) for number in (1, 2, 3)]
+    for request in requests:
+        store.begin_load(request)
+    assert (store.last_load_number(), store.open_loads()) == (3, [])
+    for number in (1, 2):
+        store.save_grant(LoadGrant(number=number, granted_at_utc_s=5, mac2=b"mac2"))
+    store.save_tac(2, b"tac2")
+    store.close()
+    store = UplinkStore.open_or_make(tmp_path / "uplink.db")
+    assert store.open_loads() == [KeptLoad(requests[0], None), KeptLoad(requests[1], b"tac2")]
+    store.end_load(1, LoadEnd.VOIDED)
+    store.end_load(2, LoadEnd.POSTED)
+    store.end_load(2, LoadEnd.VOIDED)
+    assert store.open_loads() == []
+    assert _rows(store, "SELECT ended FROM loads") == [(2,), (1,), (None,)]
+    store.close()

@@ -46,7 +46,11 @@ class Timers:
 
     def after(self, delay_s: float, act: Callable[[], None]) -> Timer:
         """Do `act` once `delay_s` have passed, at the next `run_due`; never within this call."""
-        timer = Timer(self._monotonic_s() + delay_s, act)
+        return self.at(self._monotonic_s() + delay_s, act)
+
+    def at(self, due_s: float, act: Callable[[], None]) -> Timer:
+        """Do `act` at that time of the clock; what shares one keeps its order."""
+        timer = Timer(due_s, act)
         heapq.heappush(self._heap, (timer.due_s, next(self._order), timer))
         return timer
 

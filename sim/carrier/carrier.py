@@ -60,7 +60,7 @@ class Carrier:
         self.csq = 17  # the middle of what the signal is; 31 is -51 dBm
         self.csq_swing = 3
         self.zone_quarters = 32  # +8 hours
-        self.balance = "Balance: 12.50 CNY, valid until 2027-12-31"
+        self.ussd_answers = {"*100#": "Balance: 12.50 CNY, valid until 2027-12-31"}
         self.register_s = REGISTER_S
 
     def signal(self) -> int:
@@ -69,6 +69,10 @@ class Carrier:
             return 99
         wave = int(self.clock() / 7) % (4 * self.csq_swing) if self.csq_swing else 0
         return max(0, min(31, self.csq + abs(wave - 2 * self.csq_swing) - self.csq_swing))
+
+    def ussd(self, code: str) -> str | None:
+        """What the network answers to a USSD code; None: it does not know it."""
+        return self.ussd_answers.get(code)
 
     def run_until(self, clock: VirtualClock, until_s: float) -> None:
         """Let virtual time pass, from one due thing to the next."""

@@ -192,7 +192,7 @@ class SmsCentre:
             due_s += self._rng.uniform(0.0, conditions.reordered_by_s)
         else:
             due_s = account.latest_due_s = max(due_s, account.latest_due_s)
-        self._timers.after(due_s - self._timers.now_s(), lambda: self._arrive(account, message))
+        self._timers.at(due_s, lambda: self._arrive(account, message))
 
     def _arrive(self, account: _Account, message: _Message) -> None:
         if account.subscriber is None:

@@ -26,6 +26,7 @@ from typing import Protocol
 from sim.carrier.carrier import Carrier, Registration
 from sim.modem import features
 from sim.modem.engine import Engine, Faults
+from sim.modem.errors import Cme
 from sim.modem.profile import Profile
 from sim.modem.simcard import SimCard, SimState, Store
 from sim.modem.stacks import install_stack
@@ -77,6 +78,7 @@ class Device:
         self.functionality = 1  # +CFUN
         self.deregistered = False  # +COPS=2
         self.apns: dict[int, str] = {}  # +CGDCONT, by context
+        self.charset = "IRA"  # +CSCS
         self._covered_since_s: float | None = None
         self._last_registration = Registration.NONE
         features.install(self)
@@ -117,6 +119,27 @@ class Device:
     def is_registered(self) -> bool:
         """Whether calls, messages and data can be had."""
         return self.registration() in (Registration.HOME, Registration.ROAMING)
+
+    def ready_sim(self) -> SimCard | Cme:
+        """The SIM, if it wants neither PIN nor PUK; else what to answer."""
+        state = self.sim_state()
+        if self.sim is None or state is SimState.ABSENT:
+            return Cme.SIM_NOT_INSERTED
+        if state is SimState.READY:
+            return self.sim
+        return {SimState.PIN: Cme.SIM_PIN_REQUIRED, SimState.PUK: Cme.SIM_PUK_REQUIRED}.get(state, Cme.SIM_FAILURE)
+
+    def in_charset(self, text: str) -> str:
+        """A string as +CSCS wants it said."""
+        if self.charset == "UCS2":
+            return text.encode("utf-16-be").hex().upper()
+        return text.encode("latin-1", "replace").hex().upper() if self.charset == "HEX" else text
+
+    def from_charset(self, text: str) -> str:
+        """A string as +CSCS says it is given; `ValueError` if it is not."""
+        if self.charset == "UCS2":
+            return bytes.fromhex(text).decode("utf-16-be")
+        return bytes.fromhex(text).decode("latin-1") if self.charset == "HEX" else text
 
     def apn(self, context: int) -> str:
         """What +CGDCONT says for a context; empty: the network's own choice."""

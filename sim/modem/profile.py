@@ -53,7 +53,7 @@ SIM7600: Final = Profile(
     name="simcom-sim7600",
     maker="SIMCOM INCORPORATED",
     model="SIMCOM_SIM7600E-H",
-    revision="LE20B03SIM7600M22",
+    revision="+CGMR: LE20B03SIM7600M22",
     information=(
         "Manufacturer: SIMCOM INCORPORATED",
         "Model: SIMCOM_SIM7600E-H",

@@ -35,11 +35,11 @@ class Status(Enum):
 
 @dataclass(slots=True)
 class Stored:
-    """A message in a store. `pdu` is as 27.005 shows it, with the service centre's address first."""
+    """A message in a store: the service centre's address as 27.005 puts it first, and the TPDU."""
 
     status: Status
-    pdu: bytes
-    smsc_bytes: int = 0  # how many of them are the service centre's address
+    smsc: bytes
+    tpdu: bytes
 
 
 class Store:

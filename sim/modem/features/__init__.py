@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sim.modem.features import basic
+from sim.modem.features import basic, identity, messages, network, security, services
 
 if TYPE_CHECKING:
     from sim.modem.device import Device
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def install(device: Device) -> None:
     """Register them all."""
-    for feature in (basic,):
+    for feature in (basic, identity, security, services, network, messages):
         feature.install(device)

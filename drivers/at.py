@@ -229,14 +229,6 @@ def answer(lines: list[str], name: str) -> list[str]:
     return fields(found[-1])
 
 
-def plain(lines: list[str]) -> str:
-    """The one line of an answer without a name, as +CGSN and +CCID give it, or `ModemGarbled`."""
-    found = [line for line in lines if not is_final(line)]
-    if not found:
-        raise ModemGarbled("an answer without a word in it")
-    return found[0].strip()
-
-
 def parse_registration(lines: list[str], name: str) -> tuple[Registration27007, str]:
     """State and technology ("" if not told) from the answer of `AT+CREG?` and its sisters."""
     parts = answer(lines, name)

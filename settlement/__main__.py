@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 from settlement import authority
-from settlement.ledger.pull import JournalSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
 from settlement.ledger.store import Posted
+from settlement.ledger.unknown import Unsettled
 from settlement.onecard import hotlist, registry, tickets
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
@@ -27,7 +28,7 @@ from settlement.secretfile import write_secret, write_whole
 from settlement.settings import Home, Settings, SettingsInvalid, default_settings_text, parse_settings
 from settlement.store.database import Database, migrate, open_reader, open_writer
 from settlement.store.lock import DatabaseInUse
-from settlement.store.router import ALIASES, LEDGER, ONECARD
+from settlement.store.router import ALIASES, LEDGER, ONECARD, TOPUP
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
@@ -280,34 +281,48 @@ async def _serve(gateway: Gateway) -> None:
 def _ledger(args: argparse.Namespace) -> int:
     """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     home = Home(args.home)
-    streams = sorted(_read_settings(home).streams)
+    settings = _read_settings(home)
     openings = OpeningSource(home.database(ONECARD))
-    sources = [StreamSource(home.database(stream.label), stream) for stream in streams]
+    sources: list[JournalSource] = [
+        StreamSource(home.database(stream.label), stream) for stream in sorted(settings.streams)
+    ]
+    sources.append(LoadSource(home.database(TOPUP)))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_writer(home.database(LEDGER), LEDGER) as db:
         print("ledger ready", flush=True)
-        _pull_until(stop, db, openings, sources)
+        _pull_until(stop, db, openings, sources, Unsettled(outage_s=settings.ledger.outage_s))
     openings.close()
     for source in sources:
         source.close()
     return 0
 
 
-def _pull_until(stop: threading.Event, db: Database, openings: JournalSource, streams: Sequence[JournalSource]) -> None:
+def _pull_until(
+    stop: threading.Event,
+    db: Database,
+    openings: JournalSource,
+    sources: Sequence[JournalSource],
+    unsettled: Unsettled,
+) -> None:
     told: dict[str, str] = {}
     while not stop.is_set():
-        outcome = pull_round(db, openings, streams)
+        outcome = pull_round(db, openings, sources)
+        try:
+            if settled := unsettled.settle(db, now_utc_s=_utc_s(), complete=outcome.complete):
+                _log.info("ledger: %d unknown taps settled from their cards' counters", settled)
+        except CampusError as error:
+            outcome.faults["suspense"] = error
         faults = {name: f"{error.code}: {error}" for name, error in outcome.faults.items()}
         for name in faults.keys() | told.keys():
             if faults.get(name) != told.get(name):  # once when it begins or changes, once when it ends
                 _log.warning("ledger: %s: %s", name, faults.get(name, "can be read again"))
         told = faults
         if differ := outcome.posted[Posted.EXISTS_WITH_DIFFERENT_AMOUNT]:
-            _log.error("ledger: ALARM: %d taps came again with other content; they are in suspense", differ)
+            _log.error("ledger: ALARM: %d taps or loads came again with other content; they are in suspense", differ)
         if outcome.rows == 0:
-            stop.wait(_FAULT_POLL_S if len(faults) == len(streams) + 1 else _POLL_S)
+            stop.wait(_FAULT_POLL_S if len(faults) == len(sources) + 1 else _POLL_S)
 
 
 def _report(args: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ def report_json(report: Report) -> dict[str, object]:
         "unbalanced_entries": report.unbalanced,
         "suspense": [
             {
-                "tap": str(item.tap_id),
+                "tap": str(item.origin),
                 "reason": item.reason.name,
                 "card": str(item.card),
                 "counter": item.counter,
@@ -91,7 +91,7 @@ def report_text(report: Report) -> str:
         lines.append(f"  ENTRIES OUT OF BALANCE: {', '.join(map(str, report.unbalanced[:20]))}")
     lines += ["", f"Suspense: {len(report.suspense)} {'item' if len(report.suspense) == 1 else 'items'}"]
     lines += [
-        f"  {item.tap_id}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
+        f"  {item.origin}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
         f"  {_age(report.now_utc_s - item.since_utc_s)} old"
         for item in report.suspense
     ]

@@ -80,11 +80,24 @@ class StreamSettings:
     idle_timeout_s: float = 120.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerSettings:
+    """The ledger. No terminal is cut off for longer than `terminal_outage_days_max`: what it has is here by then."""
+
+    terminal_outage_days_max: int = 7
+
+    @property
+    def outage_s(self) -> int:
+        """The same in seconds."""
+        return self.terminal_outage_days_max * 86_400
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of `settlement.toml`."""
 
     streams: Mapping[Stream, StreamSettings]
+    ledger: LedgerSettings = LedgerSettings()
 
 
 def default_settings_text() -> str:
@@ -93,6 +106,10 @@ def default_settings_text() -> str:
         f'[streams.{stream.label}]\nhost = "127.0.0.1"\nport = {port}    # 0: any free one\n'
         for stream, port in _PORTS.items()
     ]
+    days = LedgerSettings().terminal_outage_days_max
+    sections.append(
+        f"[ledger]\nterminal_outage_days_max = {days}    # then a torn tap is settled from its card's counters\n"
+    )
     return "\n".join(sections)
 
 
@@ -102,7 +119,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams"}:
+    if unknown := set(tree) - {"streams", "ledger"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     streams = {}
@@ -112,21 +129,25 @@ def parse_settings(text: str) -> Settings:
     for label, section in sections.items():
         if label not in labels or not isinstance(section, dict):
             raise SettingsInvalid(f"settlement.toml: there is no stream {label!r}")
-        streams[labels[label]] = _parse_stream(label, section)
-    return Settings(streams)
+        _check_section(f"streams.{label}", section, StreamSettings)
+        if "port" not in section:
+            raise SettingsInvalid(f"settlement.toml: [streams.{label}] needs a port")
+        streams[labels[label]] = StreamSettings(**section)
+    ledger = tree.get("ledger", {})
+    if not isinstance(ledger, dict):
+        raise SettingsInvalid("settlement.toml: [ledger] is not a table")
+    _check_section("ledger", ledger, LedgerSettings)
+    return Settings(streams, LedgerSettings(**ledger))
 
 
-def _parse_stream(label: str, section: dict[str, object]) -> StreamSettings:
-    known = {field.name: field.type for field in fields(StreamSettings)}
+def _check_section(title: str, section: dict[str, object], settings: type[StreamSettings | LedgerSettings]) -> None:
+    known = {field.name: field.type for field in fields(settings)}
     for name, value in section.items():
         kind = known.get(name)
         if kind is None:
-            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} is not known")
+            raise SettingsInvalid(f"settlement.toml: [{title}] {name} is not known")
         right = isinstance(value, str) if kind == "str" else isinstance(value, (int, float) if kind == "float" else int)
         if not right or isinstance(value, bool):
-            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} = {value!r} is not of type {kind}")
+            raise SettingsInvalid(f"settlement.toml: [{title}] {name} = {value!r} is not of type {kind}")
         if not isinstance(value, str) and not 0 <= value <= 65_535:  # type: ignore[operator] # narrowed just above
-            raise SettingsInvalid(f"settlement.toml: [streams.{label}] {name} = {value!r} is out of range")
-    if "port" not in section:
-        raise SettingsInvalid(f"settlement.toml: [streams.{label}] needs a port")
-    return StreamSettings(**section)  # type: ignore[arg-type] # every value was checked against its field
+            raise SettingsInvalid(f"settlement.toml: [{title}] {name} = {value!r} is out of range")

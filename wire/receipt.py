@@ -25,6 +25,8 @@ class Suspense(IntEnum):
     TTSN_TAKEN = 6
     CARD_UNKNOWN = 7
     BEFORE_OPENING = 8
+    CONFIRMED_NOT_PENDING = 9
+    VOIDED_NOT_PENDING = 10
 
 
 class Rejection(IntEnum):

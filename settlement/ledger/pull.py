@@ -1,6 +1,7 @@
 """The ledger pulls every source journal in turn, in bounded portions, the cursor in the postings' transaction.
 
-Openings are posted up to the last one before any tap that was read: a card is registered before it pays.
+Sources are the streams, the top-up desk and the card registry. Openings are posted up to the last one before anything
+that was read elsewhere: a card is registered before it pays.
 A source that cannot be read holds up nobody else: its fault is reported and it is tried again in the next round.
 """
 
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
-from settlement.ledger.entries import Entry, Source, SuspenseItem, entry_for, opening_for
+from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, SuspenseItem, entry_for, load_for, opening_for
+from settlement.ledger.pending import post_loads
 from settlement.ledger.store import Posted, SourceCursor
+from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadRow, loads_after, loads_genesis, next_load_hash
 from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
-from settlement.store.router import ONECARD
+from settlement.store.router import ONECARD, TOPUP
 from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after
 from wire.errors import CampusError
 from wire.fields import FormatError
@@ -39,9 +42,13 @@ class SourceBroken(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """The next events of a source, with the cursor after them; `rows` counts also those that mean nothing."""
+    """The next events of a source, with the cursor after them; `rows` counts also those that mean nothing.
 
-    items: list[Entry | SuspenseItem]
+    `post` posts them inside a transaction and tells what became of each; it raises `SourceBroken` for what the books
+    rule out.
+    """
+
+    post: Callable[[Database], list[Posted]]
     cursor: SourceCursor
     rows: int
 
@@ -67,6 +74,7 @@ class _Positioned(Protocol):
 
 
 _Row = TypeVar("_Row", bound=_Positioned)
+_Item = TypeVar("_Item")
 
 
 def _follow(
@@ -77,9 +85,12 @@ def _follow(
     *,
     stored_hash: Callable[[_Row], bytes],
     next_hash: Callable[[bytes, _Row], bytes],
-    item: Callable[[_Row], Entry | SuspenseItem | None],
-) -> Portion:
-    """The rows after the cursor as a portion, each proved to continue the chain; raises `SourceBroken`."""
+    item: Callable[[_Row], _Item | None],
+) -> tuple[list[_Item], SourceCursor, int]:
+    """What the rows after the cursor mean, each proved to continue the chain, and a portion's other parts.
+
+    Raises `SourceBroken`.
+    """
     # The row at the cursor is read again: it proves that this is still the journal that was read before.
     again = 1 if cursor.position > 0 else 0
     rows = rows_after(cursor.position - again, count_max + again)
@@ -87,7 +98,7 @@ def _follow(
         if not rows or stored_hash(rows[0]) != cursor.head_hash:
             raise SourceBroken(f"{name} is not the journal that was read up to position {cursor.position}")
         rows = rows[1:]
-    items: list[Entry | SuspenseItem] = []
+    items: list[_Item] = []
     position, head_hash = cursor.position, cursor.head_hash
     for row in rows:
         try:
@@ -101,7 +112,7 @@ def _follow(
         position = row.position
         if found is not None:
             items.append(found)
-    return Portion(items, SourceCursor(position, head_hash), len(rows))
+    return items, SourceCursor(position, head_hash), len(rows)
 
 
 class StreamSource:
@@ -118,7 +129,8 @@ class StreamSource:
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
-        return _follow(
+        items: list[Entry | SuspenseItem]
+        items, after, rows = _follow(
             self.name,
             cursor,
             lambda position, limit: taps_after(self._reader.open(), position, limit),
@@ -127,6 +139,7 @@ class StreamSource:
             next_hash=lambda before, row: next_stream_hash(before, row.record, row.suspense, row.received_at_utc_s),
             item=self._item,
         )
+        return Portion(lambda db: store.post(db, items), after, rows)
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -154,7 +167,7 @@ class OpeningSource:
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
-        return _follow(
+        entries, after, rows = _follow(
             self.name,
             cursor,
             lambda position, limit: openings_after(self._reader.open(), position, limit),
@@ -163,6 +176,7 @@ class OpeningSource:
             next_hash=lambda before, row: next_opening_hash(before, row.opening, row.opened_at_utc_s),
             item=self._entry,
         )
+        return Portion(lambda db: self._post(db, entries), after, rows)
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -178,12 +192,74 @@ class OpeningSource:
             opened_at_utc_s=row.opened_at_utc_s,
         )
 
+    def _post(self, db: Database, entries: Sequence[Entry]) -> list[Posted]:
+        results = store.post(db, entries)
+        for entry, result in zip(entries, results, strict=True):
+            if result is Posted.EXISTS_WITH_DIFFERENT_AMOUNT:
+                raise SourceBroken(f"{self.name} opens purse {entry.card} otherwise than it is booked")
+        return results
+
+
+class LoadSource:
+    """The top-up desk's journal of loads; its chain is followed as a stream's is."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = TOPUP
+        self._reader = _LazyReader(path, TOPUP)
+
+    def start(self) -> SourceCursor:
+        """See `JournalSource`."""
+        return SourceCursor(0, loads_genesis())
+
+    def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
+        """See `JournalSource`."""
+        items: list[Entry | LoadEnd]
+        items, after, rows = _follow(
+            self.name,
+            cursor,
+            lambda position, limit: loads_after(self._reader.open(), position, limit),
+            count_max,
+            stored_hash=lambda row: row.chain_hash,
+            next_hash=lambda before, row: next_load_hash(before, row.event),
+            item=self._item,
+        )
+        return Portion(lambda db: post_loads(db, items), after, rows)
+
+    def close(self) -> None:
+        """See `JournalSource`."""
+        self._reader.close()
+
+    def _item(self, row: LoadRow) -> Entry | LoadEnd:
+        event, source = LoadEvent.from_bytes(row.event), Source(self.name, row.position)
+        if event.kind is LoadEventKind.GRANTED:
+            return load_for(
+                event.load_id,
+                event.card,
+                online_counter=event.online_counter,
+                amount_fen=event.amount_fen,
+                source=source,
+                granted_at_utc_s=event.happened_at_utc_s,
+            )
+        return LoadEnd(
+            source=source,
+            load_id=event.load_id,
+            resolved=Resolved.POSTED if event.kind is LoadEventKind.CONFIRMED else Resolved.VOIDED,
+            card=event.card,
+            counter=event.online_counter,
+            amount_fen=event.amount_fen,
+            happened_at_utc_s=event.happened_at_utc_s,
+        )
+
 
 @dataclass(slots=True)
 class Round:
-    """One turn over all sources: rows read, what became of them, and the sources that could not be read."""
+    """One turn over all sources: rows read, what became of them, and the sources that could not be read.
+
+    `complete`: every source was read to its end.
+    """
 
     rows: int = 0
+    complete: bool = True
     posted: Counter[Posted] = field(default_factory=Counter)
     faults: dict[str, CampusError] = field(default_factory=dict)
 
@@ -213,6 +289,8 @@ def pull_round(
                     _pull_all(db, openings, outcome, count_max)
             outcome.posted.update(_post(db, source, portion))
             outcome.rows += portion.rows
+            outcome.complete &= portion.rows < count_max
+    outcome.complete &= not outcome.faults
     return outcome
 
 
@@ -233,10 +311,7 @@ def _post(db: Database, source: JournalSource, portion: Portion) -> list[Posted]
     if portion.rows == 0:
         return []
     with db.transaction():
-        results = store.post(db, portion.items)
-        for item, result in zip(portion.items, results, strict=True):
-            if result is Posted.EXISTS_WITH_DIFFERENT_AMOUNT and isinstance(item, Entry) and item.tap_id is None:
-                raise SourceBroken(f"{source.name} opens purse {item.card} otherwise than it is booked")
+        results = portion.post(db)
         store.set_cursor(db, source.name, portion.cursor)
     return results
 

@@ -1,4 +1,7 @@
-"""Every SQL statement on the ledger's database. A portion of events is posted by a few set-based ones."""
+"""The ledger's tables: a portion of events is posted by a few set-based statements; cursors, balances, suspense.
+
+Left out: how loads end (`settlement.ledger.pending`) and how unknown taps are settled (`settlement.ledger.unknown`).
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,29 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from settlement.ledger.entries import Entry, EntryKind, SuspenseItem, suspend_entry
+from settlement.ledger.entries import Entry, EntryKind, Posting, SuspenseItem, suspend_entry
 from settlement.store.database import Database, Value
-from wire.ids import CardId, TapId, TerminalId
+from settlement.store.router import TOPUP
+from wire.ids import CardId, LoadId, TapId, TerminalId
 from wire.money import Fen
 from wire.receipt import Suspense
 
+# CROSS JOIN keeps SQLite to one index look-up for each row of a portion; asked with IN, it scans all entries.
 _TAPS_KNOWN: Final = """
-    SELECT terminal, epoch, seq, card, counter, ttsn, amount_fen FROM entry
-    WHERE (terminal, epoch, seq) IN (VALUES {rows})
+    WITH asked (terminal, epoch, seq) AS (VALUES {rows})
+    SELECT entry.terminal, entry.epoch, entry.seq, card, counter, ttsn, amount_fen FROM asked CROSS JOIN entry
+    WHERE entry.terminal = asked.terminal AND entry.epoch = asked.epoch AND entry.seq = asked.seq
 """
-_COUNTERS_KNOWN: Final = "SELECT card, counter FROM entry WHERE kind = 2 AND (card, counter) IN (VALUES {rows})"
-_SERIALS_KNOWN: Final = "SELECT terminal, ttsn FROM entry WHERE kind = 2 AND (terminal, ttsn) IN (VALUES {rows})"
+_COUNTERS_KNOWN: Final = """
+    WITH asked (card, counter) AS (VALUES {rows})
+    SELECT entry.card, entry.counter FROM asked CROSS JOIN entry
+    WHERE kind = 2 AND entry.card = asked.card AND entry.counter = asked.counter
+"""
+_SERIALS_KNOWN: Final = """
+    WITH asked (terminal, ttsn) AS (VALUES {rows})
+    SELECT entry.terminal, entry.ttsn FROM asked CROSS JOIN entry
+    WHERE kind = 2 AND entry.terminal = asked.terminal AND entry.ttsn = asked.ttsn
+"""
 _OPENINGS_KNOWN: Final = "SELECT card, counter, amount_fen FROM entry WHERE kind = 1 AND card IN (VALUES {rows})"
 _LAST_ENTRY: Final = "SELECT coalesce(max(id), 0) FROM entry"
 _ADD_ENTRY: Final = """
@@ -29,8 +43,8 @@ _ADD_ENTRY: Final = """
 _ADD_POSTING: Final = "INSERT INTO posting (entry_id, account_id, purse, amount_fen) VALUES (%s, %s, %s, %s)"
 _ADD_SUSPENSE: Final = """
     INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn,
-                               amount_fen, since_utc_s)
-    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+                               amount_fen, since_utc_s, happened_at_utc_s, clock_quality)
+    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     WHERE NOT EXISTS (
         SELECT 1 FROM suspense_item
         WHERE (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn, amount_fen, since_utc_s)
@@ -49,7 +63,8 @@ _BALANCES: Final = """
 """
 _UNBALANCED: Final = "SELECT entry_id FROM posting GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id"
 _SUSPENSE: Final = """
-    SELECT terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s FROM suspense_item
+    SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s FROM suspense_item
+    WHERE NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id)
     ORDER BY since_utc_s, id
 """
 
@@ -84,7 +99,8 @@ class AccountBalance:
 class OpenSuspense:
     """A suspense item as reports show it."""
 
-    tap_id: TapId
+    id: int
+    origin: TapId | LoadId
     reason: Suspense
     card: CardId = field(repr=False)
     counter: int
@@ -114,9 +130,8 @@ def post(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[Posted]:
             entries.append(item)
         elif reason is not None:
             suspense.append(suspend_entry(item, reason))
-    _add_entries(db, entries)
-    if suspense:
-        db.execute_many(_ADD_SUSPENSE, [_suspense_row(item) * 2 for item in suspense])
+    add_entries(db, entries)
+    suspend(db, suspense)
     return results
 
 
@@ -135,19 +150,19 @@ class _Known:
         purchases = [entry for entry in entries if entry.kind is EntryKind.PURCHASE]
         if purchases:
             keys = [key for entry in purchases for key in _tap_key(entry)]
-            sql = _TAPS_KNOWN.format(rows=_placeholders(3, len(purchases)))
+            sql = _TAPS_KNOWN.format(rows=placeholders(3, len(purchases)))
             for terminal, epoch, seq, *facts in db.query(sql, keys, into=lambda *row: row):
                 card, counter, ttsn, amount_fen = facts
                 known._taps[terminal, epoch, seq] = (card, counter, ttsn, amount_fen)
             counters: list[Value] = [value for entry in purchases for value in (entry.card.to_bytes(), entry.counter)]
-            sql = _COUNTERS_KNOWN.format(rows=_placeholders(2, len(purchases)))
+            sql = _COUNTERS_KNOWN.format(rows=placeholders(2, len(purchases)))
             known._counters = set(db.query(sql, counters, into=lambda card, counter: (card, counter)))
             serials: list[Value] = [value for entry in purchases for value in _serial_key(entry)]
-            sql = _SERIALS_KNOWN.format(rows=_placeholders(2, len(purchases)))
+            sql = _SERIALS_KNOWN.format(rows=placeholders(2, len(purchases)))
             known._serials = set(db.query(sql, serials, into=lambda terminal, ttsn: (terminal, ttsn)))
         cards: list[Value] = list({entry.card.to_bytes() for entry in entries})
         if cards:
-            sql = _OPENINGS_KNOWN.format(rows=_placeholders(1, len(cards)))
+            sql = _OPENINGS_KNOWN.format(rows=placeholders(1, len(cards)))
             known._openings = dict(db.query(sql, cards, into=lambda card, counter, amount: (card, (counter, amount))))
         return known
 
@@ -179,43 +194,75 @@ class _Known:
         return Posted.CREATED, None
 
 
-def _add_entries(db: Database, entries: Sequence[Entry]) -> None:
+def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
+    """Add entries and, but for pending ones, their postings; their numbers."""
     if not entries:
-        return
+        return []
+    first = db.number(_LAST_ENTRY) + 1
     rows: list[tuple[Value, ...]] = []
     postings: list[tuple[Value, ...]] = []
-    for number, entry in enumerate(entries, start=db.number(_LAST_ENTRY) + 1):
-        tap = (None, None, None) if entry.tap_id is None else _tap_key(entry)
-        origin = (number, int(entry.kind), entry.source.name, entry.source.position)
+    for number, entry in enumerate(entries, start=first):
+        origin = (None, None, None) if entry.origin is None else origin_key(entry.origin)
+        source = (number, int(entry.kind), entry.source.name, entry.source.position)
         purse = (entry.card.to_bytes(), entry.counter, entry.ttsn, int(entry.amount_fen))
         dates = (entry.happened_at_utc_s, int(entry.clock_quality), entry.received_at_utc_s)
-        rows.append((*origin, *tap, *purse, *dates, entry.accounting_day.isoformat()))
-        assert sum(posting.amount_fen for posting in entry.postings) == 0, "an entry's postings sum to zero"
-        for posting in entry.postings:
-            owner = None if posting.purse is None else posting.purse.to_bytes()
-            postings.append((number, int(posting.account), owner, posting.amount_fen))
+        rows.append((*source, *origin, *purse, *dates, entry.accounting_day.isoformat()))
+        if entry.kind is not EntryKind.LOAD:
+            postings += posting_rows(number, entry.postings)
     db.execute_many(_ADD_ENTRY, rows)
-    db.execute_many(_ADD_POSTING, postings)
+    add_postings(db, postings)
+    return list(range(first, first + len(entries)))
+
+
+def posting_rows(entry: int, postings: Sequence[Posting]) -> list[tuple[Value, ...]]:
+    """An entry's postings as `add_postings` wants them."""
+    assert sum(posting.amount_fen for posting in postings) == 0, "an entry's postings sum to zero"
+    return [
+        (entry, int(posting.account), None if posting.purse is None else posting.purse.to_bytes(), posting.amount_fen)
+        for posting in postings
+    ]
+
+
+def add_postings(db: Database, rows: Sequence[Sequence[Value]]) -> None:
+    """Add postings; all of an entry's in the transaction that makes them count."""
+    db.execute_many(_ADD_POSTING, rows)
+
+
+def suspend(db: Database, items: Sequence[SuspenseItem]) -> None:
+    """Add items to explain; one that is there already is left alone."""
+    if items:
+        db.execute_many(_ADD_SUSPENSE, [_suspense_row(item) for item in items])
 
 
 def _suspense_row(item: SuspenseItem) -> tuple[Value, ...]:
-    tap = item.tap_id
-    origin = (item.source.name, item.source.position, tap.terminal, tap.epoch, tap.seq, int(item.reason))
-    return (*origin, item.card.to_bytes(), item.counter, item.ttsn, int(item.amount_fen), item.since_utc_s)
+    origin = (item.source.name, item.source.position, *origin_key(item.origin), int(item.reason))
+    claim = (*origin, item.card.to_bytes(), item.counter, item.ttsn, int(item.amount_fen), item.since_utc_s)
+    return (*claim, item.happened_at_utc_s, int(item.clock_quality), *claim)
+
+
+def origin_key(origin: TapId | LoadId) -> tuple[bytes, int, int]:
+    """The three columns that name a tap or a load; no terminal is both a till and a top-up point in one epoch."""
+    return origin.terminal, origin.epoch, origin.seq if isinstance(origin, TapId) else origin.number
+
+
+def read_origin(source: str, terminal: bytes, epoch: int, number: int) -> TapId | LoadId:
+    """The inverse: what the desk's journal tells of are loads."""
+    return (LoadId if source == TOPUP else TapId)(TerminalId(terminal), epoch, number)
 
 
 def _tap_key(entry: Entry) -> tuple[bytes, int, int]:
-    assert entry.tap_id is not None, "a purchase comes from a tap"
-    return entry.tap_id.terminal, entry.tap_id.epoch, entry.tap_id.seq
+    assert entry.origin is not None, "a purchase comes from a tap"
+    return origin_key(entry.origin)
 
 
 def _serial_key(entry: Entry) -> tuple[bytes, int]:
-    assert entry.tap_id is not None, "a purchase comes from a tap"
+    assert entry.origin is not None, "a purchase comes from a tap"
     assert entry.ttsn is not None, "a purchase has its serial"
-    return entry.tap_id.terminal, entry.ttsn
+    return entry.origin.terminal, entry.ttsn
 
 
-def _placeholders(columns: int, rows: int) -> str:
+def placeholders(columns: int, rows: int) -> str:
+    """So many rows of so many parameters, for VALUES."""
     return ",".join(["(" + ",".join(["%s"] * columns) + ")"] * rows)
 
 
@@ -238,8 +285,9 @@ def open_suspense(db: Database) -> list[OpenSuspense]:
     """Everything that waits for an explanation, oldest first."""
     return db.query(
         _SUSPENSE,
-        into=lambda terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s: OpenSuspense(
-            TapId(TerminalId(terminal), epoch, seq),
+        into=lambda item, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s: OpenSuspense(
+            item,
+            read_origin(source, terminal, epoch, seq),
             Suspense(reason),
             CardId.from_bytes(card),
             counter,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from settlement.settings import SettingsInvalid, StreamSettings, default_settings_text, parse_settings
+from settlement.settings import LedgerSettings, SettingsInvalid, StreamSettings, default_settings_text, parse_settings
 from wire.ids import Stream
 
 
@@ -27,9 +27,19 @@ def test_every_setting_can_be_given() -> None:
     }
 
 
+def test_longest_outage_of_a_terminal_is_a_week_unless_named() -> None:
+    assert parse_settings("").ledger.outage_s == 7 * 86_400
+    assert parse_settings("[ledger]\nterminal_outage_days_max = 30").ledger == LedgerSettings(
+        terminal_outage_days_max=30
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
+        ("ledger = 1", "[ledger] is not a table"),
+        ("[ledger]\noutage = 1", "[ledger] outage is not known"),
+        ("[ledger]\nterminal_outage_days_max = -1", "out of range"),
         ("[streams", "settlement.toml"),
         ("[other]", "[other] is not known"),
         ("streams = 1", "[streams] is not a table"),

@@ -1,4 +1,4 @@
-"""The ledger's tables: chart, entries with postings, suspense, and how far each source journal was read."""
+"""The ledger's tables: chart, entries with postings, suspense, how both were resolved, how far sources were read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import date
 from django.db import models
 from django.db.models import Q
 
-_OPENING, _PURCHASE = 1, 2
+_OPENING, _PURCHASE, _LOAD = 1, 2, 3
+_POSTED, _VOIDED = 1, 2
+_EXECUTED, _NOT_EXECUTED = 1, 2
 
 
 class Account(models.Model):
@@ -21,7 +23,11 @@ class Account(models.Model):
 
 
 class Entry(models.Model):
-    """Something that moved money, with its three dates; `corrects` names an older entry that this one puts right."""
+    """Something that moved money, with its three dates; `corrects` names an older entry that this one puts right.
+
+    A load is pending until its resolution is here, and has its postings from then on, if any. `terminal`, `epoch` and
+    `seq` name a tap, or a load by its point's own number; `counter` is the card's offline one, or a load's online one.
+    """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     kind: models.Field[int, int] = models.SmallIntegerField()
@@ -59,6 +65,8 @@ class Entry(models.Model):
             ),
             models.CheckConstraint(condition=Q(amount_fen__gte=0), name="entry_amount_is_not_negative"),
         ]
+        # Not unique: a load that was voided leaves its count to the next; a trigger holds the rule.
+        indexes = [models.Index(fields=["card", "counter"], condition=Q(kind=_LOAD), name="load_by_count")]
 
 
 class Posting(models.Model):
@@ -77,8 +85,28 @@ class Posting(models.Model):
         ]
 
 
+class EntryResolution(models.Model):
+    """How a pending entry ended, on the word of its source; `accounting_day` is that of the postings made with it."""
+
+    entry: models.OneToOneField[Entry, Entry] = models.OneToOneField(Entry, primary_key=True, on_delete=models.PROTECT)
+    outcome: models.Field[int, int] = models.SmallIntegerField()
+    source: models.Field[str, str] = models.TextField()
+    source_position: models.Field[int, int] = models.BigIntegerField()
+    happened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    accounting_day: models.Field[date, date] = models.DateField()
+
+    class Meta:
+        db_table = "entry_resolution"
+        constraints = [
+            models.CheckConstraint(condition=Q(outcome__in=(_POSTED, _VOIDED)), name="a_pending_entry_ends_one_way")
+        ]
+
+
 class SuspenseItem(models.Model):
-    """A tap whose money waits for an explanation."""
+    """A tap or load whose money waits for an explanation; `ttsn` is 0 for a load.
+
+    `happened_at_utc_s` and `clock_quality` are empty in rows from before these were kept.
+    """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     source: models.Field[str, str] = models.TextField()
@@ -92,9 +120,12 @@ class SuspenseItem(models.Model):
     ttsn: models.Field[int, int] = models.BigIntegerField()
     amount_fen: models.Field[int, int] = models.BigIntegerField()
     since_utc_s: models.Field[int, int] = models.BigIntegerField()
+    happened_at_utc_s: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
+    clock_quality: models.Field[int | None, int | None] = models.SmallIntegerField(null=True)
 
     class Meta:
         db_table = "suspense_item"
+        indexes = [models.Index(fields=["card", "counter"], name="suspense_by_count")]
         constraints = [
             # The whole content, not the tap's number: what differs in anything is another claim, and kept, too.
             models.UniqueConstraint(
@@ -113,6 +144,35 @@ class SuspenseItem(models.Model):
                 ],
                 name="a_claim_is_suspended_once",
             ),
+        ]
+
+
+class SuspenseResolution(models.Model):
+    """What the card's later counters proved about a tap with an unknown outcome.
+
+    `evidence` is the purchase that proves it: the one with the same count if the tap was not executed, one with a
+    higher count if it was; then `entry` is what was booked for it.
+    """
+
+    suspense_item: models.OneToOneField[SuspenseItem, SuspenseItem] = models.OneToOneField(
+        SuspenseItem, primary_key=True, on_delete=models.PROTECT
+    )
+    outcome: models.Field[int, int] = models.SmallIntegerField()
+    evidence: models.ForeignKey[Entry, Entry] = models.ForeignKey(
+        Entry, on_delete=models.PROTECT, db_index=False, related_name="+"
+    )
+    entry: models.OneToOneField[Entry | None, Entry | None] = models.OneToOneField(
+        Entry, null=True, on_delete=models.PROTECT
+    )
+    resolved_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "suspense_resolution"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(outcome=_EXECUTED, entry__isnull=False) | Q(outcome=_NOT_EXECUTED, entry__isnull=True),
+                name="what_was_executed_is_booked",
+            )
         ]
 
 

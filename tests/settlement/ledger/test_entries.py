@@ -111,5 +111,5 @@ def test_suspended_entry_keeps_tap_card_counter_and_amount(
     entry = entry_for(till.tap(77, card=numbered_card(3)), suspense=None, source=SOURCE, received_at_utc_s=5)
     assert isinstance(entry, Entry)
     item = suspend_entry(entry, Suspense.COUNTER_TAKEN)
-    assert (item.tap_id, item.card, item.counter) == (entry.tap_id, entry.card, entry.counter)
+    assert (item.origin, item.card, item.counter) == (entry.origin, entry.card, entry.counter)
     assert (item.amount_fen, item.since_utc_s) == (77, 5)

@@ -130,7 +130,7 @@ def test_counter_that_another_tap_used_goes_to_suspense(
     else:
         assert [*post(ledger_db, mine), *post(ledger_db, clone)] == [CREATED, SUSPENDED]
     (item,) = store.open_suspense(ledger_db)
-    assert (item.reason, item.amount_fen, item.tap_id) == (Suspense.COUNTER_TAKEN, 700, clone.tap_id)
+    assert (item.reason, item.amount_fen, item.origin) == (Suspense.COUNTER_TAKEN, 700, clone.origin)
     assert post(ledger_db, clone) == [SUSPENDED]
     assert len(store.open_suspense(ledger_db)) == 1
 
@@ -200,3 +200,12 @@ def test_whatever_is_posted_and_repeated_the_ledger_stays_balanced_and_counts_ea
     assert created == len({(card, counter) for card, counter, _ in taps}) == list(first).count(CREATED)
     assert store.unbalanced_entries(ledger_db) == []
     assert sum(account.balance_fen for account in store.balances(ledger_db)) == 0
+
+
+def test_posting_looks_every_key_up_by_index(ledger_db: Database) -> None:
+    asked = {store._TAPS_KNOWN: 3, store._COUNTERS_KNOWN: 2, store._SERIALS_KNOWN: 2, store._OPENINGS_KNOWN: 1}
+    for sql, columns in asked.items():
+        sql = "EXPLAIN QUERY PLAN " + sql.format(rows=store.placeholders(columns, 3))
+        plan = ledger_db.query(sql, [1] * 3 * columns, into=lambda *row: str(row[3]))
+        assert not [step for step in plan if step.startswith("SCAN entry")]
+        assert [step for step in plan if step.startswith("SEARCH entry")]

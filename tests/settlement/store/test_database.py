@@ -45,12 +45,19 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute(
             "INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
             " amount_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
-            " VALUES (2, 2, '', 1, '', 1, 1, '', 1, 1, 1, 1, 1, 1, '2025-01-01')"
+            " VALUES (0, 3, '', 1, x'01', 1, 1, '', 1, NULL, 1, 1, 1, 1, '2025-01-01'),"
+            " (2, 2, '', 1, '', 1, 1, '', 1, 1, 1, 1, 1, 1, '2025-01-01'),"
+            " (3, 2, '', 1, '', 1, 2, '', 0, 2, 1, 1, 1, 1, '2025-01-01')"
         )
+        db.execute("INSERT INTO entry_resolution VALUES (0, 1, '', 1, 1, '2025-01-01')")
         db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 1)")
         db.execute(
             "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
-            " ttsn, amount_fen, since_utc_s) VALUES ('', 1, '', 1, 1, 1, '', 1, 1, 1, 1)"
+            " ttsn, amount_fen, since_utc_s) VALUES ('', 1, '', 1, 2, 3, '', 0, 1, 1, 1)"
+        )
+        db.execute(
+            "INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)"
+            " VALUES (1, 1, 2, 3, 1)"
         )
     with open_writer(home.database("topup"), "topup") as db:
         db.execute(
@@ -79,6 +86,8 @@ INSERT_ONLY = [
     ("ledger", "entry", "amount_fen"),
     ("ledger", "posting", "amount_fen"),
     ("ledger", "suspense_item", "amount_fen"),
+    ("ledger", "entry_resolution", "outcome"),
+    ("ledger", "suspense_resolution", "outcome"),
 ]
 
 
@@ -124,6 +133,9 @@ REPLACED = [
     ("ledger", "posting", "amount_fen = 9", "posting_is_never_replaced"),
     ("ledger", "suspense_item", "amount_fen = 9", "suspense_item_is_never_replaced"),
     ("ledger", "suspense_item", "id = 9", "a_claim_is_suspended_once"),
+    ("ledger", "entry_resolution", "outcome = 2", "entry_resolution_is_never_replaced"),
+    ("ledger", "suspense_resolution", "entry_id = NULL", "(suspense_resolution_is_never_replaced|a_cards_.*)"),
+    ("ledger", "suspense_resolution", "suspense_item_id = 9", "(an_entry_settles_one_item|a_cards_.*)"),
 ]
 
 

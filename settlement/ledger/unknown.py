@@ -1,0 +1,256 @@
+"""Taps with an unknown outcome are settled from what the ledger has of their cards' counters since.
+
+`settlement.ledger.counters` decides; here is what it is asked with, and the booking of what it says.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+from settlement.ledger.counters import Decision, Executed, Later, Line, NotExecuted, UnknownTap, Waiting, decide
+from settlement.ledger.entries import Source, SuspenseItem, settled_purchase
+from settlement.ledger.store import Posted, placeholders, post, read_origin
+from settlement.store.database import Database, Value
+from settlement.store.router import TOPUP
+from wire.ids import CardId, LoadId, TapId
+from wire.money import Fen
+from wire.receipt import Suspense
+from wire.record import ClockQuality
+
+PORTION_MAX: Final = 200  # items looked at in a round; the others have their turn in the next ones
+
+_NEW: Final = """
+    SELECT id FROM suspense_item WHERE id > %s AND reason = 3
+    AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id) ORDER BY id
+"""
+_LAST: Final = "SELECT coalesce(max(id), 0) FROM suspense_item"
+_COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (VALUES {rows})"
+_ITEMS: Final = """
+    WITH line (card, counter) AS (VALUES {rows})
+    SELECT id, source, source_position, terminal, epoch, seq, item.card, item.counter, ttsn, amount_fen, since_utc_s,
+           coalesce(happened_at_utc_s, since_utc_s), coalesce(clock_quality, 0),
+           EXISTS (SELECT 1 FROM entry WHERE kind = 2 AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
+           OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
+    FROM line CROSS JOIN suspense_item item
+    WHERE item.card = line.card AND item.counter = line.counter AND reason = 3
+    AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id)
+"""
+# What was settled from counters is no proof for others, nor is a tap whose TAC is not there.
+_LINES: Final = f"""
+    WITH line (card, counter) AS (VALUES {{rows}})
+    SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s,
+           EXISTS (SELECT 1 FROM suspense_item other WHERE other.card = line.card AND other.counter = line.counter
+                   AND other.reason <> 3 AND other.source <> '{TOPUP}')
+           OR EXISTS (SELECT 1 FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter > line.counter)
+    FROM line
+    LEFT JOIN entry same ON same.kind = 2 AND same.card = line.card AND same.counter = line.counter
+    LEFT JOIN entry later ON later.id = (
+        SELECT entry.id FROM entry WHERE kind = 2 AND entry.card = line.card AND entry.counter > line.counter
+        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id) ORDER BY entry.counter LIMIT 1)
+"""
+_RESOLVE: Final = """
+    INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)
+    VALUES (%s, %s, %s, %s, %s)
+"""
+_ENTRY_OF: Final = "SELECT id FROM entry WHERE terminal = %s AND epoch = %s AND seq = %s"
+_SETTLED: Final = """
+    SELECT item.source, item.terminal, item.epoch, item.seq, item.card, item.counter, item.amount_fen,
+           resolution.outcome, evidence.id, evidence.source, evidence.terminal, evidence.epoch, evidence.seq,
+           evidence.counter, resolution.entry_id, resolution.resolved_at_utc_s
+    FROM suspense_resolution resolution
+    JOIN suspense_item item ON item.id = resolution.suspense_item_id
+    JOIN entry evidence ON evidence.id = resolution.evidence_id
+    ORDER BY resolution.resolved_at_utc_s, item.id
+"""
+
+
+class Settled(IntEnum):
+    """What a tap was settled as."""
+
+    EXECUTED = 1
+    NOT_EXECUTED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A settled tap with its evidence, as reports show it; `entry` is what was booked for it, if it was executed."""
+
+    origin: TapId | LoadId
+    card: CardId
+    counter: int
+    amount_fen: Fen
+    outcome: Settled
+    evidence: int
+    evidence_tap: TapId | LoadId
+    evidence_counter: int
+    entry: int | None
+    resolved_at_utc_s: int
+
+
+class Unsettled:
+    """The unknown taps that wait, remembered by number, so that a ledger without any has next to nothing to do."""
+
+    def __init__(self, *, outage_s: int) -> None:
+        self._outage_s = outage_s
+        self._items: deque[int] = deque()
+        self._seen = 0
+
+    def settle(self, db: Database, *, now_utc_s: int, complete: bool) -> int:
+        """Look at some that wait and settle what is proven, in one transaction; how many were settled.
+
+        Nothing is booked as executed unless `complete`: a source that was not read to its end may have the count.
+        """
+        last = db.number(_LAST)
+        if last > self._seen:
+            self._items.extend(db.query(_NEW, (self._seen,), into=int))
+            self._seen = last
+        turn = [self._items.popleft() for _ in range(min(PORTION_MAX, len(self._items)))]
+        if not turn:
+            return 0
+        settled: set[int] = set()
+        try:
+            with db.transaction():
+                groups = _groups(db, turn)
+                for group, decision in _decisions(groups, now_utc_s=now_utc_s, outage_s=self._outage_s):
+                    if isinstance(decision, NotExecuted) or (isinstance(decision, Executed) and complete):
+                        settled |= _settle(db, group, decision, now_utc_s)
+        finally:
+            self._items.extend(item for item in turn if item not in settled)
+        return len(settled)
+
+
+def awaited(db: Database, *, now_utc_s: int, outage_s: int) -> dict[int, Waiting]:
+    """What each unsettled item waits for; what the next turn of the ledger settles is not in it."""
+    found: dict[int, Waiting] = {}
+    items = db.query(_NEW, (0,), into=int)
+    for start in range(0, len(items), PORTION_MAX):
+        groups = _groups(db, items[start : start + PORTION_MAX])
+        for group, decision in _decisions(groups, now_utc_s=now_utc_s, outage_s=outage_s):
+            if isinstance(decision, Waiting):
+                found |= {item.id: decision for item in group.items}
+    return found
+
+
+def settlements(db: Database) -> list[Settlement]:
+    """Everything that was settled, in that order."""
+    return db.query(_SETTLED, into=_settlement)
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    id: int
+    claimed: bool
+    suspended: SuspenseItem
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """All unsettled items of one card at one count, and its line around it."""
+
+    items: list[_Item]
+    line: Line
+
+
+def _groups(db: Database, items: Sequence[int]) -> list[_Group]:
+    if not items:
+        return []
+    counts = db.query(_COUNTS.format(rows=placeholders(1, len(items))), items, into=lambda *count: count)
+    params: list[Value] = [value for count in counts for value in count]
+    rows = placeholders(2, len(counts))
+    by_count: dict[tuple[bytes, int], list[_Item]] = defaultdict(list)
+    for item in db.query(_ITEMS.format(rows=rows), params, into=_item) if counts else []:
+        by_count[item.suspended.card.to_bytes(), item.suspended.counter].append(item)
+    lines = db.query(_LINES.format(rows=rows), params, into=_line) if counts else []
+    return [_Group(by_count[count], line) for count, line in lines if count in by_count]
+
+
+def _decisions(groups: Sequence[_Group], *, now_utc_s: int, outage_s: int) -> list[tuple[_Group, Decision]]:
+    decided = []
+    for group in groups:
+        taps = []
+        for item in group.items:
+            origin = item.suspended.origin
+            assert isinstance(origin, TapId), "only taps end unknown"
+            journal = (bytes(origin.terminal), origin.epoch)
+            taps.append(UnknownTap(item=item.id, journal=journal, seq=origin.seq, claimed=item.claimed))
+        decided.append((group, decide(taps, group.line, now_utc_s=now_utc_s, outage_s=outage_s)))
+    return decided
+
+
+def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_utc_s: int) -> set[int]:
+    """Book the decision; the items that it settles. The others at an executed one's count are next turn's."""
+    if isinstance(decision, NotExecuted):
+        rows = [(item.id, int(Settled.NOT_EXECUTED), decision.evidence, None, now_utc_s) for item in group.items]
+        db.execute_many(_RESOLVE, rows)
+        return {item.id for item in group.items}
+    (executed,) = (item.suspended for item in group.items if item.id == decision.item)
+    (result,) = post(db, [settled_purchase(executed, decided_at_utc_s=now_utc_s)])
+    if result is not Posted.CREATED:
+        return set()  # another one settled in this turn has its serial; from now on it is claimed, and a person's
+    origin = executed.origin
+    assert isinstance(origin, TapId), "only taps end unknown"
+    entry = db.number(_ENTRY_OF, (origin.terminal, origin.epoch, origin.seq))
+    db.execute(_RESOLVE, (decision.item, int(Settled.EXECUTED), decision.evidence, entry, now_utc_s))
+    return {decision.item}
+
+
+def _item(
+    item: int, source: str, position: int, terminal: bytes, epoch: int, seq: int, card: bytes, *rest: int
+) -> _Item:
+    counter, ttsn, amount_fen, since_utc_s, happened_at_utc_s, quality, claimed = rest
+    suspended = SuspenseItem(
+        source=Source(source, position),
+        origin=read_origin(source, terminal, epoch, seq),
+        reason=Suspense.OUTCOME_UNKNOWN,
+        card=CardId.from_bytes(card),
+        counter=counter,
+        ttsn=ttsn,
+        amount_fen=Fen(amount_fen),
+        happened_at_utc_s=happened_at_utc_s,
+        clock_quality=ClockQuality(quality),
+        since_utc_s=since_utc_s,
+    )
+    return _Item(item, bool(claimed), suspended)
+
+
+def _line(
+    card: bytes, counter: int, same: int | None, later: int | None, received: int | None, contested: int
+) -> tuple[tuple[bytes, int], Line]:
+    found = None if later is None or received is None else Later(later, received)
+    return (card, counter), Line(same=same, later=found, contested=bool(contested))
+
+
+def _settlement(
+    source: str,
+    terminal: bytes,
+    epoch: int,
+    seq: int,
+    card: bytes,
+    counter: int,
+    amount_fen: int,
+    outcome: int,
+    evidence: int,
+    by_source: str,
+    by_terminal: bytes,
+    by_epoch: int,
+    by_seq: int,
+    by_counter: int,
+    *booked: int,
+) -> Settlement:
+    entry, resolved_at_utc_s = booked
+    return Settlement(
+        read_origin(source, terminal, epoch, seq),
+        CardId.from_bytes(card),
+        counter,
+        Fen(amount_fen),
+        Settled(outcome),
+        evidence,
+        read_origin(by_source, by_terminal, by_epoch, by_seq),
+        by_counter,
+        entry,
+        resolved_at_utc_s,
+    )

@@ -1,6 +1,7 @@
 """The carrier's packet side: bearers over a cell, and TCP connections over those to real sockets of this machine.
 
-A bearer has one owner, whose thread calls everything; only `drop` and the cell's switches may be used from others.
+A bearer has one owner, whose thread calls everything; `drop`, `dies_at_next_send` and the cell's switches may be used
+from others. Bearers of different owners share their network.
 Nothing leaves the loopback interface. Left out: UDP but for DNS, IPv6, servers on the terminal's side.
 """
 
@@ -11,6 +12,7 @@ import ipaddress
 import selectors
 import socket
 import struct
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,6 +94,7 @@ class DataNetwork:
         self.names = dict(names)
         self.resolves = True  # off: the name server does not answer
         self.bearers: list[Bearer] = []
+        self.lock = threading.RLock()
         self._orphans: deque[socket.socket] = deque()
 
     def activate(self, cell: Cell, subscription: Subscription, *, apn: str = "internet") -> Bearer | Denied:
@@ -102,8 +105,9 @@ class DataNetwork:
             return Denied.UNKNOWN_APN
         if not subscription.has_credit:
             return Denied.NO_CREDIT
-        bearer = Bearer(self, cell, subscription)
-        self.bearers.append(bearer)
+        with self.lock:
+            bearer = Bearer(self, cell, subscription)
+            self.bearers.append(bearer)
         return bearer
 
     def address_of(self, host: str) -> str | None:
@@ -140,6 +144,7 @@ class Bearer:
         self._lookups: list[Lookup] = []
         self._black_hole = False
         self._deactivated = False
+        self.dies_at_next_send = False  # silently, so that what is sent then is taken and never delivered
 
     def open(
         self, host: str, port: int, *, profile: TcpProfile = MODEM_TCP, timeout_s: float = OPEN_S_MAX
@@ -174,7 +179,10 @@ class Bearer:
 
     def poll(self) -> None:
         """Let happen what is due."""
-        now = self.network.clock()
+        with self.network.lock:
+            self._poll(self.network.clock())
+
+    def _poll(self, now: float) -> None:
         if self.state is BearerState.ACTIVE and self._deactivated:
             self._end(BearerState.DEACTIVATED)
         for lookup in self._lookups:
@@ -196,10 +204,11 @@ class Bearer:
 
     def close(self) -> None:
         """The modem gives its context up; the servers are told nothing."""
-        if self.state is not BearerState.CLOSED:
-            self._end(BearerState.CLOSED)
-        if self in self.network.bearers:
-            self.network.bearers.remove(self)
+        with self.network.lock:
+            if self.state is not BearerState.CLOSED:
+                self._end(BearerState.CLOSED)
+            if self in self.network.bearers:
+                self.network.bearers.remove(self)
 
     def transmit(self, way: Way, size: int, now: float, *, mapped: bool = True) -> float | None:
         """Put a packet on the air and count it; when it arrives, or None. `mapped`: the NAT knows whose it is."""
@@ -359,6 +368,8 @@ class Connection:
 
     def send(self, data: bytes) -> int:
         """Queue what there is room for; how much that was."""
+        if data and self._bearer.dies_at_next_send:
+            self._bearer.drop(told=False)
         taken = data[: self.room_bytes]
         self._up.write(taken)
         return len(taken)

@@ -246,6 +246,8 @@ class Engine:
         """What was said since the last call."""
         data = bytes(self._out)
         self._out.clear()
+        if self._prompt is not None and data:
+            self._after_cr = False  # the prompt is out: an LF that comes now is data
         return data
 
     def receive(self, data: bytes) -> None:

@@ -85,6 +85,6 @@ class PortFaults(Faults):
 def fill_messages(sim: SimCard) -> int:
     """Fill the SIM's message store up, as a SIM does that nobody ever empties; how many it took."""
     count = 0
-    while sim.store.put(Stored(Status.REC_READ, _JUNK_PDU, smsc_bytes=1)) is not None:
+    while sim.store.put(Stored(Status.REC_READ, _JUNK_PDU[:1], _JUNK_PDU[1:])) is not None:
         count += 1
     return count

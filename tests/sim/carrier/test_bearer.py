@@ -329,6 +329,15 @@ def test_context_dropped_silently_looks_active_and_carries_nothing(world: World)
     assert received(peer) == b""
 
 
+def test_send_may_be_taken_and_never_delivered(world: World) -> None:
+    connection, peer = world.connect()
+    world.bearer.dies_at_next_send = True
+    assert connection.send(b"gone") == 4
+    start_s = world.clock()
+    world.until(lambda: world.clock() > start_s + 60.0)
+    assert (connection.state, connection.acked, received(peer)) == (State.CONNECTED, 0, b"")
+
+
 def test_context_dropped_by_the_network_ends_its_connections(world: World) -> None:
     connection, peer = world.connect()
     world.bearer.drop(told=True)

@@ -133,7 +133,7 @@ def test_context_dropped_silently_is_silence_until_a_new_one(proxy: SocketProxy)
 
 def test_outage_refuses_a_new_context(proxy: SocketProxy, cell: Cell) -> None:
     cell.fail(60.0)
-    with dial(proxy) as connection, pytest.raises(ConnectionError):
+    with pytest.raises(ConnectionError), dial(proxy) as connection:
         connection.recv(1)
 
 
@@ -141,7 +141,7 @@ def test_server_that_is_away_resets(cell: Cell) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     network = DataNetwork(time.monotonic, Random(3), names={})
-    with SocketProxy(network, cell, ("127.0.0.1", port)) as proxy, dial(proxy) as connection:
-        with pytest.raises(ConnectionError):
+    with SocketProxy(network, cell, ("127.0.0.1", port)) as proxy:
+        with pytest.raises(ConnectionError), dial(proxy) as connection:
             connection.recv(1)
         wait_until(lambda: proxy.air_bytes[Way.DOWN] == 40)

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from settlement.onecard.keys import FileKeyStore
 from wire import pboc
 from wire.batch import SettlementBatch, SignedBatch, sign_batch
+from wire.directory import CodingState
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import Fen
 from wire.purse_keys import PurseKeys
@@ -29,7 +30,6 @@ from wire.record import (
     TapRecord,
     TapTime,
     genesis_hash,
-    next_hash,
 )
 
 CARDS: Final = 5_000
@@ -88,24 +88,22 @@ class Canteen:
         self._cards: dict[int, _Card] = {}
         self._uptime_s = 60.0
         self._seq = 0
+        self.state = CodingState()
         self._head, self._total_fen = genesis_hash(terminal, EPOCH), 0
 
-    def batches(self, count: int, taps: int) -> Iterator[SignedBatch]:
-        """The next `count` batches of `taps` taps, signed."""
+    def batches(self, count: int, taps: int) -> Iterator[tuple[SettlementBatch, SignedBatch]]:
+        """The next `count` batches of `taps` taps, as they are and signed."""
         for _ in range(count):
-            first_seq = self._seq + 1
             batch = SettlementBatch(
                 terminal=self.terminal,
                 epoch=EPOCH,
-                first_seq=first_seq,
                 hash_before=self._head,
                 total_before_fen=self._total_fen,
                 records=tuple(self._tap() for _ in range(taps)),
             )
-            for record in batch.records:
-                self._head = next_hash(self._head, record.to_bytes())
+            self._head = batch.head_hash
             self._total_fen += batch.total_fen
-            yield sign_batch(batch, self.signing_key)
+            yield batch, sign_batch(batch, self.signing_key, self.state)
 
     def _tap(self) -> TapRecord:
         rng = self._rng

@@ -7,54 +7,66 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from benchmarks.canteen import TAPS_A_DAY, Canteen, floor_bits
 from benchmarks.measure import table
 from wire.batch import SettlementBatch, SignedBatch
-from wire.fields import varint
+from wire.directory import WINDOW_TAPS
 from wire.frame import encode_frame
-from wire.ids import TERMINAL_ID_BYTES
 from wire.messages import Upload
-from wire.record import HASH_BYTES, TapRecord
-from wire.signature import SIGNATURE_BYTES
+from wire.record import TapRecord
 
 BATCH_TAPS: Final = 100
 DAYS: Final = 5
+# The coding refers to what came before: from here on there is as much of it as there ever will be, or twice that.
+SETTLED_TAPS: Final = WINDOW_TAPS + TAPS_A_DAY
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Bytes a tap: by coding, of the payload all but the rows, and the model's entropy."""
+    """Bytes a tap once the journal has a past: by coding, of the payload all but the rows, and the model's entropy.
+
+    `largest` is the payload of the worst batch, `by_day` that of a journal's first days.
+    """
 
     taps: int
     by_coding: dict[str, float]
     envelope: float
     floor: float
+    largest: float
+    by_day: dict[int, float]
 
 
-def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS) -> Sizes:
-    """Code `days` of a canteen in batches."""
-    batches = list(Canteen(seed).batches(days * TAPS_A_DAY // batch_taps, batch_taps))
-    taps = len(batches) * batch_taps
+def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS, settled_taps: int = SETTLED_TAPS) -> Sizes:
+    """Code a canteen in batches: first `settled_taps`, then the `days` that are measured."""
+    batches = Canteen(seed).batches((settled_taps + days * TAPS_A_DAY) // batch_taps, batch_taps)
+    by_day: Counter[int] = Counter()
+    for batch, signed in islice(batches, settled_taps // batch_taps):
+        by_day[1 + (batch.first_seq - 1) // TAPS_A_DAY] += len(signed.raw)
+    measured = list(batches)
+    taps = len(measured) * batch_taps
 
     def a_tap(sizes: list[int]) -> float:
         return sum(sizes) / taps
 
-    uploads = [Upload(signed) for signed in batches]
-    texts = [_json(signed.batch) for signed in batches]
+    texts = [_json(batch) for batch, _ in measured]
     return Sizes(
         taps=taps,
         by_coding={
             "JSON": a_tap([len(text) for text in texts]),
-            "fixed canonical records": a_tap([len(r.to_bytes()) for s in batches for r in s.batch.records]),
+            "fixed canonical records": a_tap([len(r.to_bytes()) for batch, _ in measured for r in batch.records]),
             "JSON, zlib": a_tap([len(zlib.compress(text, 9)) for text in texts]),
-            "this system, with its frame": a_tap([len(encode_frame(u.kind, u.to_bytes())) for u in uploads]),
-            "this system, payload": a_tap([len(upload.to_bytes()) for upload in uploads]),
+            "this system, with its frame": a_tap([len(_frame(signed)) for _, signed in measured]),
+            "this system, payload": a_tap([len(signed.raw) for _, signed in measured]),
         },
-        envelope=a_tap([_envelope_bytes(signed) for signed in batches]),
+        envelope=a_tap([len(signed.raw) - len(signed.rows) for _, signed in measured]),
         floor=sum(floor_bits().values()) / 8,
+        largest=max(len(signed.raw) for _, signed in measured) / batch_taps,
+        by_day={day: by_day[day] / TAPS_A_DAY for day in (1, 2, 5, 10, 20) if day * TAPS_A_DAY <= settled_taps},
     )
 
 
@@ -64,18 +76,19 @@ def report(sizes: Sizes) -> str:
     listed = {**sizes.by_coding, "floor, entropy of the model": sizes.floor}
     rows += [(coding, f"{size:.1f}", f"{size / sizes.floor:.2f}") for coding, size in listed.items()]
     bits = ", ".join(f"{field} {bits:.1f}" for field, bits in floor_bits().items())
+    days = ", ".join(f"day {day} {size:.1f}" for day, size in sizes.by_day.items())
+    payload = sizes.by_coding["this system, payload"]
     return (
-        f"bytes: {sizes.taps} taps in batches of {BATCH_TAPS}\n{table(rows)}\n"
-        f"of this system's payload {sizes.envelope:.1f} are signature, two hashes and totals, which the others lack\n"
+        f"bytes: {sizes.taps} taps in batches of {BATCH_TAPS}, of a journal with a past\n{table(rows)}\n"
+        f"this system's payload: rows {payload - sizes.envelope:.2f}; signature, hash, totals {sizes.envelope:.2f}, "
+        f"which the others lack; worst batch {sizes.largest:.2f}\n"
+        f"a new journal's payload: {days}\n"
         f"floor in bits: {bits}"
     )
 
 
-def _envelope_bytes(signed: SignedBatch) -> int:
-    """All of a batch but its rows, as `wire/FORMAT.md` lays it out."""
-    batch = signed.batch
-    head = 1 + TERMINAL_ID_BYTES + 2 + 4 + 2 + 2 * HASH_BYTES
-    return head + len(varint(batch.total_before_fen)) + len(varint(batch.total_fen)) + SIGNATURE_BYTES
+def _frame(signed: SignedBatch) -> bytes:
+    return encode_frame(Upload.kind, Upload(signed).to_bytes())
 
 
 def _json(batch: SettlementBatch) -> bytes:

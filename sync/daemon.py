@@ -189,11 +189,10 @@ def _say_why(state: RetryCallState) -> None:
 
 def _say_sent(signed: SignedBatch | None) -> None:
     if signed is not None:
-        batch = signed.batch
         log.info(
             "receipt for taps %d to %d, %s yuan, %d bytes",
-            batch.first_seq,
-            batch.next_seq - 1,
-            format_fen(batch.total_fen),
+            signed.first_seq,
+            signed.next_seq - 1,
+            format_fen(signed.total_fen),
             len(signed.raw),
         )

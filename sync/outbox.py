@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sync.store import UplinkStore
 from terminal.journal import JournalForeign, JournalReader
 from wire.batch import TAPS_MAX, SettlementBatch, SignedBatch, decode_batch, sign_batch
+from wire.directory import CodingState, window_start
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.receipt import Cursor
@@ -22,8 +23,32 @@ class JournalForked(CampusError):
     code = "journal-forked"
 
 
+class JournalCoder:
+    """The coding state where the journal was last cut, so that the next cut does not read the journal's past again."""
+
+    def __init__(self, journal: JournalReader) -> None:
+        self._journal = journal
+        self._kept: tuple[CodingState, bytes] | None = None
+
+    def state(self, cursor: Cursor) -> CodingState:
+        """The state at a place of this journal, as a copy: what is cut with it may have to be cut again."""
+        if self._kept is None or (self._kept[0].seq, self._kept[1]) != (cursor.next_seq, cursor.head_hash):
+            past = self._journal.canonical(window_start(cursor.next_seq), cursor.next_seq)
+            self._kept = (CodingState.before(cursor.next_seq, past), cursor.head_hash)
+        return self._kept[0].copy()
+
+    def keep(self, state: CodingState, head_hash: bytes) -> None:
+        """Where the next cut is likely to begin."""
+        self._kept = (state, head_hash)
+
+
 def next_batch(
-    store: UplinkStore, journal: JournalReader, key: Ed25519PrivateKey, *, taps_max: int = BATCH_TAPS
+    store: UplinkStore,
+    journal: JournalReader,
+    key: Ed25519PrivateKey,
+    coder: JournalCoder,
+    *,
+    taps_max: int = BATCH_TAPS,
 ) -> SignedBatch | None:
     """The batch without an answer, in the same bytes, or a new one, kept before it is returned; None: nothing waits.
 
@@ -43,13 +68,14 @@ def next_batch(
     batch = SettlementBatch(
         terminal=journal.terminal,
         epoch=journal.epoch,
-        first_seq=cursor.next_seq,
         hash_before=cursor.head_hash,
         total_before_fen=journal.total_before_fen(cursor.next_seq),
         records=tuple(records),
     )
-    signed = sign_batch(batch, key)
+    state = coder.state(cursor)
+    signed = sign_batch(batch, key, state)
     store.save_cut(signed)
+    coder.keep(state, batch.head_hash)
     return signed
 
 

@@ -301,7 +301,7 @@ class UplinkStore(UplinkReader):
         with self._commit():
             self._write(
                 "INSERT INTO batches VALUES (?, ?, ?, NULL)",
-                (signed.batch.first_seq, signed.batch.next_seq, signed.raw),
+                (signed.first_seq, signed.next_seq, signed.raw),
             )
 
     def drop_cut(self) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
 from sync.link import Link, LinkDown
-from sync.outbox import JournalForked, check_cursor, check_owner, next_batch
+from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, next_batch
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
@@ -120,6 +120,7 @@ class Uplink:
         store: UplinkStore,
         journal: JournalReader,
         key: Ed25519PrivateKey,
+        coder: JournalCoder | None = None,
         clock: Clock,
         answer_s: float = ANSWER_S,
     ) -> None:
@@ -127,6 +128,7 @@ class Uplink:
         self._store = store
         self._journal = journal
         self._key = key
+        self._coder = coder or JournalCoder(journal)
         self._clock = clock
         self._exchange = Exchange(link, clock, answer_s=answer_s)
         self._counted = (0, 0)
@@ -144,7 +146,7 @@ class Uplink:
             now_utc_s = self._clock.utc_s()
             self._store.save_server_clock(ahead_s=challenge.utc_s - now_utc_s, heard_at_utc_s=now_utc_s)
             try:
-                signed = next_batch(self._store, self._journal, self._key)
+                signed = next_batch(self._store, self._journal, self._key, self._coder)
             except JournalForked as error:
                 self._keep_verdict(error.code, str(error))  # now: the link may fail while the server is told
                 self._identify(challenge, None)  # so that the server learns how far this journal goes
@@ -161,7 +163,7 @@ class Uplink:
     def upload(self) -> SignedBatch | None:
         """Carry one batch; returns it once it has its receipt, None when nothing waits or it has to be cut again."""
         with self._verdict_kept():
-            signed = next_batch(self._store, self._journal, self._key)
+            signed = next_batch(self._store, self._journal, self._key, self._coder)
             if signed is None:
                 return None
             self._exchange.send(Upload(signed))
@@ -230,7 +232,7 @@ class Uplink:
                 return False
 
     def _mark(self, signed: SignedBatch, receipt: BatchReceipt) -> None:
-        if receipt.cursor.next_seq < signed.batch.next_seq:
+        if receipt.cursor.next_seq < signed.next_seq:
             raise ProtocolViolation("the receipt ends before its batch")
         check_cursor(self._journal, receipt.cursor)
         self._store.mark(receipt, heard_at_utc_s=self._clock.utc_s())

@@ -25,8 +25,8 @@ NO_TAC: Final = bytes(TAC_BYTES)
 # Cards and terminals keep China Standard Time, which has had no daylight saving since 1991.
 CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
 
-_LAYOUT: Final = struct.Struct(">B6sHIBBB18sIIHI4sIIIB")
-RECORD_BYTES: Final = _LAYOUT.size
+LAYOUT: Final = struct.Struct(">B6sHIBBB18sIIHI4sIIIB")
+RECORD_BYTES: Final = LAYOUT.size
 
 
 class Outcome(IntEnum):
@@ -125,7 +125,7 @@ class TapRecord:
 
     def to_bytes(self) -> bytes:
         """The canonical bytes, `RECORD_BYTES` long; layout in `wire/FORMAT.md`."""
-        return _LAYOUT.pack(
+        return LAYOUT.pack(
             RECORD_VERSION,
             self.tap_id.terminal,
             self.tap_id.epoch,
@@ -150,7 +150,7 @@ class TapRecord:
         """Read canonical bytes; `FormatError` for anything that `to_bytes` cannot have written."""
         if len(data) != RECORD_BYTES:
             raise FormatError(f"a record has {RECORD_BYTES} bytes, not {len(data)}")
-        version, terminal, epoch, seq, outcome, reason, mac2, card, *purse, boot, uptime_s, quality = _LAYOUT.unpack(
+        version, terminal, epoch, seq, outcome, reason, mac2, card, *purse, boot, uptime_s, quality = LAYOUT.unpack(
             data
         )
         amount_fen, balance_fen, counter, ttsn, tac, utc_s = purse

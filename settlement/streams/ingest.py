@@ -6,23 +6,24 @@ Refused is only what is not provably the continuation of the journal that this t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, Value
 from settlement.streams import store
+from settlement.streams.coding import CodingStates
 from settlement.streams.door import unknown_journal
 from settlement.streams.store import KnownTap, TerminalRow, next_stream_hash
-from wire.batch import SettlementBatch, SignedBatch
+from wire.batch import SignedBatch
+from wire.fields import FormatError
 from wire.ids import Stream
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import Mac2, Outcome, TapRecord, genesis_hash, next_hash
+from wire.record import Mac2, Outcome, TapRecord, genesis_hash
+from wire.rows import Link
 from wire.signature import SignatureInvalid
 
 
 def accept_batch(
-    db: Database, signed: SignedBatch, *, stream: Stream, keys: KeyStore, now_utc_s: int
+    db: Database, signed: SignedBatch, *, states: CodingStates, stream: Stream, keys: KeyStore, now_utc_s: int
 ) -> Receipt | Refused:
     """Take a batch in and commit, or say why not; the answer is true once this returns.
 
@@ -35,11 +36,21 @@ def accept_batch(
         row = _find_sender(db, signed)
         if isinstance(row, Refused):
             return row
-        links = _links(signed.batch)
+        hash_before = _place(db, row, signed, now_utc_s)
+        if isinstance(hash_before, Refused):
+            return hash_before
+        state = states.lend(db, row, signed.first_seq, hash_before)
+        try:
+            links = signed.open(state)
+        except FormatError as error:
+            return Refused(Rejection.MALFORMED, row.cursor, str(error))
         taps = _compare(db, row, signed, links, now_utc_s)
         if isinstance(taps, Refused):
             return taps
-        return _take(db, row, signed, links, taps, stream=stream, keys=keys, now_utc_s=now_utc_s)
+        receipt = _take(db, row, signed, links, taps, stream=stream, keys=keys, now_utc_s=now_utc_s)
+    if state.seq == receipt.cursor.next_seq:
+        states.keep(row, state, receipt.cursor.head_hash)
+    return Receipt(receipt)
 
 
 def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
@@ -52,30 +63,10 @@ def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
     return Suspense.MAC2_REFUSED if record.mac2 is Mac2.REFUSED else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """A record with its canonical bytes and the chain's hash after it, made once for all that needs them."""
-
-    record: TapRecord
-    canonical: bytes
-    chain_hash: bytes
-
-
-def _links(batch: SettlementBatch) -> list[_Link]:
-    links = []
-    chain_hash = batch.hash_before
-    for record in batch.records:
-        canonical = record.to_bytes()
-        chain_hash = next_hash(chain_hash, canonical)
-        links.append(_Link(record, canonical, chain_hash))
-    return links
-
-
 def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
-    batch = signed.batch
-    row = store.find_terminal(db, batch.terminal, batch.epoch)
+    row = store.find_terminal(db, signed.terminal, signed.epoch)
     if row is None:
-        return unknown_journal(store.last_epoch(db, batch.terminal), batch.epoch)
+        return unknown_journal(store.last_epoch(db, signed.terminal), signed.epoch)
     try:
         signed.verify(row.public_key)
     except SignatureInvalid:
@@ -85,57 +76,63 @@ def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
     return row
 
 
-def _compare(
-    db: Database, row: TerminalRow, signed: SignedBatch, links: list[_Link], now_utc_s: int
-) -> list[KnownTap] | Refused:
-    """The batch's taps that are known already, after proof that they are the same and that the rest continues them."""
-    batch = signed.batch
-    if batch.first_seq > row.next_seq:
-        _hear_batch(db, row, batch, now_utc_s)
-        return Refused(Rejection.GAP, row.cursor, f"{batch.first_seq} came where {row.next_seq} is next")
-    # One tap before the batch, too: its hash is where the batch must begin.
-    earlier = []
-    if batch.first_seq < row.next_seq:
-        earlier = store.known_taps(db, row, batch.first_seq - 1, batch.next_seq)
-    taps = [tap for tap in earlier if tap.seq >= batch.first_seq]
-    forked_at = _first_difference(row, batch, links, earlier)
-    if forked_at is not None:
-        because = f"tap {forked_at} differs from the one known here"
-        store.add_fork(db, row, seq=forked_at, raw=signed.raw, now_utc_s=now_utc_s)
-        store.quarantine(db, row, because)
-        return Refused(Rejection.FORK, row.cursor, because)
-    total_before_fen = row.total_fen - (store.debited_since(db, row, batch.first_seq) if taps else 0)
-    if batch.total_before_fen != total_before_fen:
-        detail = f"the batch says {batch.total_before_fen} fen went before it, the journal here {total_before_fen}"
+def _place(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) -> bytes | Refused:
+    """The chain's hash where the batch begins, after proof that both sides have the same; nothing is opened yet.
+
+    Without that the rows mean nothing here: they refer to what came before them.
+    """
+    if signed.first_seq > row.next_seq:
+        _hear_batch(db, row, signed, now_utc_s)
+        return Refused(Rejection.GAP, row.cursor, f"{signed.first_seq} came where {row.next_seq} is next")
+    if signed.first_seq == row.next_seq:
+        ours = row.head_hash
+    elif signed.first_seq == 1:
+        ours = genesis_hash(row.terminal, row.epoch)
+    else:
+        [before] = store.known_taps(db, row, signed.first_seq - 1, signed.first_seq)
+        ours = before.chain_hash
+    if ours != signed.hash_before:
+        return _fork(db, row, signed, max(signed.first_seq - 1, 1), now_utc_s)
+    overlaps = signed.first_seq < row.next_seq
+    total_before_fen = row.total_fen - (store.debited_since(db, row, signed.first_seq) if overlaps else 0)
+    if signed.total_before_fen != total_before_fen:
+        detail = f"the batch says {signed.total_before_fen} fen went before it, the journal here {total_before_fen}"
         return Refused(Rejection.MALFORMED, row.cursor, detail)
+    return ours
+
+
+def _compare(
+    db: Database, row: TerminalRow, signed: SignedBatch, links: list[Link], now_utc_s: int
+) -> list[KnownTap] | Refused:
+    """The batch's taps that are known already, after proof that they are the same."""
+    if signed.first_seq == row.next_seq:
+        return []
+    taps = store.known_taps(db, row, signed.first_seq, signed.next_seq)
+    for tap, link in zip(taps, links, strict=False):
+        if tap.chain_hash != link.chain_hash:
+            return _fork(db, row, signed, tap.seq, now_utc_s)
     return taps
 
 
-def _first_difference(
-    row: TerminalRow, batch: SettlementBatch, links: list[_Link], earlier: list[KnownTap]
-) -> int | None:
-    """The first number from which the two versions are known to differ."""
-    ours = {tap.seq: tap.chain_hash for tap in earlier}
-    if batch.first_seq == row.next_seq:
-        ours[batch.first_seq - 1] = row.head_hash
-    if batch.first_seq == 1:
-        ours[0] = genesis_hash(row.terminal, row.epoch)
-    theirs = enumerate((batch.hash_before, *(link.chain_hash for link in links)), start=batch.first_seq - 1)
-    return next((max(seq, 1) for seq, digest in theirs if seq in ours and ours[seq] != digest), None)
+def _fork(db: Database, row: TerminalRow, signed: SignedBatch, seq: int, now_utc_s: int) -> Refused:
+    """The terminal signed another history than it signed before; from `seq` on the two are known to differ."""
+    because = f"tap {seq} differs from the one known here"
+    store.add_fork(db, row, seq=seq, raw=signed.raw, now_utc_s=now_utc_s)
+    store.quarantine(db, row, because)
+    return Refused(Rejection.FORK, row.cursor, because)
 
 
 def _take(
     db: Database,
     row: TerminalRow,
     signed: SignedBatch,
-    links: list[_Link],
+    links: list[Link],
     taps: list[KnownTap],
     *,
     stream: Stream,
     keys: KeyStore,
     now_utc_s: int,
-) -> Receipt:
-    batch = signed.batch
+) -> BatchReceipt:
     fresh = links[len(taps) :]
     suspended = list(store.suspended_of(taps))
     next_seq, head_hash, total_fen = row.next_seq, row.head_hash, row.total_fen
@@ -157,24 +154,24 @@ def _take(
             rows.append((position, *key, link.canonical, link.chain_hash, stream_hash, *purse, why, now_utc_s))
             total_fen += record.debited_fen
         store.add_taps(db, rows)
-        next_seq, head_hash = batch.next_seq, fresh[-1].chain_hash
+        next_seq, head_hash = signed.next_seq, fresh[-1].chain_hash
         store.move_cursor(db, row, next_seq=next_seq, head_hash=head_hash, total_fen=total_fen)
-        _hear_batch(db, row, batch, now_utc_s)
+        _hear_batch(db, row, signed, now_utc_s)
     receipt = BatchReceipt(Cursor(row.epoch, next_seq, head_hash), tuple(suspended))
     store.add_batch(
         db,
         row,
         digest=signed.digest,
-        first_seq=batch.first_seq,
-        next_seq=batch.next_seq,
+        first_seq=signed.first_seq,
+        next_seq=signed.next_seq,
         raw=signed.raw,
         receipt=receipt.to_bytes(),
         now_utc_s=now_utc_s,
     )
-    return Receipt(receipt)
+    return receipt
 
 
-def _hear_batch(db: Database, row: TerminalRow, batch: SettlementBatch, now_utc_s: int) -> None:
+def _hear_batch(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) -> None:
     """A batch proves that the journal goes at least as far as its last tap."""
-    total_fen = batch.total_before_fen + batch.total_fen
-    store.hear(db, row, seq=batch.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)
+    total_fen = signed.total_before_fen + signed.total_fen
+    store.hear(db, row, seq=signed.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)

@@ -37,6 +37,9 @@ _KNOWN_TAPS: Final = """
     SELECT seq, chain_hash, outcome, amount_fen, suspense FROM tap
     WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
 """
+_RECORDS_BETWEEN: Final = """
+    SELECT record FROM tap WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
+"""
 _DEBITED_SINCE: Final = """
     SELECT coalesce(sum(amount_fen), 0) FROM tap WHERE terminal = %s AND epoch = %s AND seq >= %s AND outcome = 1
 """
@@ -197,6 +200,11 @@ def add_fork(db: Database, row: TerminalRow, *, seq: int, raw: bytes, now_utc_s:
 def known_taps(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[KnownTap]:
     """What the stream has of these numbers."""
     return db.query(_KNOWN_TAPS, (row.terminal, row.epoch, first_seq, next_seq), into=KnownTap)
+
+
+def records_between(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[bytes]:
+    """The canonical records of these numbers."""
+    return db.query(_RECORDS_BETWEEN, (row.terminal, row.epoch, first_seq, next_seq), into=bytes)
 
 
 def debited_since(db: Database, row: TerminalRow, first_seq: int) -> int:

@@ -6,24 +6,28 @@ from itertools import pairwise
 
 from benchmarks.canteen import Canteen, floor_bits
 from settlement.streams.ingest import judge
-from wire.batch import decode_batch
+from wire.directory import CodingState
 from wire.ids import CardId
 from wire.signature import public_bytes
 
 
 def test_same_seed_gives_the_same_bytes() -> None:
-    assert [s.raw for s in Canteen(3).batches(2, 5)] == [s.raw for s in Canteen(3).batches(2, 5)]
-    assert [s.raw for s in Canteen(3).batches(1, 5)] != [s.raw for s in Canteen(4).batches(1, 5)]
+    assert [s.raw for _, s in Canteen(3).batches(2, 5)] == [s.raw for _, s in Canteen(3).batches(2, 5)]
+    assert [s.raw for _, s in Canteen(3).batches(1, 5)] != [s.raw for _, s in Canteen(4).batches(1, 5)]
 
 
 def test_batches_follow_each_other_and_every_tap_is_proven() -> None:
     canteen = Canteen(1)
-    first, second = (decode_batch(signed.raw) for signed in canteen.batches(2, 50))
-    first.verify(public_bytes(canteen.signing_key))
-    assert second.batch.first_seq == first.batch.next_seq == 51
-    assert second.batch.hash_before == first.batch.head_hash
-    assert second.batch.total_before_fen == first.batch.total_fen
-    assert {judge(record, canteen.keys) for record in first.batch.records} == {None}
+    first, second = canteen.batches(2, 50)
+    (said, signed), (next_said, next_signed) = first, second
+    signed.verify(public_bytes(canteen.signing_key))
+    assert next_signed.first_seq == signed.next_seq == 51
+    assert next_signed.hash_before == said.head_hash
+    assert next_signed.total_before_fen == said.total_fen
+    state = CodingState()
+    records = [link.record for batch in (signed, next_signed) for link in batch.open(state)]
+    assert records == [*said.records, *next_said.records]
+    assert {judge(record, canteen.keys) for record in records} == {None}
 
 
 def test_floor_is_that_of_the_canteen_it_stands_for() -> None:
@@ -34,9 +38,9 @@ def test_floor_is_that_of_the_canteen_it_stands_for() -> None:
 
 
 def test_card_that_comes_back_has_paid_in_between() -> None:
-    (signed,) = Canteen(1).batches(1, 400)
+    ((batch, _),) = Canteen(1).batches(1, 400)
     counters: dict[CardId, list[int]] = {}
-    for record in signed.batch.records:
+    for record in batch.records:
         assert record.balance_before_fen >= record.amount_fen
         counters.setdefault(record.card, []).append(record.counter)
     assert len(counters) < 400, "some came twice"

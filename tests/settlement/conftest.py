@@ -19,11 +19,13 @@ from settlement.ledger.store import post
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from settlement.store.database import Database, open_writer
+from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.ingest import accept_batch
 from settlement.streams.terminals import enrol
 from wire import pboc, signature
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
+from wire.directory import CodingState, window_start
 from wire.enrolment import Ticket
 from wire.ids import Asn, CardId, IssuerId, Stream, TapId, TerminalId
 from wire.messages import Enrol, Enrolled, Receipt, Refused
@@ -121,6 +123,15 @@ class FakeTill:
         self.records.append(record)
         return record
 
+    def state(self, seq: int) -> CodingState:
+        return CodingState.before(seq, [record.to_bytes() for record in self.records[window_start(seq) - 1 : seq - 1]])
+
+    def head_hash(self) -> bytes:
+        head = genesis_hash(self.terminal, self.epoch)
+        for record in self.records:
+            head = next_hash(head, record.to_bytes())
+        return head
+
     def batch(self, first_seq: int = 1, next_seq: int | None = None) -> SignedBatch:
         before = self.records[: first_seq - 1]
         head = genesis_hash(self.terminal, self.epoch)
@@ -130,12 +141,11 @@ class FakeTill:
         batch = SettlementBatch(
             terminal=self.terminal,
             epoch=self.epoch,
-            first_seq=first_seq,
             hash_before=head,
             total_before_fen=sum(record.debited_fen for record in before),
             records=tuple(records),
         )
-        return decode_batch(sign_batch(batch, self.key).raw)
+        return decode_batch(sign_batch(batch, self.key, self.state(first_seq)).raw)
 
 
 @dataclass
@@ -146,6 +156,7 @@ class StreamDriver:
     home: Home
     keys: FileKeyStore
     stream: Stream = Stream.CANTEEN
+    states: CodingStates = field(default_factory=CodingStates)
 
     def ticket(
         self, terminal: TerminalId, *, epoch: int = 1, stream: Stream = Stream.CANTEEN, expires_utc_s: int = NOW + 100
@@ -164,7 +175,7 @@ class StreamDriver:
         return enrol(self.db, opened, message.public_key, now_utc_s=now_utc_s)
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
-        return accept_batch(self.db, signed, stream=self.stream, keys=self.keys, now_utc_s=NOW)
+        return accept_batch(self.db, signed, states=self.states, stream=self.stream, keys=self.keys, now_utc_s=NOW)
 
     def counts(self) -> dict[str, int]:
         return {table: self.db.number(f"SELECT count(*) FROM {table}") for table in ("tap", "batch", "fork")}

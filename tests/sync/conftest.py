@@ -23,8 +23,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from sync.clock import Clock
+from sync.outbox import JournalCoder
 from sync.store import Enrolment, UplinkStore
 from terminal.journal import Journal, JournalReader, TapIntent
+from wire.directory import CodingState, window_start
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -88,6 +90,7 @@ class Server:
     context: ssl.SSLContext
     public_key: bytes = public_bytes(KEY)
     hashes: list[bytes] = field(default_factory=lambda: [genesis_hash(TERMINAL, EPOCH)])
+    taps: dict[int, bytes] = field(default_factory=dict)
     hotlist: Hotlist = EMPTY_HOTLIST
     suspend: dict[int, Suspense] = field(default_factory=dict)
     quirks: deque[Quirk] = field(default_factory=deque)
@@ -173,7 +176,7 @@ class Server:
         return True
 
     def _take(self, tls: ssl.SSLSocket, session: Session, message: Upload) -> bool:
-        batch = message.signed_batch.batch
+        batch = message.signed_batch
         self.uploads.append(message.signed_batch.raw)
         quirk = self.quirks.popleft() if self.quirks else None
         if quirk is Quirk.LOSE_UPLOAD:
@@ -191,7 +194,10 @@ class Server:
             tls.sendall(session.send(self._refused(Rejection.GAP)))
             return True
         before = self.cursor
-        self.hashes += list(batch.hashes())[len(self.hashes) - batch.first_seq :]
+        past = [self.taps[seq] for seq in range(window_start(batch.first_seq), batch.first_seq)]
+        links = batch.open(CodingState.before(batch.first_seq, past))
+        self.taps |= {link.record.tap_id.seq: link.canonical for link in links}
+        self.hashes += [link.chain_hash for link in links][len(self.hashes) - batch.first_seq :]
         if quirk is Quirk.LOSE_ANSWER:
             return False
         suspended = sorted((seq, why) for seq, why in self.suspend.items() if batch.first_seq <= seq < batch.next_seq)
@@ -209,6 +215,7 @@ class Till:
     def __init__(self, path: Path) -> None:
         self._journal = Journal.open_for(path, terminal=TERMINAL, epoch=EPOCH, acknowledged=None)
         self.reader = JournalReader.open(path)
+        self.coder = JournalCoder(self.reader)
 
     def tap(self, count: int = 1, amount_fen: int = 650) -> None:
         for _ in range(count):

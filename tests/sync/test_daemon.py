@@ -110,7 +110,7 @@ def test_first_tap_waits_for_company_but_fifty_do_not_wait(
     wait_until(lambda: len(server.identified) == 1)
     till.tap(BATCH_DUE_TAPS)
     wait_until(_acknowledged(daemon, BATCH_DUE_TAPS))
-    assert [len(decode_batch(raw).batch.records) for raw in server.uploads] == [BATCH_DUE_TAPS]
+    assert [decode_batch(raw).count for raw in server.uploads] == [BATCH_DUE_TAPS]
 
 
 def test_hotlist_comes_down_without_any_tap(

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import BATCH_TAPS, JournalForked, next_batch
 from sync.store import UplinkStore
+from wire.batch import HEAD_TAG_BYTES
 from wire.receipt import BatchReceipt, Cursor
 from wire.record import HASH_BYTES
 from wire.signature import public_bytes
@@ -18,38 +19,38 @@ if TYPE_CHECKING:
 
 
 def test_nothing_waits_in_an_empty_journal(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
-    assert next_batch(store, till.reader, key) is None
+    assert next_batch(store, till.reader, key, till.coder) is None
 
 
 def test_batch_continues_the_acknowledged_chain_and_total(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
     till.tap(3, amount_fen=100)
-    first = next_batch(store, till.reader, key)
+    first = next_batch(store, till.reader, key, till.coder)
     assert first is not None
     first.verify(public_bytes(key))
-    store.mark(BatchReceipt(Cursor(1, 4, first.batch.head_hash), ()), heard_at_utc_s=1)
+    store.mark(BatchReceipt(Cursor(1, 4, till.reader.head().hash), ()), heard_at_utc_s=1)
     till.tap(2, amount_fen=50)
-    second = next_batch(store, till.reader, key)
+    second = next_batch(store, till.reader, key, till.coder)
     assert second is not None
-    assert second.batch.hash_before == first.batch.head_hash
-    assert (second.batch.first_seq, second.batch.next_seq) == (4, 6)
-    assert (second.batch.total_before_fen, second.batch.total_fen) == (300, 100)
-    assert second.batch.head_hash == till.reader.head().hash
+    assert second.hash_before == till.reader.hash_before(4)
+    assert (second.first_seq, second.next_seq) == (4, 6)
+    assert (second.total_before_fen, second.total_fen) == (300, 100)
+    assert second.head_tag == till.reader.head().hash[:HEAD_TAG_BYTES]
 
 
 def test_batch_holds_a_hundred_taps_unless_told_otherwise(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
     till.tap(BATCH_TAPS + 1)
-    signed = next_batch(store, till.reader, key)
+    signed = next_batch(store, till.reader, key, till.coder)
     assert signed is not None
-    assert len(signed.batch.records) == BATCH_TAPS
-    store.mark(BatchReceipt(Cursor(1, BATCH_TAPS + 1, signed.batch.head_hash), ()), heard_at_utc_s=1)
+    assert signed.count == BATCH_TAPS
+    store.mark(BatchReceipt(Cursor(1, BATCH_TAPS + 1, till.reader.hash_before(BATCH_TAPS + 1)), ()), heard_at_utc_s=1)
     store.follow(Cursor(1, 1, till.reader.hash_before(1)), heard_at_utc_s=2)
-    few = next_batch(store, till.reader, key, taps_max=7)
+    few = next_batch(store, till.reader, key, till.coder, taps_max=7)
     assert few is not None
-    assert len(few.batch.records) == 7
+    assert few.count == 7
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_cursor_that_the_journal_does_not_have_is_a_fork(
     till.tap(2)
     store.follow(cursor, heard_at_utc_s=1)
     with pytest.raises(JournalForked, match=words):
-        next_batch(store, till.reader, key)
+        next_batch(store, till.reader, key, till.coder)
     assert store.unanswered() is None
 
 
@@ -75,14 +76,14 @@ def test_kept_batch_that_cannot_be_read_is_cut_again_from_the_cursor(
     raw: bytes, store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
     till.tap(3)
-    first = next_batch(store, till.reader, key, taps_max=1)
+    first = next_batch(store, till.reader, key, till.coder, taps_max=1)
     assert first is not None
-    store.mark(BatchReceipt(Cursor(1, 2, first.batch.head_hash), ()), heard_at_utc_s=1)
+    store.mark(BatchReceipt(Cursor(1, 2, till.reader.hash_before(2)), ()), heard_at_utc_s=1)
     before = store.cursor()
     store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (2, 3, raw))
-    again = next_batch(store, till.reader, key)
+    again = next_batch(store, till.reader, key, till.coder)
     assert again is not None
-    assert (again.batch.first_seq, again.batch.next_seq) == (2, 4)
+    assert (again.first_seq, again.next_seq) == (2, 4)
     assert store.unanswered() == again.raw
     assert store.cursor() == before
     assert len(store._all("SELECT 1 FROM batches WHERE receipt IS NOT NULL")) == 1

@@ -81,12 +81,12 @@ def test_cut_survives_the_process_until_its_receipt(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey, folder: Path
 ) -> None:
     till.tap(2)
-    signed = next_batch(store, till.reader, key)
+    signed = next_batch(store, till.reader, key, till.coder)
     assert signed is not None
     store.close()  # as a killed process leaves it: cut, perhaps sent, not marked
     till.tap(1)
     again = UplinkStore.open_or_make(folder / "uplink.db")
-    assert next_batch(again, till.reader, key) == signed
+    assert next_batch(again, till.reader, key, till.coder) == signed
     assert again.mark(_receipt(till, 3), heard_at_utc_s=9)
     assert again.unanswered() is None
     assert (again.cursor().next_seq, again.heard_at_utc_s()) == (3, 9)
@@ -95,7 +95,7 @@ def test_cut_survives_the_process_until_its_receipt(
 
 def test_same_receipt_twice_changes_nothing(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
     till.tap(2)
-    next_batch(store, till.reader, key)
+    next_batch(store, till.reader, key, till.coder)
     receipt = _receipt(till, 3, (1, Suspense.TAC_WRONG))
     assert store.mark(receipt, heard_at_utc_s=9)
     assert not store.mark(receipt, heard_at_utc_s=99)
@@ -107,11 +107,11 @@ def test_late_receipt_never_moves_the_cursor_back_nor_answers_a_newer_batch(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
     till.tap(1)
-    next_batch(store, till.reader, key)
+    next_batch(store, till.reader, key, till.coder)
     early = _receipt(till, 2)
     store.mark(early, heard_at_utc_s=1)
     till.tap(1)
-    newer = next_batch(store, till.reader, key)
+    newer = next_batch(store, till.reader, key, till.coder)
     assert newer is not None
     assert not store.mark(early, heard_at_utc_s=2)
     assert store.unanswered() == newer.raw
@@ -125,23 +125,23 @@ def test_server_that_is_behind_is_followed_and_its_later_answers_forgotten(
 ) -> None:
     for next_seq in (2, 3, 4):
         till.tap(1)
-        next_batch(store, till.reader, key)
+        next_batch(store, till.reader, key, till.coder)
         store.mark(_receipt(till, next_seq, (next_seq - 1, Suspense.TAC_WRONG)), heard_at_utc_s=1)
     till.tap(1)
-    next_batch(store, till.reader, key)
+    next_batch(store, till.reader, key, till.coder)
     store.follow(_receipt(till, 2).cursor, heard_at_utc_s=7)
     assert store.cursor() == _receipt(till, 2).cursor
     assert store.unanswered() is None
     assert store.suspended() == [(1, Suspense.TAC_WRONG)]
-    again = next_batch(store, till.reader, key)
+    again = next_batch(store, till.reader, key, till.coder)
     assert again is not None
-    assert (again.batch.first_seq, again.batch.next_seq) == (2, 5)
+    assert (again.first_seq, again.next_seq) == (2, 5)
 
 
 def test_only_the_last_answered_batches_are_kept(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
     for next_seq in range(2, ANSWERED_KEPT + 5):
         till.tap(1)
-        next_batch(store, till.reader, key)
+        next_batch(store, till.reader, key, till.coder)
         store.mark(_receipt(till, next_seq), heard_at_utc_s=1)
     kept = [row[0] for row in _rows(store, "SELECT first_seq FROM batches")]
     assert kept == list(range(4, ANSWERED_KEPT + 4))
@@ -149,7 +149,7 @@ def test_only_the_last_answered_batches_are_kept(store: UplinkStore, till: Till,
 
 def test_fault_inside_a_commit_leaves_all_as_it_was(store: UplinkStore, till: Till, key: Ed25519PrivateKey) -> None:
     till.tap(1)
-    next_batch(store, till.reader, key)
+    next_batch(store, till.reader, key, till.coder)
     wrong = BatchReceipt(Cursor(1, 2, b"short"), ())
     with pytest.raises(sqlite3.IntegrityError, match="hash_has_32_bytes"):
         store.mark(wrong, heard_at_utc_s=1)
@@ -174,10 +174,10 @@ def test_commit_on_a_full_disk_is_a_typed_fault_that_leaves_all_as_it_was(
 ) -> None:
     till.tap(1)
     with _full_disk(), pytest.raises(StoreUnwritable, match=r"uplink\.db cannot be written") as caught:
-        next_batch(store, till.reader, key)
+        next_batch(store, till.reader, key, till.coder)
     assert caught.value.retryable
     assert store.unanswered() is None
-    assert next_batch(store, till.reader, key) is not None
+    assert next_batch(store, till.reader, key, till.coder) is not None
     assert store.mark(_receipt(till, 2), heard_at_utc_s=1)
 
 
@@ -215,7 +215,7 @@ def test_two_batches_without_answer_are_impossible_in_the_file_itself(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey
 ) -> None:
     till.tap(1)
-    next_batch(store, till.reader, key)
+    next_batch(store, till.reader, key, till.coder)
     with pytest.raises(sqlite3.IntegrityError):
         store._write("INSERT INTO batches VALUES (?, ?, ?, NULL)", (5, 6, b"raw"))
 

@@ -18,7 +18,7 @@ from wire.fields import FormatError
 from wire.ids import Stream
 from wire.messages import Enrolled, Receipt, Refused
 from wire.receipt import BatchReceipt, Rejection, Suspense
-from wire.record import Mac2, Outcome, TapRecord
+from wire.record import Mac2, Outcome, TapRecord, genesis_hash
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -39,7 +39,7 @@ def test_first_batch_moves_the_cursor_to_its_end(canteen: StreamDriver, till: Fa
     for _ in range(3):
         till.tap()
     receipt = taken(canteen.accept(till.batch()))
-    assert (receipt.cursor.next_seq, receipt.cursor.head_hash) == (4, till.batch().batch.head_hash)
+    assert (receipt.cursor.next_seq, receipt.cursor.head_hash) == (4, till.head_hash())
     assert receipt.suspended == ()
     row = store.find_terminal(canteen.db, till.terminal, 1)
     assert row is not None
@@ -196,16 +196,14 @@ def test_fork_right_at_the_cursor_is_found_by_the_hash_before(
 def test_totals_that_contradict_the_journal_are_refused(canteen: StreamDriver, till: FakeTill) -> None:
     canteen.enrol(till)
     till.tap()
-    honest = till.batch().batch
     lying = SettlementBatch(
-        terminal=honest.terminal,
-        epoch=honest.epoch,
-        first_seq=1,
-        hash_before=honest.hash_before,
+        terminal=till.terminal,
+        epoch=till.epoch,
+        hash_before=genesis_hash(till.terminal, till.epoch),
         total_before_fen=1,
-        records=honest.records,
+        records=tuple(till.records),
     )
-    assert refused(canteen.accept(sign_batch(lying, till.key))).rejection is Rejection.MALFORMED
+    assert refused(canteen.accept(sign_batch(lying, till.key, till.state(1)))).rejection is Rejection.MALFORMED
     assert canteen.counts()["tap"] == 0
 
 
@@ -224,7 +222,7 @@ def test_flipped_bit_anywhere_in_a_batch_stores_nothing(canteen: StreamDriver, t
             answers.add("format")
             continue
         answers.add(refused(canteen.accept(signed)).rejection.name)
-    assert answers == {"format", "SIGNATURE_INVALID"}
+    assert answers == {"format", "SIGNATURE_INVALID", "UNKNOWN_TERMINAL", "WRONG_EPOCH"}
     assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
 
 
@@ -249,7 +247,7 @@ def test_batches_cut_repeated_and_reordered_at_will_leave_the_same_journal(
         assert [seq for seq, _ in receipt.suspended] == [seq for seq in (5, 10) if first <= seq < end]
         wanted = max(wanted, end)
     (row,) = [row for row in store.all_terminals(canteen.db) if row.terminal == till.terminal]
-    assert (row.next_seq, row.total_fen, row.head_hash) == (13, till.total_fen, till.batch().batch.head_hash)
+    assert (row.next_seq, row.total_fen, row.head_hash) == (13, till.total_fen, till.head_hash())
     stored = canteen.db.query("SELECT record FROM tap WHERE terminal = %s ORDER BY seq", (till.terminal,), into=bytes)
     assert stored == [record.to_bytes() for record in till.records]
 

@@ -1,0 +1,378 @@
+"""One row a record, in bits: what the coding state (`wire.directory`) does not foretell. Layout in `wire/FORMAT.md`.
+
+Rows go both ways without a loss for every canonical record; what is ordinary costs little, anything else costs more.
+Left out: who vouches for the rows (`wire.batch`, `wire.sms`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from wire.bits import BitReader, fixed, golomb
+from wire.directory import CodingState
+from wire.fields import FormatError
+from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, CardId, TapId, TerminalId
+from wire.money import Fen
+from wire.record import (
+    LAYOUT,
+    NO_TAC,
+    RECORD_VERSION,
+    TAC_BYTES,
+    ClockQuality,
+    Mac2,
+    Outcome,
+    Refusal,
+    TapRecord,
+    TapTime,
+    VoidReason,
+    next_hash,
+    read_mac2,
+    read_outcome,
+    read_reason,
+)
+
+PACE_MAX: Final = 16  # low bits of a time between two taps; from 1, so that four bits tell it
+_RUN_MAX: Final = 12  # ones before the low bits; as many say that the time follows whole
+_LONG_BITS: Final = 18  # three days
+_PRICE_ORDER: Final = 2
+_PRICE_RUN_MAX: Final = 6  # as many ones say that the amount follows
+_AMOUNT_ORDER: Final = 10
+_CARD_ORDER: Final = 11
+_CARD_BITS: Final = 40
+_BALANCE_ORDER: Final = 13
+_COUNTER_ORDER: Final = 8
+_QUALITIES: Final = tuple(ClockQuality)
+_WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
+_CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
+_U16: Final = 0xFFFF
+_U32: Final = 0xFFFF_FFFF
+
+_ELSEWHERE, _NEW, _ODD = "10", "110", "111"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A record with its canonical bytes and the chain's hash after it."""
+
+    record: TapRecord
+    canonical: bytes
+    chain_hash: bytes
+
+
+def best_pace(state: CodingState, records: Sequence[TapRecord]) -> int:
+    """The number of low bits that makes these records' times shortest."""
+    times = [state.uptime_s, *(record.opened_at.uptime_s for record in records)]
+    gaps = [after - before for before, after in pairwise(times) if after >= before]
+
+    def cost(pace: int) -> int:
+        return sum(min((gap >> pace) + 1 + pace, _RUN_MAX + _LONG_BITS) for gap in gaps)
+
+    return min(range(1, PACE_MAX + 1), key=cost)
+
+
+def encode_row(state: CodingState, record: TapRecord, pace: int) -> str:
+    """A record's row, with the state before it; the state then goes on to the next record."""
+    at = record.opened_at
+    card = record.card.to_bytes()
+    index = state.index.get(card, -1)
+    known = index >= 0
+    balance_fen = int(record.balance_before_fen)
+    foretold = known and (state.balances[index], state.counters[index]) == (balance_fen, record.counter)
+    when = _time(state, at, pace)
+    usual = (
+        when is not None
+        and record.outcome is Outcome.DEBITED
+        and record.mac2 is Mac2.VERIFIED
+        and record.ttsn == state.ttsn + 1
+    )
+    if usual and (not known or foretold or record.counter >= state.counters[index]):
+        assert when is not None
+        if foretold:
+            row = "0" + _known(state, index)
+        elif known:
+            row = _ELSEWHERE + _known(state, index) + _elsewhere(state, index, record)
+        else:
+            row = (
+                _NEW + _new(state, card) + golomb(balance_fen, _BALANCE_ORDER) + golomb(record.counter, _COUNTER_ORDER)
+            )
+        row += when + _amount(state, record.amount_fen) + fixed(int.from_bytes(record.tac, "big"), 32)
+    else:
+        row = _ODD + _odd(state, record, index, foretold=foretold, when=when)
+    state.advance(
+        record.outcome, card, index, record.amount_fen, balance_fen, record.counter, record.ttsn, at.utc_s, at.boot,
+        at.uptime_s, at.quality,
+    )  # fmt: skip
+    return row
+
+
+def _known(state: CodingState, index: int) -> str:
+    """Truncated binary: the cards that came first have the shorter numbers."""
+    size = len(state.cards)
+    width = size.bit_length() - 1
+    short = (2 << width) - size
+    if index >= short:
+        return fixed(index + short, width + 1)
+    return fixed(index, width) if width else ""
+
+
+def _new(state: CodingState, card: bytes) -> str:
+    """As a distance from the card that was new before, in decimal digits of the ASN; or whole."""
+    if state.cards and card[:ISSUER_ID_BYTES] == state.cards[-1][:ISSUER_ID_BYTES]:
+        this, last = card[ISSUER_ID_BYTES:].hex(), state.cards[-1][ISSUER_ID_BYTES:].hex()
+        if this.isdecimal() and last.isdecimal():
+            distance = int(this) - int(last)
+            number = distance << 1 if distance >= 0 else (-distance << 1) - 1
+            if not number >> _CARD_BITS:
+                return "0" + golomb(number, _CARD_ORDER)
+    return "1" + fixed(int.from_bytes(card, "big"), 8 * _CARD_ID_BYTES)
+
+
+def _elsewhere(state: CodingState, index: int, record: TapRecord) -> str:
+    """How often the card paid elsewhere, and how much in all; less than nothing if it was loaded with more."""
+    spent_fen = state.balances[index] - record.balance_before_fen
+    return golomb(record.counter - state.counters[index], 0) + str(int(spent_fen < 0)) + _amount(state, abs(spent_fen))
+
+
+def _amount(state: CodingState, amount_fen: int) -> str:
+    rank = state.ranks.get(amount_fen)
+    return golomb(rank, _PRICE_ORDER) if rank is not None else "1" * _PRICE_RUN_MAX + golomb(amount_fen, _AMOUNT_ORDER)
+
+
+def _time(state: CodingState, at: TapTime, pace: int) -> str | None:
+    """The time since the last tap; None if boot or quality are others, or a clock was set."""
+    gap_s = at.uptime_s - state.uptime_s
+    if (at.boot, at.quality, at.utc_s - at.uptime_s) != (state.boot, state.quality, state.offset_s):
+        return None
+    if not 0 <= gap_s < 1 << _LONG_BITS:
+        return None
+    if (run := gap_s >> pace) < _RUN_MAX:
+        return "1" * run + "0" + fixed(gap_s & (1 << pace) - 1, pace)
+    return "1" * _RUN_MAX + fixed(gap_s, _LONG_BITS)
+
+
+def _odd(state: CodingState, record: TapRecord, index: int, *, foretold: bool, when: str | None) -> str:
+    at = record.opened_at
+    parts = [fixed(record.outcome - 1, 2), fixed(record.mac2, 2)]
+    if record.reason is not None:
+        parts.append(fixed(record.reason, 8))
+    parts += ["0" + _known(state, index) if index >= 0 else "1" + _new(state, record.card.to_bytes())]
+    if foretold:
+        parts.append("0")
+    elif record.balance_before_fen == record.counter == 0:
+        parts.append("10")
+    else:
+        parts += ["11", golomb(record.balance_before_fen, _BALANCE_ORDER), golomb(record.counter, _COUNTER_ORDER)]
+    parts.append(_amount(state, record.amount_fen))
+    if record.ttsn == state.ttsn + 1:
+        parts.append("0")
+    else:
+        parts.append("11" + fixed(record.ttsn, 32) if record.ttsn else "10")
+    parts.append("0" if record.tac == NO_TAC else "1" + fixed(int.from_bytes(record.tac, "big"), 32))
+    if when is not None:
+        parts.append("0" + when)
+    else:
+        parts.append("1" + fixed(at.boot, 32) + fixed(at.uptime_s, 32) + fixed(at.utc_s, 32) + fixed(at.quality, 2))
+    return "".join(parts)
+
+
+def read_rows(
+    state: CodingState, data: bytes, count: int, hash_before: bytes, *, terminal: TerminalId, epoch: int, pace: int
+) -> list[Link]:
+    """`count` records from rows that end in the last byte; takes the state on, also before a `FormatError`."""
+    rows = _RowReader(state, data, terminal=terminal, epoch=epoch, pace=pace)
+    links, head = [], hash_before
+    for _ in range(count):
+        record, canonical = rows.next()
+        head = next_hash(head, canonical)
+        links.append(Link(record, canonical, head))
+    rows.finish()
+    return links
+
+
+class _RowReader:
+    """Reads rows one after the other, and takes the state on with each."""
+
+    def __init__(self, state: CodingState, data: bytes, *, terminal: TerminalId, epoch: int, pace: int) -> None:
+        self._state = state
+        self._reader = BitReader(data)
+        self._terminal = terminal
+        self._epoch = epoch
+        self._pace = pace
+
+    def finish(self) -> None:
+        """Raise `FormatError` unless the last row ended in the last byte."""
+        self._reader.finish()
+
+    def next(self) -> tuple[TapRecord, bytes]:
+        """The next record with its canonical bytes; `FormatError` where a field leaves its bounds."""
+        state, reader = self._state, self._reader
+        bits, at = reader.bits, reader.at
+        if bits[at] == "0":
+            reader.at = at + 1
+            index = self._known()
+            card, balance_fen, counter = state.cards[index], state.balances[index], state.counters[index]
+        elif bits[at + 1] == "0":
+            reader.at = at + 2
+            index = self._known()
+            card = state.cards[index]
+            counter = _within(state.counters[index] + reader.golomb(0, 16), _U16)
+            loaded = reader.fixed(1)
+            spent_fen = self._amount()
+            balance_fen = _within(state.balances[index] + (spent_fen if loaded else -spent_fen), _U32)
+        elif bits[at + 2] == "0":
+            reader.at = at + 3
+            index, card = -1, self._new()
+            balance_fen, counter = reader.golomb(_BALANCE_ORDER, 32), reader.golomb(_COUNTER_ORDER, 16)
+        else:
+            reader.at = at + 3
+            return self._odd()
+        uptime_s = state.uptime_s + self._gap()
+        utc_s = uptime_s + state.offset_s
+        amount_fen = self._amount()
+        at = reader.at
+        reader.at = stop = at + 32
+        ttsn = state.ttsn + 1
+        if stop > reader.size or (uptime_s | utc_s | ttsn) >> 32:
+            raise FormatError("a row is cut short, or its time or serial number is out of bounds")
+        tac = int(bits[at:stop], 2).to_bytes(TAC_BYTES, "big")
+        return self._record(
+            Outcome.DEBITED, None, Mac2.VERIFIED, card, index, amount_fen, balance_fen, counter, ttsn, tac,
+            TapTime(utc_s=utc_s, boot=state.boot, uptime_s=uptime_s, quality=_QUALITIES[state.quality]),
+        )  # fmt: skip
+
+    def _known(self) -> int:
+        reader, size = self._reader, len(self._state.cards)
+        if not size:
+            raise FormatError("a row names a card by its number before any is known")
+        width = size.bit_length() - 1
+        short = (2 << width) - size
+        at = reader.at
+        stop = reader.at = at + width
+        index = int(reader.bits[at:stop], 2) if width else 0
+        if index >= short:
+            reader.at = stop + 1
+            index = (index << 1 | (reader.bits[stop] == "1")) - short
+        return index
+
+    def _new(self) -> bytes:
+        reader, cards = self._reader, self._state.cards
+        if reader.fixed(1):
+            card = reader.fixed(8 * _CARD_ID_BYTES).to_bytes(_CARD_ID_BYTES, "big")
+        else:
+            number = reader.golomb(_CARD_ORDER, _CARD_BITS)
+            last = cards[-1][ISSUER_ID_BYTES:].hex() if cards else ""
+            if not last.isdecimal():
+                raise FormatError("a row tells a card by its distance from none")
+            asn = int(last) + (number >> 1 ^ -(number & 1))
+            if not 0 <= asn < 100**ASN_BYTES:
+                raise FormatError("a row tells a card whose serial number is out of bounds")
+            card = cards[-1][:ISSUER_ID_BYTES] + bytes.fromhex(f"{asn:0{2 * ASN_BYTES}d}")
+        if card in self._state.index:
+            raise FormatError("a row tells a card as new that is known")
+        return card
+
+    def _gap(self) -> int:
+        reader, pace = self._reader, self._pace
+        at = reader.at
+        stop = reader.bits.find("0", at, at + _RUN_MAX)
+        if stop < 0:
+            reader.at = at + _RUN_MAX
+            return reader.fixed(_LONG_BITS)
+        stop += 1
+        end = reader.at = stop + pace
+        return (stop - 1 - at << pace) + int(reader.bits[stop:end], 2)
+
+    def _amount(self) -> int:
+        reader = self._reader
+        at = reader.at
+        stop = reader.bits.find("0", at, at + _PRICE_RUN_MAX)
+        if stop < 0:
+            reader.at = at + _PRICE_RUN_MAX
+            return reader.golomb(_AMOUNT_ORDER, 32)
+        group = stop - at
+        end = reader.at = stop + 1 + _PRICE_ORDER + group
+        rank = ((1 << group) - 1 << _PRICE_ORDER) + int(reader.bits[stop + 1 : end], 2)
+        if rank >= len(self._state.prices):
+            raise FormatError("a row names a price by its rank that is not known")
+        return self._state.prices[rank]
+
+    def _odd(self) -> tuple[TapRecord, bytes]:
+        state, reader = self._state, self._reader
+        outcome, mac2 = read_outcome(reader.fixed(2) + 1), read_mac2(reader.fixed(2))
+        reason = read_reason(outcome, reader.fixed(8) if outcome in _WITH_REASON else 0)
+        if reader.fixed(1):
+            index, card = -1, self._new()
+        else:
+            index = self._known()
+            card = state.cards[index]
+        balance_fen = counter = 0
+        if not reader.fixed(1):
+            if index < 0:
+                raise FormatError("a row expects a balance of a card that is new")
+            balance_fen, counter = state.balances[index], state.counters[index]
+        elif reader.fixed(1):
+            balance_fen, counter = reader.golomb(_BALANCE_ORDER, 32), reader.golomb(_COUNTER_ORDER, 16)
+        amount_fen = self._amount()
+        ttsn = state.ttsn + 1
+        if reader.fixed(1):
+            ttsn = reader.fixed(32) if reader.fixed(1) else 0
+        tac = reader.fixed(32).to_bytes(TAC_BYTES, "big") if reader.fixed(1) else NO_TAC
+        if reader.fixed(1):
+            boot, uptime_s, utc_s, quality = (reader.fixed(width) for width in (32, 32, 32, 2))
+        else:
+            boot, uptime_s, quality = state.boot, state.uptime_s + self._gap(), state.quality
+            utc_s = uptime_s + state.offset_s
+        if (uptime_s | utc_s | ttsn) >> 32:
+            raise FormatError("a row's time or serial number is out of bounds")
+        return self._record(
+            outcome, reason, mac2, card, index, amount_fen, balance_fen, counter, ttsn, tac,
+            TapTime(utc_s=utc_s, boot=boot, uptime_s=uptime_s, quality=_QUALITIES[quality]),
+        )  # fmt: skip
+
+    def _record(
+        self,
+        outcome: Outcome,
+        reason: Refusal | VoidReason | None,
+        mac2: Mac2,
+        card: bytes,
+        index: int,
+        amount_fen: int,
+        balance_fen: int,
+        counter: int,
+        ttsn: int,
+        tac: bytes,
+        at: TapTime,
+    ) -> tuple[TapRecord, bytes]:
+        state = self._state
+        if self._reader.at > self._reader.size:
+            raise FormatError("the rows are cut short")
+        record = TapRecord(
+            tap_id=TapId(self._terminal, self._epoch, state.seq),
+            outcome=outcome,
+            reason=reason,
+            mac2=mac2,
+            card=CardId.from_bytes(card),
+            amount_fen=Fen(amount_fen),
+            balance_before_fen=Fen(balance_fen),
+            counter=counter,
+            ttsn=ttsn,
+            tac=tac,
+            opened_at=at,
+        )
+        canonical = LAYOUT.pack(
+            RECORD_VERSION, self._terminal, self._epoch, state.seq, outcome, reason or 0, mac2, card, amount_fen,
+            balance_fen, counter, ttsn, tac, at.utc_s, at.boot, at.uptime_s, at.quality,
+        )  # fmt: skip
+        state.advance(
+            outcome, card, index, amount_fen, balance_fen, counter, ttsn, at.utc_s, at.boot, at.uptime_s, at.quality
+        )
+        return record, canonical
+
+
+def _within(value: int, most: int) -> int:
+    if not 0 <= value <= most:
+        raise FormatError("a row takes a balance or a counter out of its bounds")
+    return value

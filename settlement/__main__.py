@@ -116,8 +116,9 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
     command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
 
-    text = "show balances, suspense, and which taps of each terminal are here and which are missing"
-    report = command("report", _report, text, "report", "report --json | python -m json.tool")
+    text = "show balances, money on its way, suspense, and which taps of each terminal are here and which are missing"
+    report = command("report", _report, text, "report", "report --resolved", "report --json | python -m json.tool")
+    report.add_argument("--resolved", action="store_true", help="also what was settled from cards' counters, and why")
     report.add_argument("--json", action="store_true", help="for scripts")
 
 
@@ -326,8 +327,12 @@ def _pull_until(
 
 
 def _report(args: argparse.Namespace) -> int:
-    report = read_report(Home(args.home), now_utc_s=_utc_s())
-    print(json.dumps(report_json(report)) if args.json else report_text(report), end="\n" if args.json else "")
+    home = Home(args.home)
+    report = read_report(home, now_utc_s=_utc_s(), outage_s=_read_settings(home).ledger.outage_s)
+    if args.json:
+        print(json.dumps(report_json(report, resolved=args.resolved)))
+    else:
+        print(report_text(report, resolved=args.resolved), end="")
     return 1 if report.unbalanced else 0  # whatever else is wrong has its place in the books; this never has
 
 

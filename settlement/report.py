@@ -1,60 +1,113 @@
-"""The operator's report: balances, what waits for an explanation, and what each terminal still owes. Reads only."""
+"""The operator's report: balances, money on its way, what waits for an explanation, what each terminal still owes.
+
+Reads only.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
 
 from settlement.ledger import store as ledger
+from settlement.ledger.counters import Awaited, Waiting
+from settlement.ledger.pending import PendingLoad, pending_loads
+from settlement.ledger.unknown import Settled, Settlement, awaited, settlements
 from settlement.settings import Home
 from settlement.store.database import SchemaMissing, open_reader
 from settlement.store.router import LEDGER
 from settlement.streams.terminals import Coverage, coverage
 from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import format_fen
+from wire.receipt import Suspense
+from wire.record import CAMPUS_ZONE
+
+# Why an item is in suspense, as the finance office reads it.
+_REASONS: Final = {
+    Suspense.TAC_WRONG: "the card's proof of payment is wrong: forged, or a card of another issuer",
+    Suspense.MAC2_REFUSED: "the till refused the card's answer, though its proof of payment is right",
+    Suspense.OUTCOME_UNKNOWN: "nobody saw whether the card paid",
+    Suspense.COUNTER_TAKEN: "another tap or load of the card has this count: a copied record, or a cloned card",
+    Suspense.TAP_DIFFERS: "it is in the books with other content",
+    Suspense.TTSN_TAKEN: "another tap used the same proof of payment",
+    Suspense.CARD_UNKNOWN: "this purse was never taken into the books",
+    Suspense.BEFORE_OPENING: "the card's count is from before the purse was taken into the books",
+    Suspense.CONFIRMED_NOT_PENDING: "a load was confirmed for which nothing is pending",
+    Suspense.VOIDED_NOT_PENDING: "a load was voided for which nothing is pending",
+}
+_LOAD_AWAITS: Final = "the card at any top-up point: its next load there tells whether this one arrived"
+_PERSON: Final = "a person"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `read_report` found."""
+    """What `read_report` found; `waiting` by the number of the suspense item."""
 
     now_utc_s: int
     balances: list[ledger.AccountBalance]
+    loads: list[PendingLoad]
     suspense: list[ledger.OpenSuspense]
+    waiting: dict[int, Waiting]
+    settlements: list[Settlement]
     unbalanced: list[int]
     coverage: dict[Stream, list[Coverage]]
 
 
-def read_report(home: Home, *, now_utc_s: int) -> Report:
+def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
     """Read the ledger and every stream's database; raises `SchemaMissing` if there is no ledger."""
-    with open_reader(home.database(LEDGER), LEDGER) as db:
-        balances, suspense, unbalanced = ledger.balances(db), ledger.open_suspense(db), ledger.unbalanced_entries(db)
-    covered = {}
+    with open_reader(home.database(LEDGER), LEDGER) as db, db.transaction():
+        found = Report(
+            now_utc_s=now_utc_s,
+            balances=ledger.balances(db),
+            loads=pending_loads(db),
+            suspense=ledger.open_suspense(db),
+            waiting=awaited(db, now_utc_s=now_utc_s, outage_s=outage_s),
+            settlements=settlements(db),
+            unbalanced=ledger.unbalanced_entries(db),
+            coverage={},
+        )
     for stream in CONSUMPTION_STREAMS:
         try:
             with open_reader(home.database(stream.label), stream.label) as db:
-                covered[stream] = coverage(db)
+                found.coverage[stream] = coverage(db)
         except SchemaMissing:
             continue  # this host does not run that stream
-    return Report(now_utc_s, balances, suspense, unbalanced, covered)
+    return found
 
 
-def report_json(report: Report) -> dict[str, object]:
-    """The report for scripts; amounts in fen, card numbers masked."""
-    return {
+def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
+    """The report for scripts; amounts in fen, card numbers masked. `resolved` adds what was settled from counters."""
+    found: dict[str, object] = {
         "now_utc_s": report.now_utc_s,
         "balances": [
             {"account": account.number, "name": account.name, "balance_fen": account.balance_fen}
             for account in report.balances
         ],
         "unbalanced_entries": report.unbalanced,
+        "pending_loads": [
+            {
+                "load": str(load.load_id),
+                "terminal": load.load_id.terminal.hex(),
+                "card": str(load.card),
+                "counter": load.counter,
+                "amount_fen": load.amount_fen,
+                "age_s": report.now_utc_s - load.since_utc_s,
+                "awaits": _LOAD_AWAITS,
+            }
+            for load in report.loads
+        ],
         "suspense": [
             {
                 "tap": str(item.origin),
+                "terminal": item.origin.terminal.hex(),
                 "reason": item.reason.name,
                 "card": str(item.card),
                 "counter": item.counter,
                 "amount_fen": item.amount_fen,
                 "age_s": report.now_utc_s - item.since_utc_s,
+                "awaits": _awaits(report, item),
+                "contradicts_entry": item.contradicts,
             }
             for item in report.suspense
         ],
@@ -77,9 +130,26 @@ def report_json(report: Report) -> dict[str, object]:
             for item in items
         ],
     }
+    if resolved:
+        found["settled"] = [
+            {
+                "tap": str(item.origin),
+                "card": str(item.card),
+                "counter": item.counter,
+                "amount_fen": item.amount_fen,
+                "outcome": item.outcome.name,
+                "evidence_entry": item.evidence,
+                "evidence_tap": str(item.evidence_tap),
+                "evidence_counter": item.evidence_counter,
+                "entry": item.entry,
+                "resolved_at_utc_s": item.resolved_at_utc_s,
+            }
+            for item in report.settlements
+        ]
+    return found
 
 
-def report_text(report: Report) -> str:
+def report_text(report: Report, *, resolved: bool = False) -> str:
     """The report for people."""
     lines = ["Balances (yuan; debit above zero, credit below)"]
     lines += [
@@ -89,12 +159,9 @@ def report_text(report: Report) -> str:
     ] or ["  nothing posted yet"]
     if report.unbalanced:
         lines.append(f"  ENTRIES OUT OF BALANCE: {', '.join(map(str, report.unbalanced[:20]))}")
-    lines += ["", f"Suspense: {len(report.suspense)} {'item' if len(report.suspense) == 1 else 'items'}"]
-    lines += [
-        f"  {item.origin}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
-        f"  {_age(report.now_utc_s - item.since_utc_s)} old"
-        for item in report.suspense
-    ]
+    lines += ["", *_load_lines(report), "", *_suspense_lines(report)]
+    if resolved:
+        lines += ["", *_settled_lines(report.settlements)]
     lines += ["", "Terminals"]
     terminals = [
         _terminal_line(stream, item, report.now_utc_s) for stream, items in report.coverage.items() for item in items
@@ -116,6 +183,77 @@ def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:
         state.append(f"ROLLED BACK: its journal was seen to end with tap {item.rolled_back_to_seq}")
     state.append(f"(heard {_age(now_utc_s - item.heard_at_utc_s)} ago)")
     return f"  {stream.label:<12}{item.terminal.hex()}  epoch {item.epoch}  {'  '.join(state)}"
+
+
+def _load_lines(report: Report) -> list[str]:
+    if not report.loads:
+        return ["On its way to cards: nothing"]
+    total = format_fen(sum(load.amount_fen for load in report.loads))
+    lines = [f"On its way to cards: {_counted(len(report.loads), 'load')}, {total} yuan, in no balance yet"]
+    lines += [
+        f"  {load.load_id}  card {load.card}  {format_fen(load.amount_fen):>12}"
+        f"  {_age(report.now_utc_s - load.since_utc_s)} old"
+        for load in report.loads
+    ]
+    return [*lines, f"      awaited: {_LOAD_AWAITS}"]
+
+
+def _suspense_lines(report: Report) -> list[str]:
+    if not report.suspense:
+        return ["Suspense: nothing waits for an explanation"]
+    total = format_fen(sum(item.amount_fen for item in report.suspense))
+    lines = [f"Suspense: {_counted(len(report.suspense), 'item')}, {total} yuan, in no balance"]
+    for item in report.suspense:
+        lines.append(
+            f"  {item.origin}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
+            f"  {_age(report.now_utc_s - item.since_utc_s)} old"
+        )
+        lines.append(f"      {_REASONS[item.reason]}; awaited: {_awaits(report, item)}")
+        if item.contradicts is not None:
+            lines.append(
+                f"      ALARM: entry {item.contradicts} was booked for this count because nobody had brought it"
+            )
+    return lines
+
+
+def _settled_lines(settled: Sequence[Settlement]) -> list[str]:
+    if not settled:
+        return ["Settled from cards' counters: nothing"]
+    lines = [f"Settled from cards' counters: {_counted(len(settled), 'tap')}"]
+    for item in settled:
+        taken = item.outcome is Settled.EXECUTED
+        lines.append(
+            f"  {item.origin}  card {item.card}  {format_fen(item.amount_fen):>12}"
+            f"  {f'paid: entry {item.entry}' if taken else 'not paid'}, settled {_local(item.resolved_at_utc_s)}"
+        )
+        why = f"the card went on to count {item.evidence_counter}, and nobody brought count {item.counter}"
+        lines.append(
+            f"      evidence: entry {item.evidence}, tap {item.evidence_tap}: "
+            f"{why if taken else f'it used count {item.counter} itself'}"
+        )
+    return lines
+
+
+def _awaits(report: Report, item: ledger.OpenSuspense) -> str:
+    """What has to come before the item can be resolved."""
+    if item.reason is not Suspense.OUTCOME_UNKNOWN:
+        return _PERSON
+    waiting = report.waiting.get(item.id)
+    if waiting is None:
+        return "the ledger's next turn"
+    if waiting.until_utc_s is not None:
+        return f"any other terminal's record of count {item.counter}, until {_local(waiting.until_utc_s)}"
+    if waiting.awaited is Awaited.NEXT_USE:
+        return "the card's next purchase"
+    return f"{_PERSON}: something else claims count {item.counter}, too"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _local(utc_s: int) -> str:
+    return f"{datetime.fromtimestamp(utc_s, CAMPUS_ZONE):%Y-%m-%d %H:%M}"
 
 
 def _age(seconds: int) -> str:

@@ -62,8 +62,12 @@ _BALANCES: Final = """
     GROUP BY account.number, account.name ORDER BY account.number
 """
 _UNBALANCED: Final = "SELECT entry_id FROM posting GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id"
-_SUSPENSE: Final = """
-    SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s FROM suspense_item
+_SUSPENSE: Final = f"""
+    SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,
+           (SELECT entry.id FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
+            WHERE reason = 4 AND suspense_item.source <> '{TOPUP}' AND entry.kind = 2
+            AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter)
+    FROM suspense_item
     WHERE NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id)
     ORDER BY since_utc_s, id
 """
@@ -97,7 +101,7 @@ class AccountBalance:
 
 @dataclass(frozen=True, slots=True)
 class OpenSuspense:
-    """A suspense item as reports show it."""
+    """A suspense item as reports show it; `contradicts` is the entry with its count, settled from counters before."""
 
     id: int
     origin: TapId | LoadId
@@ -106,6 +110,7 @@ class OpenSuspense:
     counter: int
     amount_fen: Fen
     since_utc_s: int
+    contradicts: int | None
 
 
 def post(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[Posted]:
@@ -285,14 +290,14 @@ def open_suspense(db: Database) -> list[OpenSuspense]:
     """Everything that waits for an explanation, oldest first."""
     return db.query(
         _SUSPENSE,
-        into=lambda item, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s: OpenSuspense(
+        into=lambda item, source, terminal, epoch, seq, reason, card, counter, amount_fen, *rest: OpenSuspense(
             item,
             read_origin(source, terminal, epoch, seq),
             Suspense(reason),
             CardId.from_bytes(card),
             counter,
             Fen(amount_fen),
-            since_utc_s,
+            *rest,
         ),
     )
 

@@ -8,12 +8,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.ledger import store
-from settlement.ledger.pull import OpeningSource, Portion, SourceBroken, StreamSource, pull_portion, pull_round
+from settlement.ledger.pending import pending_loads
+from settlement.ledger.pull import (
+    LoadSource,
+    OpeningSource,
+    Portion,
+    SourceBroken,
+    StreamSource,
+    pull_portion,
+    pull_round,
+)
 from settlement.ledger.store import Posted
+from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadEvidence, append
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
-from settlement.store.database import Database, RuleBroken, SchemaMissing
-from wire.ids import CardId, Stream, TapId
+from settlement.store.database import Database, RuleBroken, SchemaMissing, open_writer
+from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.money import Fen
 from wire.receipt import Suspense
 
@@ -271,3 +281,108 @@ def test_row_that_was_changed_behind_the_triggers_breaks_the_chain(
     with pytest.raises(SourceBroken, match="position 2"):
         pull_portion(ledger_db, source)
     assert posted_taps(ledger_db) == {}
+
+
+POINT = TerminalId(bytes.fromhex("000000000901"))
+EVIDENCE = {
+    LoadEventKind.GRANTED: LoadEvidence.MAC1,
+    LoadEventKind.CONFIRMED: LoadEvidence.COUNTER_MOVED,
+    LoadEventKind.VOIDED: LoadEvidence.COUNTER_UNCHANGED,
+}
+
+
+@pytest.fixture
+def topup_db(home: Home) -> Iterator[Database]:
+    with open_writer(home.database("topup"), "topup") as db:
+        yield db
+
+
+@pytest.fixture
+def loads(home: Home) -> Iterator[LoadSource]:
+    source = LoadSource(home.database("topup"))
+    yield source
+    source.close()
+
+
+def tell(db: Database, card: CardId, kind: LoadEventKind, number: int = 1, counter: int = 0) -> None:
+    event = LoadEvent(
+        kind=kind,
+        evidence=EVIDENCE[kind],
+        load_id=LoadId(POINT, 1, number),
+        card=card,
+        online_counter=counter,
+        amount_fen=Fen(5_000),
+        old_balance_fen=Fen(0),
+        terminal=POINT,
+        happened_at_utc_s=1_764_000_000,
+    )
+    with db.transaction():
+        append(db, event)
+
+
+def test_loads_are_pulled_from_the_desk_behind_the_openings_of_their_purses(
+    topup_db: Database,
+    onecard_db: Database,
+    ledger_db: Database,
+    openings: OpeningSource,
+    loads: LoadSource,
+    numbered_card: Callable[[int], CardId],
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
+) -> None:
+    card = numbered_card(7)
+    import_cards(onecard_db, [opening(card, 100)], now_utc_s=1)
+    tell(topup_db, card, LoadEventKind.GRANTED)
+    assert pull_round(ledger_db, openings, [loads]).posted == {Posted.CREATED: 2}
+    assert len(pending_loads(ledger_db)) == 1
+    tell(topup_db, card, LoadEventKind.CONFIRMED)
+    tell(topup_db, card, LoadEventKind.GRANTED, number=2, counter=1)
+    tell(topup_db, card, LoadEventKind.VOIDED, number=2, counter=1)
+    assert [pull_portion(ledger_db, loads, 2)[1] for _ in range(2)] == [[Posted.CREATED] * 2, [Posted.CREATED]]
+    assert purse_balances(ledger_db) == {card: 5_100}
+    assert pending_loads(ledger_db) == []
+
+
+def test_desks_journal_that_was_changed_behind_the_triggers_breaks_the_chain(
+    topup_db: Database, ledger_db: Database, loads: LoadSource, numbered_card: Callable[[int], CardId]
+) -> None:
+    tell(topup_db, numbered_card(1), LoadEventKind.GRANTED)
+    topup_db.execute("DROP TRIGGER load_event_is_never_changed")
+    topup_db.execute("UPDATE load_event SET event = x'00'")
+    with pytest.raises(SourceBroken, match="position 1"):
+        pull_portion(ledger_db, loads)
+    assert pending_loads(ledger_db) == []
+
+
+@pytest.mark.usefixtures("purses")
+@pytest.mark.parametrize("table", ["posting", "entry_resolution", "source_cursor"])
+def test_failure_while_a_load_is_posted_moves_neither_money_nor_cursor(
+    topup_db: Database,
+    ledger_db: Database,
+    loads: LoadSource,
+    numbered_card: Callable[[int], CardId],
+    table: str,
+    purse_balances: Callable[[Database], dict[CardId, Fen]],
+) -> None:
+    tell(topup_db, numbered_card(1), LoadEventKind.GRANTED)
+    tell(topup_db, numbered_card(1), LoadEventKind.CONFIRMED)
+    ledger_db.execute(f"CREATE TRIGGER disk_fails AFTER INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END")
+    with pytest.raises(RuleBroken):
+        pull_portion(ledger_db, loads)
+    assert store.read_cursor(ledger_db, "topup") is None
+    assert (pending_loads(ledger_db), purse_balances(ledger_db)) == ([], {})
+    ledger_db.execute("DROP TRIGGER disk_fails")
+    assert pull_portion(ledger_db, loads) == (2, [Posted.CREATED] * 2)
+
+
+def test_round_is_complete_only_if_every_source_was_read_to_its_end(
+    home: Home,
+    topup_db: Database,
+    ledger_db: Database,
+    openings: OpeningSource,
+    loads: LoadSource,
+    numbered_card: Callable[[int], CardId],
+) -> None:
+    tell(topup_db, numbered_card(1), LoadEventKind.GRANTED)
+    assert [pull_round(ledger_db, openings, [loads], count_max=1).complete for _ in range(2)] == [False, True]
+    missing = StreamSource(home.folder / "nowhere.db", Stream.SHOPS)
+    assert not pull_round(ledger_db, openings, [missing]).complete

@@ -205,7 +205,7 @@ def test_whatever_is_posted_and_repeated_the_ledger_stays_balanced_and_counts_ea
 def test_posting_looks_every_key_up_by_index(ledger_db: Database) -> None:
     asked = {store._TAPS_KNOWN: 3, store._COUNTERS_KNOWN: 2, store._SERIALS_KNOWN: 2, store._OPENINGS_KNOWN: 1}
     for sql, columns in asked.items():
-        sql = "EXPLAIN QUERY PLAN " + sql.format(rows=store.placeholders(columns, 3))
-        plan = ledger_db.query(sql, [1] * 3 * columns, into=lambda *row: str(row[3]))
+        plan_of = "EXPLAIN QUERY PLAN " + sql.format(rows=store.placeholders(columns, 3))
+        plan = ledger_db.query(plan_of, [1] * 3 * columns, into=lambda *row: str(row[3]))
         assert not [step for step in plan if step.startswith("SCAN entry")]
         assert [step for step in plan if step.startswith("SEARCH entry")]

@@ -62,7 +62,7 @@ class Link:
     chain_hash: bytes
 
 
-def best_pace(state: CodingState, records: Sequence[TapRecord]) -> int:
+def best_pace(state: CodingState, records: Sequence[TapRecord], pace_max: int = PACE_MAX) -> int:
     """The number of low bits that makes these records' times shortest."""
     times = [state.uptime_s, *(record.opened_at.uptime_s for record in records)]
     gaps = [after - before for before, after in pairwise(times) if after >= before]
@@ -70,7 +70,7 @@ def best_pace(state: CodingState, records: Sequence[TapRecord]) -> int:
     def cost(pace: int) -> int:
         return sum(min((gap >> pace) + 1 + pace, _RUN_MAX + _LONG_BITS) for gap in gaps)
 
-    return min(range(1, PACE_MAX + 1), key=cost)
+    return min(range(1, pace_max + 1), key=cost)
 
 
 def encode_row(state: CodingState, record: TapRecord, pace: int) -> str:
@@ -118,16 +118,34 @@ def _known(state: CodingState, index: int) -> str:
     return fixed(index, width) if width else ""
 
 
-def _new(state: CodingState, card: bytes) -> str:
-    """As a distance from the card that was new before, in decimal digits of the ASN; or whole."""
-    if state.cards and card[:ISSUER_ID_BYTES] == state.cards[-1][:ISSUER_ID_BYTES]:
-        this, last = card[ISSUER_ID_BYTES:].hex(), state.cards[-1][ISSUER_ID_BYTES:].hex()
-        if this.isdecimal() and last.isdecimal():
-            distance = int(this) - int(last)
+def card_after(last: bytes | None, card: bytes) -> str:
+    """A card as a distance from another of its issuer, in decimal digits of the ASN; or whole."""
+    if last is not None and card[:ISSUER_ID_BYTES] == last[:ISSUER_ID_BYTES]:
+        this_asn, last_asn = card[ISSUER_ID_BYTES:].hex(), last[ISSUER_ID_BYTES:].hex()
+        if this_asn.isdecimal() and last_asn.isdecimal():
+            distance = int(this_asn) - int(last_asn)
             number = distance << 1 if distance >= 0 else (-distance << 1) - 1
             if not number >> _CARD_BITS:
                 return "0" + golomb(number, _CARD_ORDER)
     return "1" + fixed(int.from_bytes(card, "big"), 8 * _CARD_ID_BYTES)
+
+
+def read_card_after(last: bytes | None, reader: BitReader) -> bytes:
+    """The inverse of `card_after`."""
+    if reader.fixed(1):
+        return reader.fixed(8 * _CARD_ID_BYTES).to_bytes(_CARD_ID_BYTES, "big")
+    number = reader.golomb(_CARD_ORDER, _CARD_BITS)
+    last_asn = "" if last is None else last[ISSUER_ID_BYTES:].hex()
+    if last is None or not last_asn.isdecimal():
+        raise FormatError("a card is told by its distance from none")
+    asn = int(last_asn) + (number >> 1 ^ -(number & 1))
+    if not 0 <= asn < 100**ASN_BYTES:
+        raise FormatError("a card's serial number is out of bounds")
+    return last[:ISSUER_ID_BYTES] + bytes.fromhex(f"{asn:0{2 * ASN_BYTES}d}")
+
+
+def _new(state: CodingState, card: bytes) -> str:
+    return card_after(state.cards[-1] if state.cards else None, card)
 
 
 def _elsewhere(state: CodingState, index: int, record: TapRecord) -> str:
@@ -258,18 +276,8 @@ class _RowReader:
         return index
 
     def _new(self) -> bytes:
-        reader, cards = self._reader, self._state.cards
-        if reader.fixed(1):
-            card = reader.fixed(8 * _CARD_ID_BYTES).to_bytes(_CARD_ID_BYTES, "big")
-        else:
-            number = reader.golomb(_CARD_ORDER, _CARD_BITS)
-            last = cards[-1][ISSUER_ID_BYTES:].hex() if cards else ""
-            if not last.isdecimal():
-                raise FormatError("a row tells a card by its distance from none")
-            asn = int(last) + (number >> 1 ^ -(number & 1))
-            if not 0 <= asn < 100**ASN_BYTES:
-                raise FormatError("a row tells a card whose serial number is out of bounds")
-            card = cards[-1][:ISSUER_ID_BYTES] + bytes.fromhex(f"{asn:0{2 * ASN_BYTES}d}")
+        cards = self._state.cards
+        card = read_card_after(cards[-1] if cards else None, self._reader)
         if card in self._state.index:
             raise FormatError("a row tells a card as new that is known")
         return card

@@ -105,7 +105,6 @@ def _batches(draw: st.DrawFn) -> SettlementBatch:
     return SettlementBatch(
         terminal=terminal,
         epoch=epoch,
-        first_seq=first_seq,
         hash_before=draw(_HASHES),
         total_before_fen=draw(st.integers(0, 1 << 48)),
         records=tuple(

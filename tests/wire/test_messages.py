@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.errors import CampusError
+from wire.directory import CodingState
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
 from wire.hotlist import Hotlist
@@ -66,7 +67,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Enrolled, TERMINALS, st.integers(1, 0xFFFF)),
     st.builds(Welcome, st.from_type(Cursor)),
-    st.from_type(SettlementBatch).map(lambda batch: Upload(sign_batch(batch, KEY))),
+    st.from_type(SettlementBatch).map(lambda batch: Upload(sign_batch(batch, KEY, CodingState(batch.first_seq)))),
     st.builds(Receipt, st.from_type(BatchReceipt)),
     st.builds(
         Refused,

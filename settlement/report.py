@@ -97,20 +97,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             }
             for load in report.loads
         ],
-        "suspense": [
-            {
-                "tap": str(item.origin),
-                "terminal": item.origin.terminal.hex(),
-                "reason": item.reason.name,
-                "card": str(item.card),
-                "counter": item.counter,
-                "amount_fen": item.amount_fen,
-                "age_s": report.now_utc_s - item.since_utc_s,
-                "awaits": _awaits(report, item),
-                "contradicts_entry": item.contradicts,
-            }
-            for item in report.suspense
-        ],
+        "suspense": [_suspense_json(report, item) for item in report.suspense],
         "terminals": [
             {
                 "stream": stream.label,
@@ -147,6 +134,20 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for item in report.settlements
         ]
     return found
+
+
+def _suspense_json(report: Report, item: ledger.OpenSuspense) -> dict[str, object]:
+    return {
+        "tap": str(item.origin),
+        "terminal": item.origin.terminal.hex(),
+        "reason": item.reason.name,
+        "card": str(item.card),
+        "counter": item.counter,
+        "amount_fen": item.amount_fen,
+        "age_s": report.now_utc_s - item.since_utc_s,
+        "awaits": _awaits(report, item),
+        "contradicts_entry": item.contradicts,
+    }
 
 
 def report_text(report: Report, *, resolved: bool = False) -> str:

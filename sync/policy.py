@@ -26,13 +26,13 @@ SEARCHING_RETRY_S: Final = 60.0
 HEALING_S: Final = 3_600.0
 PERSON_S: Final = 3_600.0  # what waits for a technician is looked at again, and no more than looked at
 STRAIN_PAUSES_S: Final = (0, 600, 1_800, 3_600)  # between one round of radio and reset and the next
-FORGIVEN_S: Final = 86_400
 SMS_PATIENCE_S: Final = (
     1_800.0  # taps that are not urgent wait so long for a data link to heal before they cost a message
 )
 SMS_RETRY_S: Final = 60.0
 
-_MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
+DAY_S: Final = 86_400
+_MINUTE_S, _HOUR_S = 60, 3_600
 
 
 class LinkKind(Enum):
@@ -92,7 +92,7 @@ class Strain:
 
     def begun(self, now_utc_s: int) -> Strain:
         """The same after one more round; what is a day ago counts no more."""
-        rounds = 0 if now_utc_s - self.last_at_utc_s >= FORGIVEN_S else self.rounds
+        rounds = 0 if now_utc_s - self.last_at_utc_s >= DAY_S else self.rounds
         return Strain(rounds + 1, now_utc_s)
 
 
@@ -106,9 +106,9 @@ class SmsLimits:
 
     def allowed_at_utc_s(self, sent_at_utc_s: Iterable[int], now_utc_s: int) -> int:
         """When the next message may go; moments in the future are a clock's mistake and do not count."""
-        sent = sorted(at for at in sent_at_utc_s if now_utc_s - _DAY_S < at <= now_utc_s)
+        sent = sorted(at for at in sent_at_utc_s if now_utc_s - DAY_S < at <= now_utc_s)
         allowed = now_utc_s
-        for limit, span_s in ((self.per_minute, _MINUTE_S), (self.per_hour, _HOUR_S), (self.per_day, _DAY_S)):
+        for limit, span_s in ((self.per_minute, _MINUTE_S), (self.per_hour, _HOUR_S), (self.per_day, DAY_S)):
             if len(sent) >= limit:
                 allowed = max(allowed, sent[-limit] + span_s)
         return allowed

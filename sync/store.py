@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, Self
 from sqlite_utils import Database
 
 from sync.identity import sync_folder
+from sync.policy import DAY_S, Strain
 from sync.tables import MIGRATIONS
 from wire.batch import SignedBatch
 from wire.errors import CampusError
@@ -232,6 +233,26 @@ class UplinkReader:
         except FormatError as error:
             raise StoreDamaged(f"a load in {self._path.name} is damaged: {error}") from error
 
+    def strain(self) -> Strain:
+        """What the modem was put through lately."""
+        row = self._one("SELECT rounds, last_at_utc_s FROM strain") if self._has("strain") else None
+        return Strain() if row is None else Strain(_number(row[0]), _number(row[1]))
+
+    def sms_sent_at_utc_s(self) -> list[int]:
+        """When the messages of the last day were sent."""
+        rows = self._all("SELECT at_utc_s FROM sms_sent ORDER BY at_utc_s") if self._has("sms_sent") else []
+        return [_number(at_utc_s) for (at_utc_s,) in rows]
+
+    def refused_pin(self, iccid: str) -> bytes | None:
+        """The digest of the PIN that this SIM refused."""
+        row = self._one("SELECT pin_digest FROM refused_pins WHERE iccid = ?", (iccid,))
+        return None if row is None else _blob(row[0])
+
+    def links_seen(self) -> str | None:
+        """How the links stood when the daemon last looked, as it wrote it down."""
+        row = self._one("SELECT body FROM links_seen") if self._has("links_seen") else None
+        return None if row is None else _text(row[0])
+
     def _has(self, table: str) -> bool:
         """Whether the file has this table; one that no newer daemon opened yet lacks the later ones."""
         return self._one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
@@ -391,6 +412,27 @@ class UplinkStore(UplinkReader):
         """This load needs nothing more; an end that was kept stays."""
         with self._commit():
             self._write("UPDATE loads SET ended = ? WHERE number = ? AND ended IS NULL", (int(end), number))
+
+    def save_strain(self, strain: Strain) -> None:
+        """Keep what the modem is put through, before it is."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO strain VALUES (1, ?, ?)", (strain.rounds, strain.last_at_utc_s))
+
+    def note_sms_sent(self, at_utc_s: int) -> None:
+        """Count a message, before it is sent; what is a day old, or of a clock that was wrong, is forgotten."""
+        with self._commit():
+            self._write("DELETE FROM sms_sent WHERE at_utc_s <= ? OR at_utc_s > ?", (at_utc_s - DAY_S, at_utc_s))
+            self._write("INSERT INTO sms_sent VALUES (?)", (at_utc_s,))
+
+    def save_refused_pin(self, iccid: str, pin_digest: bytes) -> None:
+        """Remember for good that this SIM refused this PIN."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO refused_pins VALUES (?, ?)", (iccid, pin_digest))
+
+    def save_links_seen(self, body: str) -> None:
+        """Keep how the links stand, for whoever asks."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO links_seen VALUES (1, ?)", (body,))
 
     def count(self, *, bytes_sent: int, bytes_received: int, batches: int) -> None:
         """Add to the counters."""

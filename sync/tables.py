@@ -93,9 +93,30 @@ CREATE TABLE loads (
 ) STRICT;
 """
 
+_LINKS: Final = """
+CREATE TABLE strain (
+    id INTEGER PRIMARY KEY CONSTRAINT one_strain CHECK (id = 1),
+    rounds INTEGER NOT NULL CONSTRAINT rounds_are_counted CHECK (rounds >= 0),
+    last_at_utc_s INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE sms_sent (at_utc_s INTEGER NOT NULL) STRICT;
+
+CREATE TABLE refused_pins (
+    iccid TEXT PRIMARY KEY,
+    pin_digest BLOB NOT NULL CONSTRAINT digest_has_32_bytes CHECK (length(pin_digest) = 32)
+) STRICT;
+
+CREATE TABLE links_seen (
+    id INTEGER PRIMARY KEY CONSTRAINT one_row_of_links CHECK (id = 1),
+    body TEXT NOT NULL
+) STRICT;
+"""
+
 MIGRATIONS: Final = (
     _FIRST_TABLES,
     _VERDICT_AND_CLOCK,
     _TLS_SESSION,
     _LOADS,
+    _LINKS,
 )  # PRAGMA user_version counts them; 0 stands for the first

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from sync.policy import (
     BATCH_DUE_TAPS,
     BEARERS,
-    FORGIVEN_S,
+    DAY_S,
     HEALING_S,
     PERSON_S,
     RECONNECTS,
@@ -193,7 +193,7 @@ def test_answer_begins_the_ladder_anew_and_forgives_after_an_hour() -> None:
 
 
 def test_round_of_the_day_before_is_forgiven() -> None:
-    assert Strain(3, NOW_UTC_S).begun(NOW_UTC_S + FORGIVEN_S) == Strain(1, NOW_UTC_S + FORGIVEN_S)
+    assert Strain(3, NOW_UTC_S).begun(NOW_UTC_S + DAY_S) == Strain(1, NOW_UTC_S + DAY_S)
 
 
 def test_messages_keep_to_each_of_their_limits() -> None:

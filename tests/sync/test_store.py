@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.outbox import next_batch
+from sync.policy import Strain
 from sync.store import (
     ANSWERED_KEPT,
     Counters,
@@ -40,7 +41,17 @@ if TYPE_CHECKING:
     from tests.sync.conftest import Till
 
 CARD = CardId(IssuerId(bytes(8)), Asn(bytes(10)))
-LATER_TABLES = ("verdict", "server_clock", "tls_session", "loads")  # what the first version did not have
+# What the first version did not have.
+LATER_TABLES = ()
+    "verdict",
+    "server_clock",
+    "tls_session",
+    "loads",
+    "strain",
+    "sms_sent",
+    "refused_pins",
+    "links_seen",
+)  # what the first version did not have
 
 
 def _receipt(till: Till, next_seq: int, *suspended: tuple[int, Suspense]) -> BatchReceipt:
@@ -318,3 +329,20 @@ def test_loads_are_kept_until_their_end(tmp_path: Path) -> None:
     assert store.open_loads() == []
     assert _rows(store, "SELECT ended FROM loads") == [(2,), (1,), (None,)]
     store.close()
+
+
+def test_budgets_are_kept_and_old_messages_forgotten(store: UplinkStore, folder: Path) -> None:
+    assert (store.strain(), store.sms_sent_at_utc_s()) == (Strain(), [])
+    store.save_strain(Strain(2, 1_000))
+    for at_utc_s in (1_000, 2_000, 90_000, 80_000):  # the last by a clock that was set back
+        store.note_sms_sent(at_utc_s)
+    store.close()
+    again = UplinkStore.open_or_make(folder / "uplink.db")
+    assert (again.strain(), again.sms_sent_at_utc_s()) == (Strain(2, 1_000), [80_000])
+    again.close()
+
+
+def test_refused_pin_is_remembered_for_its_sim(store: UplinkStore) -> None:
+    store.save_refused_pin("8986001", bytes(32))
+    assert store.refused_pin("8986001") == bytes(32)
+    assert store.refused_pin("8986002") is None

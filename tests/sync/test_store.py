@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 CARD = CardId(IssuerId(bytes(8)), Asn(bytes(10)))
 # What the first version did not have.
-LATER_TABLES = ()
+LATER_TABLES = (
     "verdict",
     "server_clock",
     "tls_session",
@@ -51,7 +51,7 @@ LATER_TABLES = ()
     "sms_sent",
     "refused_pins",
     "links_seen",
-)  # what the first version did not have
+)
 
 
 def _receipt(till: Till, next_seq: int, *suspended: tuple[int, Suspense]) -> BatchReceipt:

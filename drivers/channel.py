@@ -32,6 +32,30 @@ class ReaderFault(CampusError):
     retryable = True
 
 
+class CardMute(CardRemoved):
+    """Something is on the reader that does not answer: a card held askew, two at once, or one without a chip."""
+
+    code = "card-mute"
+
+
+class ReaderMissing(ReaderFault):
+    """The smart card service knows no reader of this name: it is unplugged, or called otherwise."""
+
+    code = "reader-missing"
+
+
+class ReaderServiceDown(ReaderFault):
+    """The smart card service pcscd cannot be reached; it starts again by itself, or never ran."""
+
+    code = "reader-service-down"
+
+
+class ReaderStuck(ReaderFault):
+    """The reader powers cards and carries no command to them; only unplugging it helps."""
+
+    code = "reader-stuck"
+
+
 class CardChannel(Protocol):
     """A powered card: one command in, its data and status word (SW1SW2) out; never answers 61xx or 6Cxx of T=0.
 

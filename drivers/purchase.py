@@ -15,9 +15,13 @@ from typing import Final
 
 from drivers import apdu
 from drivers.apdu import Sw, describe_sw
+from drivers.channel import CardRemoved, ReaderFault
 from drivers.purse import (
     CardProfile,
+    CardUnreadable,
     PsamIdentity,
+    PsamLost,
+    PsamUnusable,
     PurseInfo,
     PurseSession,
     PurseView,
@@ -75,6 +79,7 @@ class NotDebited:
     """The card or the PSAM said no before DEBIT was sent, so no money moved and no tap was committed."""
 
     why: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,7 @@ class TornDebit:
     """
 
     why: str
+    code: str
 
 
 Result = PurchaseProof | NotDebited | TornDebit
@@ -166,7 +172,7 @@ class Purchase:
         """The PSAM answered the last `ToPsam`."""
         if self._state is _State.DRAWING_MAC1:
             if sw != Sw.OK or len(data) != _MAC1_ANSWER_BYTES:
-                return self._end(NotDebited(f"the PSAM gave no MAC1: {describe_sw(sw)}"))
+                return self._end(NotDebited(f"the PSAM gave no MAC1: {describe_sw(sw)}", PsamUnusable.code))
             self._ttsn, self._mac1 = int.from_bytes(data[:4], "big"), data[4:]
             self._state = _State.COMMITTING
             return Commit(self._known_view(), self._session(), self._ttsn)
@@ -181,19 +187,19 @@ class Purchase:
             apdu.debit_for_purchase(ttsn=self._ttsn, date=self._date, time=self._time, mac1=self._mac1),
         )
 
-    def card_lost(self, why: str) -> Result:
+    def card_lost(self, fault: CardRemoved | ReaderFault) -> Result:
         """The card did not answer the last `ToCard`, and is gone."""
         if self._state is _State.DEBITING:
-            return self._end(TornDebit(why))
+            return self._end(TornDebit(str(fault), fault.code))
         assert self._state in _ASKING_CARD, f"no answer of the card is awaited in {self._state}"
-        return self._end(NotDebited(why))
+        return self._end(NotDebited(str(fault), fault.code))
 
-    def psam_lost(self, why: str) -> Result:
+    def psam_lost(self, fault: CardRemoved | ReaderFault) -> Result:
         """The PSAM did not answer the last `ToPsam`. After DEBIT the money has moved all the same."""
         if self._state is _State.CHECKING_MAC2:
             return self._end(self._proof(Mac2.NOT_CHECKED))
         assert self._state is _State.DRAWING_MAC1, f"no answer of the PSAM is awaited in {self._state}"
-        return self._end(NotDebited(why))
+        return self._end(NotDebited(str(fault), PsamLost.code))
 
     def _initialized(self, data: bytes, sw: int) -> Step:
         if sw == Sw.BALANCE_INSUFFICIENT:
@@ -215,7 +221,8 @@ class Purchase:
             self._tac = data[:4]
             self._state = _State.CHECKING_MAC2
             return ToPsam(apdu.credit_sam_for_purchase(data[4:]))
-        return self._end(TornDebit(f"the card's answer to DEBIT is no proof: {describe_sw(sw)}, {len(data)} bytes"))
+        why = f"the card's answer to DEBIT is no proof: {describe_sw(sw)}, {len(data)} bytes"
+        return self._end(TornDebit(why, CardUnreadable.code))
 
     def _proof(self, mac2: Mac2) -> PurchaseProof:
         return PurchaseProof(self._tac, mac2)

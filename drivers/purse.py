@@ -35,6 +35,13 @@ class PsamUnusable(CampusError):
     code = "psam-unusable"
 
 
+class PsamLost(CampusError):
+    """The PSAM cannot be reached: pulled out, without power, or its reader or pcscd is gone."""
+
+    code = "psam-lost"
+    retryable = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardProfile:
     """What makes one issuer's cards different from another's.
@@ -53,6 +60,8 @@ class CardProfile:
 
 
 CAMPUS_CARD: Final = CardProfile(aid=bytes.fromhex("A00000000386980701"), prove_offset=1, key_levels=1)
+SECOND_MAKER: Final = CardProfile(aid=bytes.fromhex("A000000632010105"), prove_offset=0, key_levels=2)
+CARD_PROFILES: Final = {"campus": CAMPUS_CARD, "second-maker": SECOND_MAKER}  # by their names in terminal.toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

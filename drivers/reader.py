@@ -12,21 +12,32 @@ from drivers.channel import CardChannel
 
 @dataclass(frozen=True, slots=True)
 class CardPresented:
-    """A card is in the field or the slot and answers; `atr` is its answer to reset."""
+    """A card is in the field or the slot and answers; `atr` is its answer to reset.
+
+    `perhaps_same`: it came so soon after `connect` ended that it may be the card from before, which never left.
+    Powering a card down makes contactless readers report it anew.
+    """
 
     atr: bytes
+    perhaps_same: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CardSilent:
+    """Something is there that does not answer: held askew, two cards at once, or no chip; `CardLeft` when it goes."""
 
 
 @dataclass(frozen=True, slots=True)
 class CardLeft:
-    """The card that was presented is gone."""
+    """The card that was presented, or silent, is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderLost:
-    """The reader, or the service that drives it, cannot be reached; nobody has to do anything but mend it."""
+    """The reader, or the service that drives it, cannot be reached; `code` is the fault's, as DRIVERS.md lists them."""
 
     why: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +45,7 @@ class ReaderFound:
     """The reader is there, at the start or again."""
 
 
-ReaderEvent = CardPresented | CardLeft | ReaderLost | ReaderFound
+ReaderEvent = CardPresented | CardSilent | CardLeft | ReaderLost | ReaderFound
 
 
 class Reader(Protocol):
@@ -45,7 +56,7 @@ class Reader(Protocol):
         ...
 
     def connect(self) -> AbstractContextManager[CardChannel]:
-        """Power the present card and talk to it alone; raises `CardRemoved` or `ReaderFault`."""
+        """Power the present card and talk to it alone; raises `CardRemoved` or `ReaderFault`, or what is below them."""
         ...
 
     def stop(self) -> None:

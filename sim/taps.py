@@ -26,7 +26,7 @@ from wire.money import format_fen
 RESULT_S_MAX: Final = 8.0  # far beyond any tap, a busy machine's too
 READER_S_MAX: Final = 30.0  # from the till's start to its first word about the reader
 PRESENTATIONS_MAX: Final = 4  # of one card for one purchase
-_AGAIN: Final = frozenset({"NotPaid", "Torn", "WrongCard"})
+_AGAIN: Final = frozenset({"NotPaid", "Torn", "WrongCard", "StillThere"})
 
 
 @dataclass(slots=True)

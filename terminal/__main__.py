@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Final
 
 from drivers.pcsc import PcscReader
-from drivers.purse import CAMPUS_CARD
 from terminal.clock import TapClock
 from terminal.config import load_config
 from terminal.console import ConsoleScreen, JsonScreen, StatusSource
@@ -103,7 +102,7 @@ def _run(folder: Path, *, as_json: bool) -> int:
             downlink=downlink,
             reader=PcscReader(config.card_reader),
             psam=PsamSlot(PcscReader(config.psam_reader), enrolment.terminal),
-            profile=CAMPUS_CARD,
+            profile=config.profile,
             limits=config.limits,
             now=now,
             monotonic_s=time.perf_counter,

@@ -1,4 +1,4 @@
-"""`terminal.toml` as the till reads it: sections [reader] and [limits]; [uplink] belongs to the sync daemon."""
+"""`terminal.toml` as the till reads it: sections [reader], [card] and [limits]; [uplink] belongs to the sync daemon."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from drivers.purse import CARD_PROFILES, CardProfile
 from terminal.rules import Limits
 from wire.errors import CampusError
 from wire.money import FEN_MAX, Fen
 
 _OTHERS: Final = frozenset({"uplink"})
+_USUAL_PROFILE: Final = "campus"
 
 
 class ConfigInvalid(CampusError):
@@ -22,10 +24,11 @@ class ConfigInvalid(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class TerminalConfig:
-    """PC/SC names of the two readers, and the limits."""
+    """PC/SC names of the two readers, which maker's cards it takes, and the limits."""
 
     card_reader: str
     psam_reader: str
+    profile: CardProfile
     limits: Limits
 
 
@@ -37,7 +40,8 @@ def load_config(path: Path) -> TerminalConfig:
         raise ConfigInvalid(f"there is no {path}") from error
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"{path} cannot be read: {error}") from error
-    wanted = {"reader": ("card", "psam"), "limits": ("tap_fen_max",)}
+    document.setdefault("card", {"profile": _USUAL_PROFILE})
+    wanted = {"reader": ("card", "psam"), "card": ("profile",), "limits": ("tap_fen_max",)}
     for section in document:
         if section not in wanted and section not in _OTHERS:
             raise ConfigInvalid(f"{path.name}: [{section}] means nothing here")
@@ -49,6 +53,9 @@ def load_config(path: Path) -> TerminalConfig:
     card, psam = document["reader"]["card"], document["reader"]["psam"]
     if not (isinstance(card, str) and isinstance(psam, str)):
         raise ConfigInvalid(f"{path.name}: [reader] takes names in quotes")
+    profile = document["card"]["profile"]
+    if not isinstance(profile, str) or profile not in CARD_PROFILES:
+        raise ConfigInvalid(f"{path.name}: [card] profile is one of {', '.join(CARD_PROFILES)}")
     if not isinstance(tap_fen_max, int) or isinstance(tap_fen_max, bool) or not 0 < tap_fen_max <= FEN_MAX:
         raise ConfigInvalid(f"{path.name}: [limits] tap_fen_max is a number of fen above 0")
-    return TerminalConfig(card, psam, Limits(tap_fen_max=Fen(tap_fen_max)))
+    return TerminalConfig(card, psam, CARD_PROFILES[profile], Limits(tap_fen_max=Fen(tap_fen_max)))

@@ -10,13 +10,13 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
 from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable
 from terminal.journal import JournalReader
 from terminal.program import Redraw, Stop
-from terminal.result import Approved, ProofRefused, Refused, SaleResult, Torn, Unresolved
+from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved
 from terminal.screen import Keys, Status, amount_entered, draw, result_words, split_keys
 from terminal.till import CancelPressed, Till, TillEvent
 from wire.hotlist import EMPTY_HOTLIST
@@ -102,9 +102,12 @@ class ConsoleScreen:
         self._write("\a")
 
     def _read_keys(self, keyboard: int) -> None:
-        while typed := os.read(keyboard, _KEYS_BYTES_MAX).decode("ascii", errors="replace"):
-            for key in split_keys(typed):
-                self._events.put(self._keys.press(key) or Redraw())
+        """Until the keyboard is gone; a till that nobody can type at ends, and its owner starts it again."""
+        with suppress(OSError):
+            while typed := os.read(keyboard, _KEYS_BYTES_MAX).decode("ascii", errors="replace"):
+                for key in split_keys(typed):
+                    self._events.put(self._keys.press(key) or Redraw())
+        self._events.put(Stop())
 
     def _write(self, text: str) -> None:
         self._terminal.write(text)
@@ -124,7 +127,8 @@ class JsonScreen:
 
     def show(self, till: Till) -> None:
         """Tell what the till waits for, when that has changed."""
-        fault = till.failure or till.reader_fault
+        trouble = till.reader_fault or till.verdict or till.psam_fault
+        fault = till.failure or (None if trouble is None else f"{trouble.why} [{trouble.code}]")
         state = json.dumps({"event": "waiting", "for": till.phase.name.lower(), "fault": fault})
         if state != self._shown:
             self._shown = state
@@ -145,6 +149,8 @@ class JsonScreen:
             facts["balance_fen"] = result.balance_fen
         if isinstance(result, Refused):
             facts["refusal"] = result.refusal.name
+        if isinstance(result, NotPaid | Torn) and result.code:
+            facts["code"] = result.code
         self._write(json.dumps(facts))
 
     def _read_lines(self) -> None:

@@ -55,6 +55,14 @@ class Acknowledged:
         return 1 if self.cursor is None else self.cursor.next_seq
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why the server takes nothing more of this journal until a person has helped; `code` is for the technician."""
+
+    code: str
+    words: str
+
+
 class Downlink:
     """A read-only view of the uplink database beside the daemon that writes it."""
 
@@ -93,6 +101,13 @@ class Downlink:
                 raise DownlinkUnreadable(f"the hotlist in {self._path.name} is damaged: {error}") from error
             self._hotlist_body = body
         return self._hotlist
+
+    def verdict(self) -> Verdict | None:
+        """What stands against this terminal; None: nothing, or a daemon that keeps no such table yet."""
+        if self._row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'verdict'") is None:
+            return None
+        row = self._row("SELECT code, words FROM verdict")
+        return None if row is None else Verdict(*cast(tuple[str, str], row))
 
     def close(self) -> None:
         """Close the database."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from drivers.channel import CardRemoved, ReaderFault
-from drivers.purse import CardProfile, CardUnreadable, PsamUnusable
+from drivers.purse import CardProfile, CardUnreadable, PsamLost, PsamUnusable
 from drivers.reader import Reader, ReaderLost
 from terminal.downlink import Downlink, DownlinkUnreadable
 from terminal.journal import Journal, JournalDamaged, JournalInUse, JournalUnwritable
@@ -27,15 +27,31 @@ from terminal.till import (
     ChargePurse,
     Command,
     GiveUpTorn,
+    PsamLooked,
     ResolveTorn,
     SaleEnded,
     Till,
     TillEvent,
     TillFailed,
+    Trouble,
+    VerdictRead,
 )
 from wire.record import TapTime
 
-_REDRAW_S: Final = 0.5  # clock and upload state move without events
+_REDRAW_S: Final = 0.5  # clock and upload state move without events; and a missing PSAM is looked for so often
+_WATCH_AGAIN_S: Final = 1.0  # after the watch on the reader ended as it never should
+_PSAM_GONE: Final = frozenset({PsamLost.code, PsamUnusable.code})
+
+
+_SALE_FAULTS: Final = (
+    CardRemoved,
+    ReaderFault,
+    CardUnreadable,
+    PsamLost,
+    PsamUnusable,
+    PsamForeign,
+    DownlinkUnreadable,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +102,7 @@ class Program:
         self._now = now
         self._monotonic_s = monotonic_s
         self._sale: Sale | None = None
+        self._ending = threading.Event()
 
     def run(self, screen: Screen) -> None:
         """Serve until `Stop`; a tap that is under way then is finished first."""
@@ -95,16 +112,20 @@ class Program:
         try:
             self._serve(till, screen)
         finally:
+            self._ending.set()
             self._reader.stop()
             watcher.join()
             self._psam.close()
 
     def _serve(self, till: Till, screen: Screen) -> None:
+        till.handle(self._look_after_psam())  # powered before the first card comes, since that takes time
         while True:
+            till.handle(self._read_verdict(till))
             screen.show(till)
             try:
                 event = self.events.get(timeout=_REDRAW_S)
             except queue.Empty:
+                till.handle(self._look_after_psam())
                 continue
             if isinstance(event, Stop):
                 return
@@ -132,6 +153,23 @@ class Program:
             while True:
                 yield self.events.get_nowait()
 
+    def _look_after_psam(self) -> PsamLooked | TillFailed:
+        """Connect the PSAM if it is not; one that is connected is left alone, for it may hold a torn tap's session."""
+        try:
+            self._psam.ensure()
+        except PsamLocked as error:
+            return TillFailed(str(error))
+        except (PsamLost, PsamUnusable, PsamForeign) as error:
+            return PsamLooked(Trouble(error.code, str(error)))
+        return PsamLooked(None)
+
+    def _read_verdict(self, till: Till) -> VerdictRead:
+        try:
+            verdict = self._downlink.verdict()
+        except DownlinkUnreadable:
+            return VerdictRead(till.verdict)  # no sale is made without the hotlist, which is in the same file
+        return VerdictRead(None if verdict is None else Trouble(verdict.code, verdict.words))
+
     def _carry_out(self, command: Command) -> TillEvent:
         """Do what the till decided; every fault becomes an event that says what is the case now."""
         try:
@@ -144,16 +182,20 @@ class Program:
             return Unresolved(self._journal.seal_unknown(command.tap))
         try:
             return self._do(command)
-        except (CardRemoved, ReaderFault, CardUnreadable, PsamUnusable, PsamForeign, DownlinkUnreadable) as error:
+        except _SALE_FAULTS as error:
             tap = self._journal.opened_tap()
-            return NotPaid(str(error)) if tap is None else Torn(tap, str(error))
+            return NotPaid(str(error), error.code) if tap is None else Torn(tap, str(error), error.code)
 
     def _do(self, command: ChargePurse | ResolveTorn) -> SaleResult:
         sale = self._ready_sale()
         with self._reader.connect() as card:
             match command:
-                case ChargePurse(amount_fen):
-                    return sale.charge(card, amount_fen)
+                case ChargePurse(amount_fen, not_from):
+                    result = sale.charge(card, amount_fen, not_from=not_from)
+                    if isinstance(result, NotPaid) and result.code in _PSAM_GONE:
+                        # It lost its power or its pcscd since the last tap. No tap is open, and the card is still here.
+                        result = self._ready_sale().charge(card, amount_fen, not_from=not_from)
+                    return result
                 case ResolveTorn(tap):
                     return sale.resolve(card, tap)
 
@@ -174,8 +216,13 @@ class Program:
         return self._sale
 
     def _watch_reader(self) -> None:
-        try:
-            for event in self._reader.events():
-                self.events.put(event)
-        finally:  # whatever ended it, the till must not believe in a reader that nobody watches
-            self.events.put(ReaderLost("the reader is not watched any more; start the till again"))
+        """Pass on what the reader tells; whatever ends that but `Stop`, the till is told, and the watch begins anew."""
+        while not self._ending.is_set():
+            why = "the watch on the reader ended"
+            try:
+                for event in self._reader.events():
+                    self.events.put(event)
+            except Exception as error:  # noqa: BLE001  a bug in a driver must not end the watch unseen
+                why = f"{why}: {error!r}"
+            self.events.put(ReaderLost(why, ReaderFault.code))
+            self._ending.wait(_WATCH_AGAIN_S)

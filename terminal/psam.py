@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 from drivers.apdu import Sw
 from drivers.channel import CardChannel, CardRemoved, ReaderFault
-from drivers.purse import PsamIdentity, read_psam
+from drivers.purse import PsamIdentity, PsamLost, read_psam
 from drivers.reader import Reader
 from wire.errors import CampusError
 from wire.ids import TerminalId
@@ -35,7 +35,7 @@ class PsamSlot:
         self._identity: PsamIdentity | None = None
 
     def ensure(self) -> PsamIdentity:
-        """Connect if need be; raises `PsamForeign`, `PsamUnusable`, `CardRemoved` or `ReaderFault`."""
+        """Connect if need be; raises `PsamForeign`, `PsamUnusable` or `PsamLost`."""
         if self._identity is None:
             try:
                 self._channel = self._connection.enter_context(self._reader.connect())
@@ -44,6 +44,9 @@ class PsamSlot:
                     raise PsamForeign(
                         f"the PSAM belongs to terminal {identity.terminal.hex()}, this is {self._terminal.hex()}"
                     )
+            except (CardRemoved, ReaderFault) as fault:
+                self.close()
+                raise PsamLost(str(fault)) from fault
             except CampusError:
                 self.close()
                 raise

@@ -35,9 +35,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class NotPaid:
-    """No money moved, and the card may be presented again."""
+    """No money moved, and the card may be presented again; `code` is the fault's, if there was one."""
 
     why: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Torn:
 
     record: TapRecord
     why: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,17 @@ class WrongCard:
 
 
 @dataclass(frozen=True, slots=True)
+class StillThere:
+    """The card of the sale before has not left the reader since; nothing was done with it."""
+
+    card: CardId
+
+
+@dataclass(frozen=True, slots=True)
 class Unresolved:
     """The torn tap is closed as UNKNOWN; the server will find out what became of it."""
 
     record: TapRecord
 
 
-SaleResult = Approved | ProofRefused | Refused | NotPaid | Torn | WrongCard | Unresolved
+SaleResult = Approved | ProofRefused | Refused | NotPaid | Torn | WrongCard | StillThere | Unresolved

@@ -24,9 +24,20 @@ from drivers.purchase import (
 from drivers.purse import CardProfile, CardUnreadable, PsamIdentity
 from terminal.journal import Journal, JournalUnwritable, TapIntent
 from terminal.recovery import Fate, OtherCard, resolve_torn
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    SaleResult,
+    StillThere,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
 from terminal.rules import Approval, Limits, authorise
 from wire.hotlist import Hotlist
+from wire.ids import CardId
 from wire.money import Fen, format_fen
 from wire.record import Mac2, Refusal, TapRecord, TapTime, VoidReason
 
@@ -54,8 +65,8 @@ class Sale:
         self._now = now
         self._psam_session_of: TapRecord | None = None  # whose MAC2 the PSAM can still check
 
-    def charge(self, card: CardChannel, amount_fen: Fen) -> SaleResult:
-        """Take `amount_fen` from the present card, once.
+    def charge(self, card: CardChannel, amount_fen: Fen, *, not_from: CardId | None = None) -> SaleResult:
+        """Take `amount_fen` from the present card, once, unless it is `not_from`.
 
         Raises `CardUnreadable` before anything is opened, and `JournalUnwritable`; an opened tap then stays open.
         """
@@ -69,6 +80,8 @@ class Sale:
                     step = _ask(card, command, dialogue.card_answered, dialogue.card_lost)
                 case ToPsam(command):
                     step = _ask(self._psam_channel, command, dialogue.psam_answered, dialogue.psam_lost)
+                case Decide(view) if view.card == not_from:
+                    return StillThere(view.card)
                 case Decide(view):
                     verdict = authorise(
                         view,
@@ -124,7 +137,7 @@ class Sale:
 
     def _finish(self, result: purchase.Step, card: CardChannel, tap: TapRecord | None) -> SaleResult:
         if isinstance(result, NotDebited):
-            return NotPaid(result.why)
+            return NotPaid(result.why, result.code)
         assert tap is not None, "DEBIT follows the commit"
         if isinstance(result, PurchaseProof):
             return self._sealed(tap, tac=result.tac, mac2=result.mac2)
@@ -132,7 +145,7 @@ class Sale:
         try:
             return self.resolve(card, tap)  # the card may still be there
         except (CardRemoved, ReaderFault, CardUnreadable):
-            return Torn(tap, result.why)
+            return Torn(tap, result.why, result.code)
 
     def _sealed(self, tap: TapRecord, *, tac: bytes, mac2: Mac2) -> SaleResult:
         """Seal what the card says it did: a debit if the PSAM has had its say, otherwise for the server to decide."""
@@ -163,10 +176,10 @@ def _ask(
     channel: CardChannel,
     command: bytes,
     answered: Callable[[bytes, int], purchase.Step],
-    lost: Callable[[str], purchase.Result],
+    lost: Callable[[CardRemoved | ReaderFault], purchase.Result],
 ) -> purchase.Step:
     try:
         data, sw = channel.transmit(command)
     except (CardRemoved, ReaderFault) as fault:
-        return lost(str(fault))
+        return lost(fault)
     return answered(data, sw)

@@ -9,15 +9,28 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
-from terminal.till import AmountBegun, AmountEntered, CancelPressed, CashierEvent, Phase, Till
-from wire.ids import mask_asn
+from drivers.channel import CardMute, CardRemoved, ReaderFault, ReaderMissing, ReaderServiceDown, ReaderStuck
+from drivers.purse import CardUnreadable, PsamLost, PsamUnusable
+from terminal.downlink import DownlinkUnreadable
+from terminal.psam import PsamForeign
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    SaleResult,
+    StillThere,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
+from terminal.till import AmountBegun, AmountEntered, CancelPressed, CashierEvent, Phase, Till, Trouble
 from wire.money import AmountUnreadable, format_fen, parse_yuan
-from wire.record import NO_TAC, Refusal
+from wire.record import NO_TAC, Refusal, TapRecord
 
 _GREEN, _RED, _YELLOW, _PLAIN = "\x1b[1;37;42m", "\x1b[1;37;41m", "\x1b[1;30;43m", ""
 _ROOMY_COLUMNS: Final = 30
-_DETAIL_LINES: Final = 3
+_DETAIL_LINES: Final = 4
 _BOLD: Final = "\x1b[1m"
 _RESET: Final = "\x1b[0m"
 _TYPED_MAX: Final = 8
@@ -32,6 +45,36 @@ REFUSAL_WORDS: Final = {
     Refusal.NO_PURSE: "there is no purse on this card",
     Refusal.COUNTER_EXHAUSTED: "the card is used up; the card office replaces it",
     Refusal.CARD_BLOCKED: "this card is blocked; the card office can help",
+}
+
+_NO_MODULE: Final = "NO SALES: security module"
+# What each fault asks of the cashier: a headline, and what to do. The code beside it is for the technician.
+ADVICE: Final = {
+    ReaderServiceDown.code: (
+        "NO CARD READER: wait",
+        "The card service is starting again; the till goes on by itself. If this lasts a minute, call the technician.",
+    ),
+    ReaderMissing.code: ("NO CARD READER: plug it in", "Check the card reader's cable; the till goes on by itself."),
+    ReaderStuck.code: ("UNPLUG THE CARD READER", "It is stuck. Unplug it and plug it in again, then present the card."),
+    ReaderFault.code: (
+        "CARD READER DISTURBED",
+        "Present the card again. If that does not help, unplug the card reader and plug it in again.",
+    ),
+    CardMute.code: (
+        "TAKE THE CARD AWAY, present one alone",
+        "What lies on the reader does not answer. One card at a time, flat on the reader, out of its case.",
+    ),
+    CardUnreadable.code: (
+        "NOT PAID: this is no campus card",
+        "Another card, please; if it is a campus card, the card office has to look at it.",
+    ),
+    PsamLost.code: (_NO_MODULE, "The till cannot reach its security module. Call the technician."),
+    PsamUnusable.code: (_NO_MODULE, "What is in the security module's slot does not work. Call the technician."),
+    PsamForeign.code: (_NO_MODULE, "The security module is another till's. Call the technician."),
+    DownlinkUnreadable.code: (
+        "NO SALES: lost cards",
+        "The list of lost cards cannot be read. Call the technician.",
+    ),
 }
 
 
@@ -140,12 +183,15 @@ def result_words(result: SaleResult) -> tuple[str, str, str]:
         case Refused(refusal, card, balance_fen):
             words = REFUSAL_WORDS[refusal]
             return _RED, "REFUSED", f"{words[0].upper()}{words[1:]}. Card {card} has {format_fen(balance_fen)}."
-        case NotPaid(why):
-            return _YELLOW, "NOT PAID: present the card again", f"No money was taken ({why})."
-        case Torn(_, why):
-            return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"The card left too early ({why})."
+        case NotPaid(why, code):
+            return _not_paid_words(why, code)
+        case Torn(record, why, code):
+            return _torn_words(record, why, code)
         case WrongCard(wanted):
             return _YELLOW, "PRESENT THE FIRST CARD AGAIN", f"This is another card; {wanted} is wanted."
+        case StillThere(card):
+            text = f"Card {card} is still there from the sale before, and was not charged again."
+            return _YELLOW, "TAKE THE CARD AWAY, then present one", text
         case Unresolved(record):
             amount = format_fen(record.amount_fen)
             if record.tac == NO_TAC:
@@ -158,18 +204,65 @@ def result_words(result: SaleResult) -> tuple[str, str, str]:
             return _YELLOW, "PAID, SAYS THE CARD", text
 
 
+def _not_paid_words(why: str, code: str) -> tuple[str, str, str]:
+    if code in ADVICE:
+        headline, advice = ADVICE[code]
+        return _YELLOW, headline, f"No money was taken. {advice} {_for_technician(code, why)}"
+    if code == CardRemoved.code:
+        return _YELLOW, "NOT PAID: present the card again", "The card left too early; no money was taken."
+    return _YELLOW, "NOT PAID: present the card again", f"No money was taken ({why})."
+
+
+def _torn_words(tap: TapRecord, why: str, code: str) -> tuple[str, str, str]:
+    sale = f"The sale of {format_fen(tap.amount_fen)} with card {tap.card} was interrupted (tap {tap.tap_id.seq})."
+    if code == ReaderStuck.code:
+        headline, _ = ADVICE[code]
+        text = f"{sale} Unplug the reader, plug it in again, present the same card. {_for_technician(code, why)}"
+        return _YELLOW, headline, text
+    if code in ADVICE:
+        return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"{sale} {_for_technician(code, why)}"
+    return (
+        _YELLOW,
+        "PRESENT THE SAME CARD AGAIN",
+        f"{sale} Hold the card still until the till has its answer.",
+    )
+
+
+def _for_technician(code: str, why: str) -> str:
+    return f"For the technician: {code}, {why.rstrip('.')}."
+
+
 def _headline(till: Till) -> tuple[str, str, str]:
     if till.failure is not None:
         return _RED, "OUT OF ORDER", f"{till.failure}. No sales until this is mended and the till started again."
     if till.reader_fault is not None:
-        return _RED, "NO CARD READER", f"{till.reader_fault}. Check its cable; the till goes on by itself."
+        return _trouble_words(till.reader_fault)
+    if till.card_silent:
+        headline, advice = ADVICE[CardMute.code]
+        return _YELLOW, headline, f"{advice} For the technician: {CardMute.code}."
     if till.torn is not None:
         return _torn_headline(till)
     if till.result is not None:
         return result_words(till.result)
+    if till.verdict is not None:
+        text = f"The server does not take this till's sales. {_for_technician(till.verdict.code, till.verdict.why)}"
+        return _RED, "NO SALES: call the technician", text
+    if till.psam_fault is not None:
+        return _trouble_words(till.psam_fault)
     if till.phase is Phase.CARD:
-        return _PLAIN, "PRESENT CARD", ""
+        return _card_headline(till)
     return _PLAIN, "Type an amount", ""
+
+
+def _card_headline(till: Till) -> tuple[str, str, str]:
+    if till.card_lies:
+        return _YELLOW, "TAKE THE CARD AWAY, then present one", "The card on the reader belongs to the sale before."
+    return _PLAIN, "PRESENT CARD", ""
+
+
+def _trouble_words(trouble: Trouble) -> tuple[str, str, str]:
+    headline, advice = ADVICE[trouble.code]
+    return _RED, headline, f"{advice} {_for_technician(trouble.code, trouble.why)}"
 
 
 def _torn_headline(till: Till) -> tuple[str, str, str]:
@@ -179,7 +272,7 @@ def _torn_headline(till: Till) -> tuple[str, str, str]:
         return _YELLOW, "GIVE UP ON THIS CARD?", text
     if till.result is not None:
         return result_words(till.result)
-    sale = f"{format_fen(till.torn.amount_fen)} with card {mask_asn(till.torn.card.asn)}"
+    sale = f"{format_fen(till.torn.amount_fen)} with card {till.torn.card}"
     return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"The sale of {sale} was interrupted (tap {till.torn.tap_id.seq})."
 
 

@@ -8,11 +8,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Final
 
-from drivers.reader import CardLeft, CardPresented, ReaderEvent, ReaderFound, ReaderLost
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
+from drivers.channel import ReaderFault, ReaderMissing, ReaderServiceDown, ReaderStuck
+from drivers.reader import CardLeft, CardPresented, CardSilent, ReaderEvent, ReaderFound, ReaderLost
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    SaleResult,
+    StillThere,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
+from wire.ids import CardId
 from wire.money import Fen
 from wire.record import TapRecord
+
+AGAIN_MAX: Final = 3  # attempts with a card that is reported anew after each and may never have left
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +61,38 @@ class TillFailed:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What keeps the till from selling for as long as it lasts; `code` is stable, `why` for the technician."""
+
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class PsamLooked:
+    """Somebody looked after the PSAM: `trouble` is what is wrong with it, if anything."""
+
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictRead:
+    """What the server holds against this terminal's journal, if anything: what is sold on would not be taken."""
+
+    trouble: Trouble | None
+
+
 CashierEvent = AmountBegun | AmountEntered | CancelPressed
-TillEvent = ReaderEvent | CashierEvent | SaleEnded | TillFailed
+TillEvent = ReaderEvent | CashierEvent | SaleEnded | TillFailed | PsamLooked | VerdictRead
 
 
 @dataclass(frozen=True, slots=True)
 class ChargePurse:
-    """Take this from the present card."""
+    """Take this from the present card, unless it is `not_from`, which paid before and may not have left since."""
 
     amount_fen: Fen
+    not_from: CardId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +112,12 @@ class GiveUpTorn:
 Command = ChargePurse | ResolveTorn | GiveUpTorn
 
 
+# Result codes whose advice is to see to the reader itself.
+_MENDED_BY_REPLUGGING: Final = frozenset(
+    fault.code for fault in (ReaderFault, ReaderMissing, ReaderServiceDown, ReaderStuck)
+)
+
+
 class Phase(Enum):
     """What the till waits for."""
 
@@ -90,10 +134,16 @@ class Till:
         self.torn = torn
         self.amount_fen: Fen | None = None
         self.result: SaleResult | None = None
-        self.reader_fault: str | None = "waiting for the card reader"
+        self.reader_fault: Trouble | None = Trouble(ReaderServiceDown.code, "not looked for yet")
+        self.psam_fault: Trouble | None = None
+        self.verdict: Trouble | None = None
         self.failure: str | None = None
         self.giving_up = False
-        self._card_waits = False  # on the reader and not dealt with; one presentation is good for one command
+        self.card_silent = False
+        self.card_lies = False  # on the reader and dealt with: it has to leave before anything else happens
+        self._waiting: CardPresented | None = None  # not dealt with; one presentation is good for one command
+        self._last: CardId | None = None  # the card of the last sale, until one comes that was certainly lifted
+        self._again = 0
 
     @property
     def phase(self) -> Phase:
@@ -102,19 +152,25 @@ class Till:
             return Phase.NOTHING
         if self.torn is not None:
             return Phase.SAME_CARD
+        if self.verdict is not None:
+            return Phase.NOTHING
         return Phase.AMOUNT if self.amount_fen is None else Phase.CARD
 
     def handle(self, event: TillEvent) -> Command | None:
         """Take one event; returns the one thing to do now, if any."""
         match event:
             case ReaderFound():
-                self.reader_fault = None
-            case ReaderLost(why):
-                self.reader_fault, self._card_waits = why, False
+                self._find_reader()
+            case ReaderLost(why, code):
+                self.reader_fault = Trouble(code, why)
+                self._clear_reader()
             case CardPresented():
-                self._card_waits = True
+                self._present(event)
+            case CardSilent():
+                self._clear_reader()
+                self.card_silent = True
             case CardLeft():
-                self._card_waits = False
+                self._clear_reader()
             case AmountBegun():
                 self._type(None)
             case AmountEntered(amount_fen):
@@ -126,7 +182,28 @@ class Till:
                 return None
             case TillFailed(why):
                 self.failure = why
+            case PsamLooked(trouble):
+                self.psam_fault = trouble
+            case VerdictRead(trouble):
+                self.verdict = trouble
         return self._use_card()
+
+    def _find_reader(self) -> None:
+        self.reader_fault = None
+        if isinstance(self.result, NotPaid | Torn) and self.result.code in _MENDED_BY_REPLUGGING:
+            self.result = None  # what it told the cashier to do is done
+
+    def _clear_reader(self) -> None:
+        self._waiting, self.card_lies, self.card_silent = None, False, False
+
+    def _present(self, event: CardPresented) -> None:
+        self._clear_reader()
+        if not event.perhaps_same:
+            self._last, self._again = None, 0
+        if self._again < AGAIN_MAX:
+            self._waiting = event
+        else:
+            self.card_lies = True
 
     def _type(self, amount_fen: Fen | None) -> None:
         self.giving_up = False
@@ -134,15 +211,20 @@ class Till:
             self.amount_fen, self.result = amount_fen, None
 
     def _use_card(self) -> Command | None:
-        if not self._card_waits:
+        if self._waiting is None:
             return None
         if self.phase is Phase.SAME_CARD and self.torn is not None:
-            self._card_waits = self.giving_up = False
+            self._take_card()
+            self.giving_up = False
             return ResolveTorn(self.torn)
         if self.phase is Phase.CARD and self.amount_fen is not None:
-            self._card_waits = False
-            return ChargePurse(self.amount_fen)
+            self._take_card()
+            return ChargePurse(self.amount_fen, self._last)
         return None
+
+    def _take_card(self) -> None:
+        self._again += self._waiting is not None and self._waiting.perhaps_same
+        self._waiting, self.card_lies = None, True
 
     def _cancel(self) -> Command | None:
         """Esc clears the sale; on a torn tap it has to be pressed twice, since nobody can ask that card afterwards."""
@@ -162,9 +244,11 @@ class Till:
         match result:
             case Torn(record, _):
                 self.torn = record
-            case WrongCard():
+            case WrongCard() | StillThere():
                 pass
             case Approved() | ProofRefused() | Unresolved() | Refused():
                 self.torn = self.amount_fen = None  # whoever comes next pays only what is typed for them
+                self._last = result.card if isinstance(result, Refused) else result.record.card
+                self._again = 0
             case NotPaid():
                 self.torn = None  # the amount stays if it is this sale's, and is none after a restart

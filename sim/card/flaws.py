@@ -48,6 +48,19 @@ def give_flaw(memory: Memory, flaw: Flaw) -> None:
         memory.commit(_CHANGES[flaw])
 
 
+class Mute:
+    """What lies on the reader and does not answer: its answer to reset is longer than any card's (ISO 7816-3: 33)."""
+
+    atr: Final = bytes(100)
+
+    def reset(self) -> None:
+        """Power off, power on: nothing is there to forget."""
+
+    def transmit_raw(self, apdu: bytes) -> bytes:
+        """It never answered its reset, so nobody may ask."""
+        raise AssertionError(f"{apdu.hex()} came to a card that never answered its reset")
+
+
 class Replay:
     """A chip without keys: to each kind of command it repeats the last answer it heard, fixed random and MACs included.
 

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Final
 
-from drivers.channel import CardChannel, CardRemoved, ReaderFault, ResolvingChannel
-from drivers.reader import CardLeft, CardPresented, ReaderEvent, ReaderFound, ReaderLost
+from drivers.channel import CardChannel, CardMute, CardRemoved, ReaderFault, ReaderStuck, ResolvingChannel
+from drivers.reader import CardLeft, CardPresented, CardSilent, ReaderEvent, ReaderFound, ReaderLost
 from sim.card.chip import PoweredCard
+
+ATR_BYTES_MAX: Final = 33  # ISO 7816-3: what answers more than this to reset does not answer as a card
 
 
 class LocalSlot:
@@ -95,14 +97,25 @@ class TearableChip:
 class _Presentation:
     """One presentation of a chip, a `RawCard` until it ends."""
 
-    def __init__(self, chip: PoweredCard) -> None:
+    def __init__(self, chip: PoweredCard, *, perhaps_same: bool = False) -> None:
         self.chip: Final = chip
+        self.perhaps_same: Final = perhaps_same
         self.over = False
+        self.stuck = False
+
+    @property
+    def silent(self) -> bool:
+        return len(self.chip.atr) > ATR_BYTES_MAX
 
     def transmit_raw(self, apdu: bytes) -> bytes:
         if self.over:
             raise CardRemoved("the card left the reader")
+        if self.stuck:
+            raise ReaderStuck("the reader carries no command to its card")
         return self.chip.transmit_raw(apdu)
+
+
+_Seen = tuple[_Presentation | None, ReaderFault | None]
 
 
 class LocalReader:
@@ -111,7 +124,8 @@ class LocalReader:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._present: _Presentation | None = None
-        self._fault: str | None = None
+        self._fault: ReaderFault | None = None
+        self._stuck = False
         self._stopped = False
         self._connected = False
 
@@ -132,10 +146,21 @@ class LocalReader:
                 self._present = None
             self._changed.notify_all()
 
-    def lose(self, why: str) -> None:
+    def repower(self) -> None:
+        """Report the chip anew though it never left, as contactless readers do after powering it down."""
+        with self._changed:
+            assert self._present is not None, "no chip on the reader"
+            self._present = _Presentation(self._present.chip, perhaps_same=True)
+            self._changed.notify_all()
+
+    def stick(self, stuck: bool) -> None:
+        """From the next connection on, carry no command to the chip; or carry them again."""
+        self._stuck = stuck
+
+    def lose(self, fault: ReaderFault) -> None:
         """The reader cannot be reached until `find`; open channels are finished."""
         with self._changed:
-            self._fault = why
+            self._fault = fault
             if self._present is not None:
                 self._present.over = True
                 self._present = _Presentation(self._present.chip)
@@ -149,7 +174,7 @@ class LocalReader:
 
     def events(self) -> Iterator[ReaderEvent]:
         """All that happens from now on, `ReaderFound` or `ReaderLost` first; ends after `stop`."""
-        known: tuple[_Presentation | None, str | None] | None = None
+        known: _Seen | None = None
         while True:
             with self._changed:
                 while not self._stopped and (self._present, self._fault) == known:
@@ -179,22 +204,23 @@ class LocalReader:
     def _take(self) -> _Presentation:
         with self._changed:
             if self._fault is not None:
-                raise ReaderFault(self._fault)
+                raise self._fault
             if self._present is None:
                 raise CardRemoved("no card on the reader")
+            if self._present.silent:
+                raise CardMute("what is on the reader does not answer")
             if self._connected:
                 raise ReaderFault("somebody else talks to the card")
             self._connected = True
+            self._present.stuck = self._stuck
             return self._present
 
 
-def _told(
-    before: tuple[_Presentation | None, str | None] | None, now: tuple[_Presentation | None, str | None]
-) -> Iterator[ReaderEvent]:
+def _told(before: _Seen | None, now: _Seen) -> Iterator[ReaderEvent]:
     """The events between two states of a reader; the card is told anew when the reader is found again."""
     present, fault = now
     if fault is not None:
-        yield ReaderLost(fault)
+        yield ReaderLost(str(fault), fault.code)
         return
     was_there = before is not None and before[1] is None
     if not was_there:
@@ -203,4 +229,4 @@ def _told(
     if known is not None and known is not present:
         yield CardLeft()
     if present is not None and present is not known:
-        yield CardPresented(present.chip.atr)
+        yield CardSilent() if present.silent else CardPresented(present.chip.atr, present.perhaps_same)

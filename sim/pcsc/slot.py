@@ -6,6 +6,7 @@ The protocol is vpcd's: a 2-byte length, then data; one byte alone is control. L
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _RESET: Final = 2
 _GET_ATR: Final = 4
 _LENGTH_BYTES: Final = 2
 _RECV_BYTES: Final = 4096
+_ABORT: Final = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time at all
 
 
 class Dialler(Protocol):
@@ -43,6 +45,8 @@ class VirtualSlot:
     From `remove()` on the chip carries out no more APDUs; the call returns when pcscd has noticed (0.4 s, or 1 s if an
     APDU was cut off), so that it sees every exchange of cards. A chip that raises `CardRemoved` leaves the reader
     at once; so does one whose memory fails, and `remove()` raises what it raised.
+
+    While `stuck` is set the reader powers chips and carries no command to them (80100016).
     """
 
     def __init__(self, dialler: Dialler, slot: int, *, clock: Callable[[], float]) -> None:
@@ -53,6 +57,8 @@ class VirtualSlot:
         self._connection: socket.socket | None = None
         self._leaving = threading.Event()
         self._fault: CampusError | None = None
+        self.stuck = False
+        self._stuck_at_apdu = False
         self._absence_noticed = True
         self._absent_since_s = 0.0
         self._last_apdu_s: float | None = None
@@ -105,8 +111,14 @@ class VirtualSlot:
     def _serve(self, connection: socket.socket, card: PoweredCard) -> None:
         noticed = False
         try:
-            with connection:
-                noticed = self._serve_connection(connection, card)
+            while True:
+                with connection:
+                    noticed = self._serve_connection(connection, card)
+                    if not self._stuck_at_apdu:
+                        break
+                    # The driver finds its command lost, and the chip still there: the next connection waits already.
+                    self._stuck_at_apdu = False
+                    connection = self._connection = self._dialler.dial(self._slot)
         except OSError:
             noticed = False  # pcscd is gone or dropped the card; `occupied` shows it
         except CardRemoved:
@@ -128,6 +140,11 @@ class VirtualSlot:
                 return False
             if len(message) > 1:
                 if self._leaving.is_set():
+                    return False
+                if self.stuck:
+                    self._stuck_at_apdu = True
+                    # The driver takes an orderly end for an answer of no bytes, and this one for an error.
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
                     return False
                 answer = self._exchange(card, message)
                 if self._leaving.is_set():

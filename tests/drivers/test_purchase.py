@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.apdu import Sw
+from drivers.channel import CardRemoved
 from drivers.purchase import (
     Commit,
     Decide,
@@ -24,6 +25,7 @@ from tests.drivers.conftest import DEBIT_ANSWER, FCI, INIT_ANSWER, MAC1_ANSWER, 
 from wire.money import Fen
 from wire.record import Mac2
 
+GONE = CardRemoved("gone")
 OK = Sw.OK
 SELECT = "00A4040009A00000000386980701"
 INIT = "805001020B01000004B06100000000010F"
@@ -87,16 +89,16 @@ def test_card_that_refuses_initialize_is_shown_to_the_rules(sw: int) -> None:
 def test_card_lost_before_debit_has_not_paid() -> None:
     first = purchase()
     first.start()
-    assert first.card_lost("gone") == NotDebited("gone")
+    assert first.card_lost(GONE) == NotDebited("gone", "card-removed")
     second = purchase()
     second.start()
     second.card_answered(FCI, OK)
-    assert second.card_lost("gone") == NotDebited("gone")
+    assert second.card_lost(GONE) == NotDebited("gone", "card-removed")
     third = purchase()
     third.start()
     third.card_answered(FCI, OK)
     third.card_answered(b"", Sw.BALANCE_INSUFFICIENT)
-    assert third.card_lost("gone") == NotDebited("gone")
+    assert third.card_lost(GONE) == NotDebited("gone", "card-removed")
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_psam_without_mac1_ends_the_purchase_unopened(data: bytes, sw: int) -> N
 
 
 def test_card_lost_at_debit_is_torn() -> None:
-    assert until_debit().card_lost("gone") == TornDebit("gone")
+    assert until_debit().card_lost(GONE) == TornDebit("gone", "card-removed")
 
 
 @pytest.mark.parametrize("sw", [0x6700, 0x6901, 0x6985, 0x6D00, 0x9302, 0x9401, 0x9402, 0x6581])
@@ -148,17 +150,17 @@ def test_psams_word_on_mac2_goes_into_the_proof(sw: int, verdict: Mac2) -> None:
 def test_psam_lost_after_debit_leaves_the_proof_unchecked() -> None:
     dialogue = until_debit()
     dialogue.card_answered(DEBIT_ANSWER, OK)
-    assert dialogue.psam_lost("gone") == PurchaseProof(bytes.fromhex("AABBCCDD"), Mac2.NOT_CHECKED)
+    assert dialogue.psam_lost(GONE) == PurchaseProof(bytes.fromhex("AABBCCDD"), Mac2.NOT_CHECKED)
 
 
 def test_calls_out_of_order_are_bugs_and_never_a_result() -> None:
     dialogue = until_debit()
     dialogue.card_answered(DEBIT_ANSWER, OK)
-    for call in (dialogue.committed, dialogue.approved, lambda: dialogue.card_lost("late")):
+    for call in (dialogue.committed, dialogue.approved, lambda: dialogue.card_lost(GONE)):
         with pytest.raises(AssertionError):
             call()
     dialogue.psam_answered(b"", OK)
-    for call in (dialogue.committed, lambda: dialogue.card_lost("late"), lambda: dialogue.psam_lost("late")):
+    for call in (dialogue.committed, lambda: dialogue.card_lost(GONE), lambda: dialogue.psam_lost(GONE)):
         with pytest.raises(AssertionError):
             call()
 
@@ -211,5 +213,5 @@ def _any_answer(data: st.DataObject, dialogue: Purchase, step: ToCard | ToPsam, 
     answer, sw = data.draw(st.one_of(st.just(GOOD[name]), st.binary(max_size=16))), data.draw(WORDS)
     lost = data.draw(st.integers(0, 9)) == 0
     if isinstance(step, ToCard):
-        return dialogue.card_lost("gone") if lost else dialogue.card_answered(answer, sw)
-    return dialogue.psam_lost("gone") if lost else dialogue.psam_answered(answer, sw)
+        return dialogue.card_lost(GONE) if lost else dialogue.card_answered(answer, sw)
+    return dialogue.psam_lost(GONE) if lost else dialogue.psam_answered(answer, sw)

@@ -11,9 +11,11 @@ from random import Random
 
 import pytest
 
-from drivers.channel import CardRemoved, ReaderFault
+from drivers.channel import CardMute, CardRemoved, ReaderFault, ReaderMissing, ReaderServiceDown, ReaderStuck
 from drivers.pcsc import PcscReader
-from drivers.reader import CardLeft, CardPresented, Reader, ReaderEvent, ReaderFound, ReaderLost
+from drivers.reader import CardLeft, CardPresented, CardSilent, Reader, ReaderEvent, ReaderFound, ReaderLost
+from sim.card.chip import PoweredCard
+from sim.card.flaws import Mute
 from sim.card.issue import issue_card
 from sim.card.memory import Memory, RamFile
 from sim.card.profile import CAMPUS, CAMPUS_T0, CardProfile
@@ -57,12 +59,21 @@ class Bench:
     """A reader, and hands to put cards on it."""
 
     def __init__(
-        self, reader: Reader, insert: Callable[[Purse], None], remove: Callable[[], None], fail: Callable[[bool], None]
+        self,
+        reader: Reader,
+        *,
+        insert: Callable[[PoweredCard], None],
+        remove: Callable[[], None],
+        fail: Callable[[bool], None],
+        stick: Callable[[bool], None],
+        repower: Callable[[PoweredCard], None],
     ) -> None:
         self.reader = reader
         self.insert = insert
         self.remove = remove
         self.fail = fail
+        self.stick = stick
+        self.repower = repower
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +91,16 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         local = LocalReader()
 
         def fail_locally(down: bool) -> None:
-            local.lose("unplugged") if down else local.find()
+            local.lose(ReaderServiceDown("no pcscd")) if down else local.find()
 
-        yield Bench(local, local.insert, local.remove, fail_locally)
+        yield Bench(
+            local,
+            insert=local.insert,
+            remove=local.remove,
+            fail=fail_locally,
+            stick=local.stick,
+            repower=lambda _: local.repower(),
+        )
         return
     daemon: PrivatePcscd = request.getfixturevalue("pcscd")
     slot = VirtualSlot(daemon, 0, clock=time.monotonic)
@@ -90,7 +108,21 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
     def fail_really(down: bool) -> None:
         daemon.stop() if down else daemon.start()
 
-    yield Bench(PcscReader(daemon.reader_names[0]), slot.insert, slot.remove, fail_really)
+    def stick_really(stuck: bool) -> None:
+        slot.stuck = stuck
+
+    def repower_really(chip: PoweredCard) -> None:
+        slot.remove()
+        slot.insert(chip)
+
+    yield Bench(
+        PcscReader(daemon.reader_names[0]),
+        insert=slot.insert,
+        remove=slot.remove,
+        fail=fail_really,
+        stick=stick_really,
+        repower=repower_really,
+    )
     slot.remove()
     if not daemon.running:
         daemon.start()
@@ -194,8 +226,10 @@ def test_reader_that_vanishes_is_told_and_found_again_by_itself(
 ) -> None:
     assert watch.next() == ReaderFound()
     bench.fail(True)
-    assert isinstance(watch.next(), ReaderLost)
-    with pytest.raises(ReaderFault), bench.reader.connect():
+    lost = watch.next()
+    assert isinstance(lost, ReaderLost)
+    assert lost.code in (ReaderServiceDown.code, ReaderMissing.code)  # the daemon may still say goodbye to its readers
+    with pytest.raises(ReaderServiceDown), bench.reader.connect():
         pytest.fail("connected through a reader that is gone")
     bench.fail(False)
     while isinstance(event := watch.next(), ReaderLost):
@@ -224,6 +258,49 @@ def test_card_present_while_the_reader_vanishes_is_presented_anew(
     assert event == ReaderFound()
     bench.insert(card(2))
     assert watch.next() == CardPresented(CAMPUS.atr)
+
+
+def test_thing_that_does_not_answer_is_told_until_it_leaves(
+    bench: Bench, watch: Watch, card: Callable[..., Purse]
+) -> None:
+    assert watch.next() == ReaderFound()
+    bench.insert(Mute())
+    assert watch.next() == CardSilent()
+    with pytest.raises(CardMute), bench.reader.connect():
+        pytest.fail("connected to what does not answer")
+    bench.remove()
+    assert watch.next() == CardLeft()
+    bench.insert(card())
+    assert watch.next() == CardPresented(CAMPUS.atr)
+
+
+def test_card_reported_anew_right_after_it_was_powered_down_may_be_the_same(
+    bench: Bench, watch: Watch, card: Callable[..., Purse]
+) -> None:
+    chip = card()
+    bench.insert(chip)
+    assert [watch.next(), watch.next()] == [ReaderFound(), CardPresented(CAMPUS.atr)]
+    with bench.reader.connect() as channel:
+        channel.transmit(SELECT)
+    bench.repower(chip)
+    assert [watch.next(), watch.next()] == [CardLeft(), CardPresented(CAMPUS.atr, perhaps_same=True)]
+
+
+def test_reader_that_sticks_is_told_from_a_card_that_left_and_works_again_afterwards(
+    bench: Bench, watch: Watch, card: Callable[..., Purse]
+) -> None:
+    bench.insert(card())
+    assert [watch.next(), watch.next()] == [ReaderFound(), CardPresented(CAMPUS.atr)]
+    bench.stick(True)
+    faults: list[ReaderFault] = []
+    for _ in range(2):
+        with pytest.raises(ReaderFault) as caught, bench.reader.connect() as channel:
+            channel.transmit(SELECT)
+        faults.append(caught.value)
+    assert isinstance(faults[-1], ReaderStuck), faults
+    bench.stick(False)
+    with bench.reader.connect() as channel:
+        assert channel.transmit(SELECT)[1] == 0x9000
 
 
 def test_stop_ends_events_before_they_began(bench: Bench) -> None:

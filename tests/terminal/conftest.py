@@ -177,6 +177,8 @@ def make_uplink(path: Path, *, terminal: TerminalId = TERMINAL) -> sqlite3.Conne
             head_hash BLOB NOT NULL, heard_at_utc_s INTEGER NOT NULL) STRICT;
         CREATE TABLE hotlist (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL,
             received_at_utc_s INTEGER NOT NULL) STRICT;
+        CREATE TABLE verdict (id INTEGER PRIMARY KEY CHECK (id = 1), code TEXT NOT NULL, words TEXT NOT NULL,
+            since_utc_s INTEGER NOT NULL) STRICT;
         """
     )
     with connection:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drivers.purse import CAMPUS_CARD, CARD_PROFILES
 from terminal.config import ConfigInvalid, TerminalConfig, load_config
 from terminal.rules import Limits
 from wire.money import Fen
@@ -30,8 +31,13 @@ def load(tmp_path: Path, text: str) -> TerminalConfig:
 
 def test_good_file_is_read_and_the_daemons_section_left_alone(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD) == TerminalConfig(
-        "Campus Reader 00 00", "Campus Reader 00 01", Limits(tap_fen_max=Fen(10_000))
+        "Campus Reader 00 00", "Campus Reader 00 01", CAMPUS_CARD, Limits(tap_fen_max=Fen(10_000))
     )
+
+
+def test_other_makers_cards_are_taken_where_the_file_says_so(tmp_path: Path) -> None:
+    for name, profile in CARD_PROFILES.items():
+        assert load(tmp_path, f'[card]\nprofile = "{name}"\n{GOOD}').profile == profile
 
 
 @pytest.mark.parametrize(
@@ -49,6 +55,9 @@ def test_good_file_is_read_and_the_daemons_section_left_alone(tmp_path: Path) ->
         ("10000", "4294967296", "tap_fen_max"),
         ("10000", '"100"', "tap_fen_max"),
         ("[uplink]", "[downlink]", "downlink"),
+        ("[limits]", '[card]\nprofile = "third"\n[limits]', "profile is one of campus, second-maker"),
+        ("[limits]", "[card]\nprofile = 2\n[limits]", "profile"),
+        ("[limits]", '[card]\nmaker = "campus"\n[limits]', "card"),
         ("[reader]", "[reader", "terminal.toml"),
     ],
 )

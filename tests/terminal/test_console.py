@@ -54,13 +54,13 @@ def test_lines_become_events_and_their_end_stops_the_till(pipe: tuple[TextIO, Te
 def test_waiting_is_told_when_it_changes(pipe: tuple[TextIO, TextIO]) -> None:
     out, till = StringIO(), Till(None)
     screen = JsonScreen(queue.SimpleQueue(), pipe[0], out)
-    for event in (ReaderFound(), ReaderFound(), AmountEntered(Fen(5)), ReaderLost("gone")):
+    for event in (ReaderFound(), ReaderFound(), AmountEntered(Fen(5)), ReaderLost("gone", "reader-missing")):
         till.handle(event)
         screen.show(till)
     assert sent(out) == [
         {"event": "waiting", "for": "amount", "fault": None},
         {"event": "waiting", "for": "card", "fault": None},
-        {"event": "waiting", "for": "card", "fault": "gone"},
+        {"event": "waiting", "for": "card", "fault": "gone [reader-missing]"},
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolment, NotEnrolled
+from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolment, NotEnrolled, Verdict
 from tests.terminal.conftest import INTENT, TERMINAL, make_uplink
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
@@ -94,3 +94,13 @@ def test_daemon_in_the_middle_of_a_write_is_not_waited_for(downlink: Downlink, u
     uplink.execute("UPDATE hotlist SET body = x'00'")
     assert downlink.hotlist() == HOTLIST
     uplink.rollback()
+
+
+def test_verdict_is_read_as_the_daemon_keeps_it(downlink: Downlink, uplink: sqlite3.Connection) -> None:
+    assert downlink.verdict() is None
+    with uplink:
+        uplink.execute("INSERT INTO verdict VALUES (1, 'FORK', 'tap 7 differs', 0)")
+    assert downlink.verdict() == Verdict("FORK", "tap 7 differs")
+    with uplink:
+        uplink.execute("DROP TABLE verdict")  # as a daemon of an earlier version left it
+    assert downlink.verdict() is None

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from drivers.channel import ReaderMissing, ReaderStuck
 from drivers.purse import CAMPUS_CARD
 from drivers.reader import ReaderEvent
+from sim.card.flaws import Mute
 from sim.pcsc.local import LocalReader, Tear
 from terminal.downlink import Downlink
 from terminal.program import Program, Redraw, Stop
 from terminal.psam import PsamSlot
-from terminal.result import Approved, NotPaid, Refused, SaleResult, Torn, Unresolved
+from terminal.result import Approved, NotPaid, Refused, SaleResult, StillThere, Torn, Unresolved
 from terminal.till import AmountEntered, CancelPressed, Till
 from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
 from wire.hotlist import Hotlist
@@ -32,22 +34,29 @@ class Spy:
         self.results: queue.SimpleQueue[SaleResult] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.seen = ("", "", "")
+        self.silent = False
 
     def show(self, till: Till) -> None:
         with self.changed:
-            self.seen = (till.phase.name, till.reader_fault or "", till.failure or "")
+            fault = till.reader_fault or till.psam_fault or till.verdict
+            why = "" if fault is None else f"{fault.why} [{fault.code}]"
+            self.seen = (till.phase.name, why, till.failure or "")
+            self.silent = till.card_silent
             self.changed.notify_all()
 
     def ended(self, result: SaleResult, elapsed_ms: float) -> None:
         assert elapsed_ms >= 0
         self.results.put(result)
 
-    def wait(self, phase: str, *, fault: str = "", failure: str = "") -> None:
+    def wait(self, phase: str, *, fault: str = "", failure: str = "", silent: bool | None = None) -> None:
+        """Until the till shows all of this; without `fault` it shows none."""
+
+        def shown() -> bool:
+            fits = fault in self.seen[1] and bool(fault) == bool(self.seen[1]) and failure in self.seen[2]
+            return fits and self.seen[0] == phase and silent in (None, self.silent)
+
         with self.changed:
-            done = self.changed.wait_for(
-                lambda: self.seen[0] == phase and fault in self.seen[1] and failure in self.seen[2], PATIENCE_S
-            )
-            assert done, f"the till shows {self.seen}"
+            assert self.changed.wait_for(shown, PATIENCE_S), f"the till shows {self.seen}"
 
     def result(self) -> SaleResult:
         return self.results.get(timeout=PATIENCE_S)
@@ -56,14 +65,15 @@ class Spy:
 class Running:
     """A program in a thread, with its readers."""
 
-    def __init__(self, world: World, folder: Path) -> None:
+    def __init__(self, world: World, folder: Path, *, reader: LocalReader | None = None) -> None:
         self.world = world
-        self.reader, self.psam_reader, self.screen = LocalReader(), LocalReader(), Spy()
+        self.reader = LocalReader() if reader is None else reader
+        self.psam_reader, self.screen = LocalReader(), Spy()
         self.psam_reader.insert(world.psam)
         self.uplink = make_uplink(folder / "uplink.db")
         self.downlink = Downlink(folder / "uplink.db")
         self.program = self._program(self.reader)
-        self.thread = threading.Thread(target=self.program.run, args=(self.screen,))
+        self.thread = threading.Thread(target=self.program.run, args=(self.screen,), daemon=True)
 
     def _program(self, reader: LocalReader) -> Program:
         ticks = iter(range(10_000_000))
@@ -201,7 +211,7 @@ def test_psam_that_is_missing_is_told_and_used_when_it_comes(running: Running) -
 
 def test_reader_that_vanishes_is_shown_until_it_is_back(running: Running) -> None:
     running.screen.wait("AMOUNT")
-    running.reader.lose("pulled out")
+    running.reader.lose(ReaderMissing("pulled out"))
     running.screen.wait("AMOUNT", fault="pulled out")
     running.reader.find()
     running.amount(1200)
@@ -220,21 +230,116 @@ def test_disk_that_takes_nothing_puts_the_till_out_of_order(running: Running) ->
 
 
 class BrokenReader(LocalReader):
-    """A reader whose events end in a bug."""
+    """A reader whose events end in a bug, once."""
+
+    broken = False
 
     def events(self) -> Iterator[ReaderEvent]:
-        yield from ()
-        raise RuntimeError("a bug in a driver")
+        if not self.broken:
+            self.broken = True
+            raise RuntimeError("a bug in a driver")
+        yield from super().events()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_watch_that_dies_is_seen(world: World, tmp_path: Path) -> None:
-    running = Running(world, tmp_path)
-    running.program = running._program(BrokenReader())
-    running.thread = threading.Thread(target=running.program.run, args=(running.screen,))
+def test_watch_that_dies_is_seen_and_begun_anew(world: World, tmp_path: Path) -> None:
+    running = Running(world, tmp_path, reader=BrokenReader())
     running.thread.start()
-    running.screen.wait("AMOUNT", fault="not watched any more")
+    try:
+        running.screen.wait("AMOUNT", fault="a bug in a driver")
+        running.amount(1200)
+        running.reader.insert(world.card().chip)
+        assert isinstance(running.screen.result(), Approved)
+    finally:
+        running.stop()
+
+
+def test_psam_that_lost_its_power_between_two_taps_costs_no_second_presentation(running: Running) -> None:
+    running.screen.wait("AMOUNT")
+    running.psam_reader.remove()
+    running.psam_reader.insert(running.world.psam)
+    card = running.world.card()
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+    assert card.debits == 1
+
+
+def test_psam_that_is_missing_is_told_before_any_card_comes_and_its_return_too(world: World, tmp_path: Path) -> None:
+    running = Running(world, tmp_path)
+    running.psam_reader.remove()
+    running.thread.start()
+    running.screen.wait("AMOUNT", fault="psam-lost")
+    running.psam_reader.insert(world.psam)
+    running.screen.wait("AMOUNT")
     running.stop()
+
+
+def test_verdict_of_the_server_stops_new_sales_and_not_a_torn_one(running: Running) -> None:
+    card = running.world.card()
+    card.chip.tear(Tear.AFTER, after=2)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Torn)
+    with running.uplink:
+        running.uplink.execute("INSERT INTO verdict VALUES (1, 'FORK', 'tap 7 differs', 0)")
+    running.screen.wait("SAME_CARD", fault="tap 7 differs [FORK]")
+    running.reader.remove()
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+    running.screen.wait("NOTHING", fault="FORK")
+    running.reader.remove()
+    running.amount(500)
+    running.reader.insert(card.chip)
+    running.reader.remove()
+    with running.uplink:
+        running.uplink.execute("DELETE FROM verdict")
+    running.screen.wait("CARD")
+    assert card.debits == 1
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+
+
+def test_reader_that_sticks_is_told_apart_and_sells_again_once_it_was_unplugged(running: Running) -> None:
+    card = running.world.card()
+    running.reader.stick(True)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    result = running.screen.result()
+    assert isinstance(result, NotPaid)
+    assert result.code == ReaderStuck.code
+    running.reader.remove()
+    running.reader.lose(ReaderMissing("unplugged"))
+    running.screen.wait("CARD", fault="reader-missing")
+    running.reader.stick(False)
+    running.reader.find()
+    running.screen.wait("CARD")
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+    assert card.debits == 1
+
+
+def test_card_that_is_reported_anew_without_leaving_does_not_pay_for_the_next_customer(running: Running) -> None:
+    card, other = running.world.card(1), running.world.card(2)
+    running.amount(1200)
+    running.reader.insert(card.chip)
+    assert isinstance(running.screen.result(), Approved)
+    running.reader.repower()
+    running.amount(500)
+    assert running.screen.result() == StillThere(card.id)
+    running.reader.remove()
+    running.reader.insert(other.chip)
+    assert isinstance(running.screen.result(), Approved)
+    assert (card.debits, other.debits) == (1, 1)
+
+
+def test_thing_that_does_not_answer_is_waited_out(running: Running) -> None:
+    running.amount(1200)
+    running.reader.insert(Mute())
+    running.screen.wait("CARD", silent=True)
+    running.reader.remove()
+    running.screen.wait("CARD", silent=False)
+    running.reader.insert(running.world.card().chip)
+    assert isinstance(running.screen.result(), Approved)
 
 
 def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers.channel import CardRemoved, ReaderFault
-from drivers.purse import PsamUnusable
+from drivers.purse import PsamLost, PsamUnusable
 from sim.pcsc.local import LocalReader, Tear
 from terminal.psam import PsamForeign, PsamSlot
 from tests.terminal.conftest import TERMINAL, World
@@ -54,7 +54,7 @@ def test_strangers_psam_is_refused_and_let_go(world: World) -> None:
 def test_purse_in_the_psams_slot_is_unusable_until_the_psam_comes(world: World) -> None:
     reader = LocalReader()
     slot = PsamSlot(reader, TERMINAL)
-    with pytest.raises(CardRemoved):
+    with pytest.raises(PsamLost):
         slot.ensure()
     reader.insert(world.card().chip)
     with pytest.raises(PsamUnusable):

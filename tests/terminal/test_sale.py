@@ -435,12 +435,12 @@ class Campus(RuleBasedStateMachine):
     def _carry_out(self, command: Command, card: Card) -> SaleResult:
         try:
             if isinstance(command, ChargePurse):
-                return self.world.sale.charge(self.world.channel(card), command.amount_fen)
+                return self.world.sale.charge(self.world.channel(card), command.amount_fen, not_from=command.not_from)
             assert isinstance(command, ResolveTorn)
             return self.world.sale.resolve(self.world.channel(card), command.tap)
         except (CardRemoved, ReaderFault, CardUnreadable) as error:
             tap = self.world.journal.opened_tap()
-            return NotPaid(str(error)) if tap is None else Torn(tap, str(error))
+            return NotPaid(str(error), error.code) if tap is None else Torn(tap, str(error), error.code)
 
     @invariant()
     def money_is_where_the_records_say(self) -> None:

@@ -57,7 +57,7 @@ RESULTS: list[SaleResult] = [
     ProofRefused(RECORD),
     *(Refused(refusal, INTENT.card, Fen(5000)) for refusal in Refusal),
     NotPaid(WHY),
-    Torn(RECORD, WHY),
+    Torn(RECORD, WHY, "card-removed"),
     WrongCard(INTENT.card),
     Unresolved(RECORD),
 ]
@@ -100,7 +100,7 @@ def test_amount_and_what_to_do_are_in_sight_on_every_screen(width: int, height: 
     for till in tills():
         text = "\n".join(STYLE.sub("", line) for line in draw(till, Keys(), STATUS, width=width, height=height))
         assert "Amount" in text
-        words = ("OUT OF", "NO CARD", "APPROVED", "REFUSED", "NOT", "PRESENT", "GIVE UP", "Type")
+        words = ["OUT OF", "NO CARD", "NO SALES", "TAKE", "UNPLUG", "APPROVED", "REFUSED", "NOT", "PRESENT", "GIVE UP", "Type"]
         assert any(word in text for word in words)
 
 

@@ -7,9 +7,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from drivers.reader import CardLeft, CardPresented, ReaderFound, ReaderLost
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
+from drivers.reader import CardLeft, CardPresented, CardSilent, ReaderFound, ReaderLost
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    SaleResult,
+    StillThere,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
 from terminal.till import (
+    AGAIN_MAX,
     AmountBegun,
     AmountEntered,
     CancelPressed,
@@ -22,6 +33,8 @@ from terminal.till import (
     Till,
     TillEvent,
     TillFailed,
+    Trouble,
+    VerdictRead,
 )
 from tests.terminal.conftest import INTENT, TERMINAL
 from wire.ids import TapId
@@ -30,6 +43,8 @@ from wire.record import NO_TAC, Mac2, Outcome, Refusal, TapRecord
 
 PRICE = Fen(1200)
 PRESENTED = CardPresented(b"\x3b")
+AGAIN = CardPresented(b"\x3b", perhaps_same=True)
+LOST = ReaderLost("gone", "reader-missing")
 
 
 def record(amount_fen: Fen = PRICE) -> TapRecord:
@@ -54,7 +69,7 @@ ENDS: list[SaleResult] = [
     ProofRefused(TORN),
     Refused(Refusal.EXPIRED, INTENT.card, Fen(5000)),
     NotPaid("gone"),
-    Torn(TORN, "gone"),
+    Torn(TORN, "gone", "card-removed"),
 ]
 
 
@@ -95,6 +110,51 @@ def test_card_left_on_the_reader_pays_once() -> None:
     assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
 
 
+def test_card_that_may_not_have_left_is_charged_only_if_it_is_another() -> None:
+    till = Till(None)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]))
+    assert run(till, CardLeft(), AGAIN, AmountEntered(Fen(5))) == [None, None, ChargePurse(Fen(5), TORN.card)]
+    run(till, SaleEnded(StillThere(TORN.card)))
+    assert (till.amount_fen, till.card_lies) == (Fen(5), True)
+    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
+
+
+def test_card_that_is_reported_anew_after_every_attempt_is_tried_a_few_times_only() -> None:
+    till = Till(None)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[3]))
+    commands = [run(till, CardLeft(), AGAIN, SaleEnded(ENDS[3]))[1] for _ in range(AGAIN_MAX + 2)]
+    assert commands == [ChargePurse(PRICE)] * AGAIN_MAX + [None] * 2
+    assert till.card_lies
+    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+
+
+def test_verdict_lets_a_torn_tap_be_closed_and_no_new_one_begin() -> None:
+    verdict = VerdictRead(Trouble("FORK", "tap 7 differs"))
+    till = Till(TORN)
+    assert run(till, verdict, PRESENTED) == [None, ResolveTorn(TORN)]
+    till.handle(SaleEnded(ENDS[0]))
+    assert till.phase is Phase.NOTHING
+    assert run(till, AmountEntered(PRICE), CardLeft(), PRESENTED) == [None] * 3
+    assert run(till, VerdictRead(None)) == [ChargePurse(PRICE)]
+
+
+def test_advice_about_the_reader_goes_when_the_reader_comes_back() -> None:
+    till = Till(None)
+    stuck = NotPaid("the reader carries nothing", "reader-stuck")
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(stuck), LOST)
+    told = [till.result]
+    till.handle(ReaderFound())
+    assert [*told, till.result] == [stuck, None]
+
+
+def test_silent_thing_is_shown_until_it_leaves_and_charges_nobody() -> None:
+    till = Till(None)
+    assert run(till, AmountEntered(PRICE), CardSilent()) == [None, None]
+    assert till.card_silent
+    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+    assert not till.card_silent
+
+
 def test_next_card_does_not_pay_what_another_was_refused_for() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[2]))
@@ -118,7 +178,7 @@ def test_typing_clears_the_last_result_but_not_a_torn_tap() -> None:
 
 def test_card_that_left_before_the_amount_is_not_charged() -> None:
     assert run(Till(None), PRESENTED, CardLeft(), AmountEntered(PRICE)) == [None, None, None]
-    assert run(Till(None), PRESENTED, ReaderLost("gone"), ReaderFound(), AmountEntered(PRICE)) == [None] * 4
+    assert run(Till(None), PRESENTED, LOST, ReaderFound(), AmountEntered(PRICE)) == [None] * 4
 
 
 def test_torn_tap_of_an_earlier_run_comes_before_everything() -> None:
@@ -133,7 +193,7 @@ def test_torn_tap_of_an_earlier_run_comes_before_everything() -> None:
 
 def test_torn_sale_that_did_not_happen_is_asked_for_again() -> None:
     till = Till(None)
-    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(Torn(TORN, "gone")), CardLeft(), PRESENTED)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(Torn(TORN, "gone", "card-removed")), CardLeft(), PRESENTED)
     run(till, SaleEnded(NotPaid("not debited")))
     assert (till.torn, till.amount_fen, till.phase) == (None, PRICE, Phase.CARD)
     assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
@@ -215,7 +275,7 @@ class TillMachine(RuleBasedStateMachine):
     @rule(lost=st.booleans())
     def reader(self, lost: bool) -> None:
         self.fresh = self.fresh and not lost
-        self.feed(ReaderLost("gone") if lost else ReaderFound())
+        self.feed(LOST if lost else ReaderFound())
 
     @precondition(lambda self: isinstance(self.under_way, ChargePurse))
     @rule(result=st.sampled_from(ENDS))
@@ -232,7 +292,7 @@ class TillMachine(RuleBasedStateMachine):
         self.feed(SaleEnded(result))
 
     @precondition(lambda self: isinstance(self.under_way, GiveUpTorn))
-    @rule(result=st.sampled_from([Unresolved(TORN), Torn(TORN, "the PSAM is gone")]))
+    @rule(result=st.sampled_from([Unresolved(TORN), Torn(TORN, "the PSAM is gone", "psam-lost")]))
     def given_up(self, result: SaleResult) -> None:
         self.torn = TORN if isinstance(result, Torn) else None
         self.under_way = None

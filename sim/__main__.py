@@ -15,6 +15,7 @@ from sim.audit import Finding, report_lines
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
 from sim.counter import Counter
+from sim.modem import command as modem_command
 from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
 from sim.taps import Tally, run_taps, tally_lines
 from sync.clock import Clock
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     run.add_argument("--seed", type=int, default=1, help="what the taps are drawn from (default: 1)")
     card_command.add_parser(commands)
+    modem_command.add_parser(commands)
     return parser
 
 
@@ -65,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     if arguments.command == "card":
         return _card(arguments)
+    if arguments.command == "modem":
+        return _modem(arguments)
     taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     try:
         return _run(arguments.home, taps, arguments.seed)
@@ -81,6 +85,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _card(arguments: argparse.Namespace) -> int:
     try:
         return card_command.run(arguments, rng=SystemRandom(), clock=time.monotonic, pause=time.sleep, say=_say)
+    except CampusError as error:
+        print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
+        return 2
+
+
+def _modem(arguments: argparse.Namespace) -> int:
+    try:
+        return modem_command.run(arguments, rng=SystemRandom(), clock=_CLOCK, pause=time.sleep, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2

@@ -1,1 +1,1 @@
-"""The carrier: cells, data bearers to servers of this machine, and the SMS centre; see ../modem/MODEM.md."""
+"""The carrier: cells, data bearers to servers of this machine, and the SMS centre; see ../MODEM.md."""

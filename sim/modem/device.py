@@ -89,7 +89,7 @@ class Device:
         self._reset()
         self.powered = True
         for delay_s, line in self.profile.boot_urcs:
-            self.after(delay_s, lambda line=line: self.urc(self._cpin_line() if line == "+CPIN" else line))  # type: ignore[misc]  # mypy cannot infer a default argument's type
+            self._say_later(delay_s, self.say_sim_state if line == "+CPIN" else line)
         self._watch_cell()
 
     def power_off(self) -> None:
@@ -119,6 +119,14 @@ class Device:
     def is_registered(self) -> bool:
         """Whether calls, messages and data can be had."""
         return self.registration() in (Registration.HOME, Registration.ROAMING)
+
+    def say_sim_state(self) -> None:
+        """What a modem says of its SIM at boot, and when the PIN was right."""
+        state = self.sim_state()
+        self.urc("+CPIN: NOT INSERTED" if state is SimState.ABSENT else f"+CPIN: {state.value}")
+        if state is SimState.READY:
+            for delay_s, line in self.profile.ready_urcs:
+                self._say_later(delay_s, line)
 
     def ready_sim(self) -> SimCard | Cme:
         """The SIM, if it wants neither PIN nor PUK; else what to answer."""
@@ -206,6 +214,5 @@ class Device:
         for act in self.on_reset:
             act()
 
-    def _cpin_line(self) -> str:
-        state = self.sim_state()
-        return "+CPIN: NOT INSERTED" if state is SimState.ABSENT else f"+CPIN: {state.value}"
+    def _say_later(self, delay_s: float, what: str | Callable[[], None]) -> None:
+        self.after(delay_s, what if callable(what) else lambda: self.urc(what))

@@ -61,7 +61,11 @@ class SimulatedModem:
         self._thread = threading.Thread(target=self._run, name=f"modem {profile.name}", daemon=True)
 
     def __enter__(self) -> Self:
-        self.plug()
+        try:
+            self.plug()
+        except OSError:  # its link cannot be made
+            self.close()
+            raise
         self._thread.start()
         return self
 
@@ -86,9 +90,8 @@ class SimulatedModem:
                 self._pty = Pty(not_named=self._last_path)
                 self._last_path = self._pty.path
                 self._unsent.clear()
+                self._remove_link()
                 if self._link is not None:
-                    with contextlib.suppress(FileNotFoundError):
-                        self._link.unlink()
                     self._link.symlink_to(self._pty.path)
             self.device.power_on()
 
@@ -99,9 +102,7 @@ class SimulatedModem:
             if self._pty is not None:
                 self._pty.close()
                 self._pty = None
-                if self._link is not None:
-                    with contextlib.suppress(FileNotFoundError):
-                        self._link.unlink()
+                self._remove_link()
 
     def brown_out(self, off_s: float = 0.5) -> None:
         """The supply breaks down for a moment: the port vanishes, and comes back under another name."""
@@ -140,6 +141,10 @@ class SimulatedModem:
             self._closed = True  # a late timer must not write to whatever has these descriptors next
             os.close(self._wake_in)
             os.close(self._wake_out)
+
+    def _remove_link(self) -> None:
+        if self._link is not None and self._link.is_symlink():
+            self._link.unlink()
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:

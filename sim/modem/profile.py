@@ -8,7 +8,10 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One make. `boot_urcs` are (seconds after power-on, line); the line `+CPIN` stands for the SIM's state."""
+    """One make. `boot_urcs` are (seconds after power-on, line), where `+CPIN` stands for the SIM's state.
+
+    `ready_urcs` follow once the SIM wants no PIN (any more).
+    """
 
     name: str
     maker: str
@@ -17,6 +20,7 @@ class Profile:
     information: tuple[str, ...]  # ATI
     imei: str
     boot_urcs: tuple[tuple[float, str], ...]
+    ready_urcs: tuple[tuple[float, str], ...]
     prompt: bytes
     tries_command: str  # how many tries PIN and PUK have left: +QPINC, +SPIC or +CPINR
     iccid_command: str  # +QCCID, +CICCID or +CCID
@@ -38,9 +42,8 @@ EC25: Final = Profile(
         (0.3, "+CFUN: 1"),
         (0.4, "+CPIN"),
         (0.6, "+QUSIM: 1"),
-        (0.9, "+QIND: SMS DONE"),
-        (1.1, "+QIND: PB DONE"),
     ),
+    ready_urcs=((0.5, "+QIND: SMS DONE"), (0.7, "+QIND: PB DONE")),
     prompt=b"\r\n> ",
     tries_command="+QPINC",
     iccid_command="+QCCID",
@@ -62,7 +65,8 @@ SIM7600: Final = Profile(
         "+GCAP: +CGSM",
     ),
     imei="861107030000022",
-    boot_urcs=((0.2, "RDY"), (0.4, "+CPIN"), (0.9, "SMS DONE"), (1.1, "PB DONE")),
+    boot_urcs=((0.2, "RDY"), (0.4, "+CPIN")),
+    ready_urcs=((0.5, "SMS DONE"), (0.7, "PB DONE")),
     prompt=b"\r\n>",
     tries_command="+SPIC",
     iccid_command="+CICCID",
@@ -77,7 +81,8 @@ SIM800: Final = Profile(
     revision="Revision:1418B04SIM800L24",
     information=("SIM800 R14.18",),
     imei="861107030000030",
-    boot_urcs=((0.2, "RDY"), (0.3, "+CFUN: 1"), (0.4, "+CPIN"), (0.9, "Call Ready"), (1.1, "SMS Ready")),
+    boot_urcs=((0.2, "RDY"), (0.3, "+CFUN: 1"), (0.4, "+CPIN")),
+    ready_urcs=((0.5, "Call Ready"), (0.7, "SMS Ready")),
     prompt=b"\r\n> ",
     tries_command="+SPIC",
     iccid_command="+CCID",

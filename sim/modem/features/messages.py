@@ -41,9 +41,10 @@ class _Messages:
         self._forget()
         device.on_reset.append(self._forget)
         if device.sim is not None:
-            device.carrier.smsc.join(device.sim.number, self)
+            centre, number = device.carrier.smsc, device.sim.number
+            centre.join(number, self)
             for store in (device.sim.store, device.me_store):
-                store.on_free = lambda number=device.sim.number: device.carrier.smsc.back(number)  # type: ignore[misc]  # mypy cannot infer a default argument's type
+                store.on_free = lambda: centre.back(number)
 
     def _forget(self) -> None:
         self._text_mode = False
@@ -259,7 +260,7 @@ class _Messages:
             return call.string(0)
 
     def _prompt(self, then: Callable[[bytes], Answer]) -> Answer:
-        return Prompt(then, sign=self._device.profile.prompt, size_max=_PDU_BYTES_MAX)
+        return Prompt(then, size_max=_PDU_BYTES_MAX)
 
     def _typed(self, number: str, typed: bytes) -> Submit:
         content = typed_content(typed, self._parameters, self._device.charset)

@@ -98,7 +98,7 @@ class _Security:
         return OK
 
     def _say_ready(self) -> None:
-        self._device.urc("+CPIN: READY")
+        self._device.say_sim_state()
         self._device.look_at_cell()
 
     def _after_wrong(self, sim: SimCard) -> Cme:

@@ -22,10 +22,11 @@ from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, Str
 from settlement.ledger.store import Posted
 from settlement.ledger.unknown import Unsettled
 from settlement.onecard import hotlist, registry, tickets
+from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret, write_whole
-from settlement.settings import Home, Settings, SettingsInvalid, default_settings_text, parse_settings
+from settlement.settings import Home, Settings, SettingsInvalid, StreamSettings, default_settings_text, parse_settings
 from settlement.store.database import Database, migrate, open_reader, open_writer
 from settlement.store.lock import DatabaseInUse
 from settlement.store.router import ALIASES, LEDGER, ONECARD, TOPUP
@@ -113,6 +114,9 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     stream = command("stream", _stream, text, "stream canteen", "stream tuition --home /srv/campus")
     stream.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
     _add_passphrase(stream)
+
+    text = "run the top-up desk: grant loads to cards, and learn what became of them"
+    _add_passphrase(command("top-up", _top_up, text, "top-up"))
 
     command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
 
@@ -238,33 +242,67 @@ def _stream(args: argparse.Namespace) -> int:
     settings = _read_settings(home)
     if stream not in settings.streams:
         raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
-    keys = FileKeyStore.open(home.sealed_keys, _read_passphrase(_passphrase_path(home, args.passphrase_file)))
-    door = Door(stream=stream, ticket_key=authority.load_ticket_public_key(home.ticket_public_key))
-    tls = authority.server_context(home.authority)
+    keys, door = _keys(home, args), _door(home, stream)
 
     def open_desk() -> Desk:
-        db = open_writer(home.database(stream.label), stream.label)
-        try:
-            onecard = open_reader(home.database(ONECARD), ONECARD)
-        except CampusError:
-            db.close()
-            raise
+        db, onecard = _open_pair(home, stream.label)
         return Desk(stream=stream, db=db, onecard=onecard, keys=keys, door=door, clock=_utc_s)
 
-    chosen = settings.streams[stream]
+    _run_gateway(home, stream, settings.streams[stream], door, open_desk)
+    return 0
+
+
+def _top_up(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    settings = _read_settings(home).top_up
+    if settings is None:
+        raise SettingsInvalid("settlement.toml has no [top-up]")
+    keys, door = _keys(home, args), _door(home, Stream.TOP_UP)
+    limits = LoadLimits(load_fen_max=settings.load_fen_max, purse_fen_max=settings.purse_fen_max)
+
+    def open_desk() -> Desk:
+        db, onecard = _open_pair(home, TOPUP)
+        return TopupDesk(
+            db=db, onecard=onecard, keys=keys, door=door, clock=_utc_s, limits=limits, random=secrets.token_bytes
+        )
+
+    _run_gateway(home, Stream.TOP_UP, settings, door, open_desk)
+    return 0
+
+
+def _keys(home: Home, args: argparse.Namespace) -> FileKeyStore:
+    return FileKeyStore.open(home.sealed_keys, _read_passphrase(_passphrase_path(home, args.passphrase_file)))
+
+
+def _door(home: Home, stream: Stream) -> Door:
+    return Door(stream=stream, ticket_key=authority.load_ticket_public_key(home.ticket_public_key))
+
+
+def _open_pair(home: Home, alias: str) -> tuple[Database, Database]:
+    """A gateway's own database to write, and the card registry to read."""
+    db = open_writer(home.database(alias), alias)
+    try:
+        return db, open_reader(home.database(ONECARD), ONECARD)
+    except CampusError:
+        db.close()
+        raise
+
+
+def _run_gateway(
+    home: Home, stream: Stream, settings: StreamSettings, door: Door, open_desk: Callable[[], Desk]
+) -> None:
     gateway = Gateway(
         stream=stream,
-        settings=chosen,
-        tls=tls,
+        settings=settings,
+        tls=authority.server_context(home.authority),
         door=door,
         writer=WriterThread(
-            open_desk, queue_max=chosen.queue_max, deadline_s=chosen.deadline_s, monotonic=time.monotonic
+            open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=time.monotonic
         ),
         clock=_utc_s,
         random=secrets.token_bytes,
     )
     asyncio.run(_serve(gateway))
-    return 0
 
 
 async def _serve(gateway: Gateway) -> None:

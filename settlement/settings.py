@@ -10,8 +10,10 @@ from typing import Final
 
 from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, Stream
+from wire.money import FEN_MAX
 
 _PORTS: Final = {Stream.TUITION: 7401, Stream.CANTEEN: 7402, Stream.SUPERMARKET: 7403, Stream.SHOPS: 7404}
+_TOP_UP_PORT: Final = 7405
 
 
 class SettingsInvalid(CampusError):
@@ -81,6 +83,17 @@ class StreamSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TopUpSettings(StreamSettings):
+    """The top-up desk: a gateway as a stream has one, the most that one load brings and that a purse may hold.
+
+    1,000.00 is what China's rules for stored-value cards allow on one that bears no name.
+    """
+
+    load_fen_max: int = 1000_00
+    purse_fen_max: int = 1000_00
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSettings:
     """The ledger. No terminal is cut off for longer than `terminal_outage_days_max`: what it has is here by then."""
 
@@ -98,6 +111,7 @@ class Settings:
 
     streams: Mapping[Stream, StreamSettings]
     ledger: LedgerSettings = LedgerSettings()
+    top_up: TopUpSettings | None = None
 
 
 def default_settings_text() -> str:
@@ -106,6 +120,10 @@ def default_settings_text() -> str:
         f'[streams.{stream.label}]\nhost = "127.0.0.1"\nport = {port}    # 0: any free one\n'
         for stream, port in _PORTS.items()
     ]
+    sections.append(
+        f'[top-up]\nhost = "127.0.0.1"\nport = {_TOP_UP_PORT}\nload_fen_max = {TopUpSettings(port=0).load_fen_max}\n'
+        f"purse_fen_max = {TopUpSettings(port=0).purse_fen_max}\n"
+    )
     days = LedgerSettings().terminal_outage_days_max
     sections.append(
         f"[ledger]\nterminal_outage_days_max = {days}    # then a torn tap is settled from its card's counters\n"
@@ -119,7 +137,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams", "ledger"}:
+    if unknown := set(tree) - {"streams", "ledger", "top-up"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     streams = {}
@@ -130,14 +148,17 @@ def parse_settings(text: str) -> Settings:
         if label not in labels or not isinstance(section, dict):
             raise SettingsInvalid(f"settlement.toml: there is no stream {label!r}")
         _check_section(f"streams.{label}", section, StreamSettings)
-        if "port" not in section:
-            raise SettingsInvalid(f"settlement.toml: [streams.{label}] needs a port")
         streams[labels[label]] = StreamSettings(**section)
     ledger = tree.get("ledger", {})
     if not isinstance(ledger, dict):
         raise SettingsInvalid("settlement.toml: [ledger] is not a table")
     _check_section("ledger", ledger, LedgerSettings)
-    return Settings(streams, LedgerSettings(**ledger))
+    top_up = tree.get("top-up")
+    if top_up is not None:
+        if not isinstance(top_up, dict):
+            raise SettingsInvalid("settlement.toml: [top-up] is not a table")
+        _check_section("top-up", top_up, TopUpSettings)
+    return Settings(streams, LedgerSettings(**ledger), None if top_up is None else TopUpSettings(**top_up))
 
 
 def _check_section(title: str, section: dict[str, object], settings: type[StreamSettings | LedgerSettings]) -> None:
@@ -149,5 +170,8 @@ def _check_section(title: str, section: dict[str, object], settings: type[Stream
         right = isinstance(value, str) if kind == "str" else isinstance(value, (int, float) if kind == "float" else int)
         if not right or isinstance(value, bool):
             raise SettingsInvalid(f"settlement.toml: [{title}] {name} = {value!r} is not of type {kind}")
-        if not isinstance(value, str) and not 0 <= value <= 65_535:  # type: ignore[operator] # narrowed just above
+        most = FEN_MAX if name.endswith("_fen_max") else 65_535
+        if not isinstance(value, str) and not 0 <= value <= most:  # type: ignore[operator] # narrowed just above
             raise SettingsInvalid(f"settlement.toml: [{title}] {name} = {value!r} is out of range")
+    if "port" in known and "port" not in section:
+        raise SettingsInvalid(f"settlement.toml: [{title}] needs a port")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from settlement.settings import LedgerSettings, SettingsInvalid, StreamSettings, default_settings_text, parse_settings
+from settlement.settings import (
+    LedgerSettings,
+    SettingsInvalid,
+    StreamSettings,
+    TopUpSettings,
+    default_settings_text,
+    parse_settings,
+)
 from wire.ids import Stream
 
 
@@ -34,6 +41,14 @@ def test_longest_outage_of_a_terminal_is_a_week_unless_named() -> None:
     )
 
 
+def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
+    assert parse_settings(default_settings_text()).top_up == TopUpSettings(port=7405)
+    assert parse_settings("").top_up is None
+    assert parse_settings("[top-up]\nport=0\nload_fen_max=20000\npurse_fen_max=300000").top_up == TopUpSettings(
+        port=0, load_fen_max=200_00, purse_fen_max=3000_00
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -42,6 +57,9 @@ def test_longest_outage_of_a_terminal_is_a_week_unless_named() -> None:
         ("[ledger]\nterminal_outage_days_max = -1", "out of range"),
         ("[streams", "settlement.toml"),
         ("[other]", "[other] is not known"),
+        ("top-up = 1", "[top-up] is not a table"),
+        ("[top-up]", "[top-up] needs a port"),
+        ("[top-up]\nport=0\nload_fen_max=-1", "load_fen_max = -1 is out of range"),
         ("streams = 1", "[streams] is not a table"),
         ("[streams.bank]\nport=1", "no stream 'bank'"),
         ("[streams]\ncanteen=1", "no stream 'canteen'"),

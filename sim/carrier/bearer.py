@@ -94,6 +94,7 @@ class DataNetwork:
         self.names = dict(names)
         self.resolves = True  # off: the name server does not answer
         self.bearers: list[Bearer] = []
+        self.air = Air()  # of all bearers that ever were
         self.lock = threading.RLock()
         self._orphans: deque[socket.socket] = deque()
 
@@ -232,6 +233,7 @@ class Bearer:
 
     def _count(self, way: Way, size: int) -> None:
         self.air.count(way, size)
+        self.network.air.count(way, size)
         if self._subscription.credit_bytes is not None:
             self._subscription.credit_bytes = max(0, self._subscription.credit_bytes - size)
             if not self._subscription.has_credit:

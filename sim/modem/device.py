@@ -24,9 +24,9 @@ from random import Random
 from typing import Protocol
 
 from sim.carrier.carrier import Carrier, Registration
-from sim.modem import features
 from sim.modem.engine import Engine, Faults
 from sim.modem.errors import Cme
+from sim.modem.features import basic, identity, messages, network, security, services
 from sim.modem.profile import Profile
 from sim.modem.simcard import SimCard, SimState, Store
 from sim.modem.stacks import install_stack
@@ -81,7 +81,8 @@ class Device:
         self.charset = "IRA"  # +CSCS
         self._covered_since_s: float | None = None
         self._last_registration = Registration.NONE
-        features.install(self)
+        for feature in (basic, identity, security, services, network, messages):
+            feature.install(self)
         install_stack(self)
 
     def power_on(self) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.carrier.cell import VirtualClock
-from sim.modem.engine import ERROR, LATER, OK, Answer, Call, Engine, Faults, Final, Online, Prompt, Reply
+from sim.modem.engine import ERROR, LATER, OK, Answer, Call, Engine, Faults, Final, Handler, Online, Prompt, Reply
 from sim.modem.errors import Cme, Cms
 from sim.timers import Timers
 
@@ -36,7 +36,7 @@ class Port:
         commands.add("+ESC", execute=lambda _: Prompt(self._asked, etx_escapes=True))
         commands.add("+LINE", execute=lambda _: Online(receive=self.online.append, left=self._leave))
         for letter, name in (("E", "echo"), ("V", "verbose"), ("Q", "quiet")):
-            commands.add(letter, execute=lambda call, name=name: self._switch(call, name))
+            commands.add(letter, execute=self._switch(name))
         commands.add("+CMEE", set=self._cmee)
         self.send(b"ATE0\r")
 
@@ -65,9 +65,12 @@ class Port:
     def _leave(self) -> None:
         self.left += 1
 
-    def _switch(self, call: Call, name: str) -> Answer:
-        setattr(self.engine.settings, name, call.command.text == "1")
-        return OK
+    def _switch(self, name: str) -> Handler:
+        def switch(call: Call) -> Answer:
+            setattr(self.engine.settings, name, call.command.text == "1")
+            return OK
+
+        return switch
 
     def _cmee(self, call: Call) -> Answer:
         self.engine.settings.cmee = call.integer(0)

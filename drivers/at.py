@@ -200,6 +200,11 @@ def is_unfinished(line: str) -> bool:
     return line.startswith("+CUSD:") and line.count('"') % 2 == 1 and line.count("\n") < BODY_LINES_MAX
 
 
+def is_noise(line: str) -> bool:
+    """Whether nobody sent this: bytes that are no text, on a line that does not begin like an answer."""
+    return not line.startswith("+") and not (line.isascii() and line.isprintable())
+
+
 def is_restart(line: str) -> bool:
     """Whether the modem says that it has just started: whatever it was told before is forgotten."""
     return _RESTART.match(line) is not None

@@ -70,6 +70,7 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         self._unfinished = ""
         self._stray = 0  # lines that came while nobody had asked
         self._out_of_step = False
+        self.echoes = 0  # of commands; after ATE0 another one tells of a restart that nobody heard of
         self._gone = "the port is not open"
         self._closing = threading.Event()
         self.listener: Callable[[str], None] = _nobody
@@ -291,14 +292,15 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
 
     def _handleLineRead(self, line: str, checkForResponseTerm: bool = True) -> None:  # noqa: N802, N803
         """Give one line to whom it belongs: the command that waits, or those who listen."""
-        if not line:
+        if not line or at.is_noise(line):
             return
         with self._heard:
             pending = self._pending if self._pending and not self._pending.done else None
             if self._unfinished:
                 line, self._unfinished = f"{self._unfinished}\n{line}", ""
             elif pending and not pending.lines and line.upper() == pending.command.upper():
-                return  # the echo
+                self.echoes += 1
+                return
             unsolicited = at.is_unsolicited(line.partition("\n")[0], pending.command if pending else None)
             if unsolicited and at.is_unfinished(line):
                 self._unfinished = line

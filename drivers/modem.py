@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from gsmmodem.exceptions import CommandError
 from gsmmodem.modem import GsmModem
 
 from drivers import at, sms_pdu
@@ -35,6 +36,23 @@ from drivers.stacks.quectel import QuectelStack
 from drivers.stacks.sim800 import Sim800Stack
 from drivers.stacks.sim7600 import Sim7600Stack
 from drivers.stacks.stack import ModemSocket, PdpLost, SocketClosed, Stack
+
+__all__ = [
+    "Identity",
+    "Modem",
+    "ModemEvent",
+    "ModemRestarted",
+    "ModemSocket",
+    "PdpLost",
+    "Registration",
+    "RegistrationState",
+    "Signal",
+    "SimState",
+    "SimStatus",
+    "SmsArrived",
+    "SocketClosed",
+    "StoredSms",
+]
 
 T = TypeVar("T")
 
@@ -221,6 +239,7 @@ class Modem:
         self._stack = STACKS[identity.stack](gsm)
         self._events: deque[ModemEvent] = deque(maxlen=EVENTS_MAX)
         self._needs_setup = True
+        self._echoes = 0
         self._sms_ready = False
         self._memory = ""
         self._memories: list[str] = []
@@ -295,7 +314,10 @@ class Modem:
     def signal(self) -> Signal:
         """The received power now."""
         with self._ready():
-            return Signal(at.dbm_of(self._gsm.signalStrength))
+            try:
+                return Signal(at.dbm_of(self._gsm.signalStrength))
+            except CommandError as error:
+                raise ModemGarbled("the modem does not tell the signal") from error
 
     def operator(self) -> str:
         """The network's name, empty when there is none."""
@@ -410,6 +432,8 @@ class Modem:
         """The port for one request, with all that the modem has said taken notice of, and the modem set up."""
         with self._lock:
             self._gsm.pump()
+            if self._gsm.echoes != self._echoes and not self._needs_setup:
+                self._hear("RDY")  # it echoes again, so it has restarted
             if self._needs_setup:
                 self._set_up()
             yield
@@ -420,6 +444,7 @@ class Modem:
         self._needs_setup = False  # before, so that a restart in between sets it again
         try:
             self._gsm.exchange("ATE0")
+            self._echoes = self._gsm.echoes
             self._gsm.exchange("AT+CMEE=1")
             for command in ("AT+CREG=2", "AT+CGREG=2", "AT+CEREG=2", _ZONE_COMMANDS[self.identity.stack]):
                 self._stack.try_command(command)
@@ -504,7 +529,8 @@ def _identify(gsm: _Gsm, stack: str | None) -> Identity:
         family = stack
     if family is None:
         raise NotAModem(f"the device is none of the modems known here; it says {said[:80]!r}")
-    return Identity(str(gsm.manufacturer), str(gsm.model), str(gsm.revision), str(gsm.imei), stack or family)
+    revision = re.sub(r"^(?:\+CGMR|Revision): ?", "", str(gsm.revision))
+    return Identity(str(gsm.manufacturer), str(gsm.model), revision, str(gsm.imei), stack or family)
 
 
 def _stored(listed: at.Listed, memory: str) -> StoredSms:

@@ -41,6 +41,7 @@ ERRORS: Final = {
     574: "the port is busy",
 }
 _BEARER: Final = frozenset({561, 570, 573})
+_CONNECTED: Final = "2"
 _READ_BYTES_MAX: Final = 750  # as hex twice that; 1500 is the note's limit for a line
 _ACTIVATE_S: Final = 150.0
 _DEACTIVATE_S: Final = 40.0
@@ -58,8 +59,8 @@ class QuectelStack(Stack):
 
     def bring_up(self, apn: str, user: str, password: str) -> None:
         """See `Stack`."""
-        if any(line.startswith("+QIACT: 1,") for line in self.try_command("AT+QIACT?")):
-            self.take_down()  # a second QIACT is refused, and its sockets are another life's
+        # A second QIACT is refused, also where the network took the first away, and its sockets are another life's.
+        self.try_command("AT+QIDEACT=1", _DEACTIVATE_S)
         login = f"{at.quoted(user)},{at.quoted(password)},{1 if user else 0}"
         self.line.exchange(f"AT+QICSGP=1,1,{at.quoted(apn)},{login}", shown="AT+QICSGP")
         self.line.exchange('AT+QICFG="dataformat",0,1')
@@ -106,6 +107,11 @@ class QuectelStack(Stack):
         lines = self.line.exchange(f"AT+QIRD={link},{_READ_BYTES_MAX}")
         size = at.number(at.answer(lines, "+QIRD")[0])
         return hex_body(lines, size) if size else b""
+
+    def is_connected(self, link: int) -> bool:
+        """See `Stack`."""
+        lines = [line for line in self.line.exchange(f"AT+QISTATE=1,{link}") if line.startswith("+QISTATE:")]
+        return any(at.fields(line)[5:6] == [_CONNECTED] for line in lines)
 
     def disconnect(self, link: int) -> None:
         """See `Stack`."""

@@ -112,6 +112,10 @@ class Sim7600Stack(Stack):
         size = at.number(parts[2]) if len(parts) > 2 else 0
         return hex_body(lines, size) if size else b""
 
+    def is_connected(self, link: int) -> bool:
+        """See `Stack`."""
+        return at.answer(self.line.exchange("AT+CIPCLOSE?"), "+CIPCLOSE")[link : link + 1] == ["1"]
+
     def disconnect(self, link: int) -> None:
         """See `Stack`."""
         answer = self.line.exchange(f"AT+CIPCLOSE={link}", _CLOSE_S)

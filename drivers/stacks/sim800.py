@@ -88,6 +88,10 @@ class Sim800Stack(Stack):
         size = at.number(parts[2]) if len(parts) > 2 else 0
         return hex_body(lines, size) if size else b""
 
+    def is_connected(self, link: int) -> bool:
+        """See `Stack`."""
+        return at.answer(self.line.exchange(f"AT+CIPSTATUS={link}"), "+CIPSTATUS")[-1] == "CONNECTED"
+
     def disconnect(self, link: int) -> None:
         """See `Stack`."""
         self.line.exchange(f"AT+CIPCLOSE={link},1", _CLOSE_S)

@@ -90,6 +90,10 @@ class Stack(ABC):
         """The next bytes that have come, empty if there are none; `SocketDown`."""
 
     @abstractmethod
+    def is_connected(self, link: int) -> bool:
+        """Whether the modem takes `link` for open."""
+
+    @abstractmethod
     def disconnect(self, link: int) -> None:
         """Close `link`."""
 
@@ -216,21 +220,18 @@ class AtSocket:
 
     def receive(self, timeout_s: float) -> bytes:
         """See `ModemSocket`."""
+        told = (self._stack.readable_pattern, self._stack.closed_pattern, self._stack.lost_pattern)
         for turn in range(math.ceil(timeout_s / POLL_S) + 1):
             with self._line.lock:
                 self._check()
-                if self.readable or turn:  # after a second also without having been told
-                    data = self._guarded_read()
-                    if data:
-                        return data
+                if turn and not self.readable and not self.closed_by_peer:
+                    self._ask_unasked()
+                if self.readable and (data := self._guarded_read()):
+                    return data
                 if self.closed_by_peer:
                     raise self._finish(SocketDown("the far end closed the connection"))
-            left_s = timeout_s - turn * POLL_S
-            if left_s > 0:
-                self._line.wait_for_any(
-                    (self._stack.readable_pattern, self._stack.closed_pattern, self._stack.lost_pattern),
-                    min(POLL_S, left_s),
-                )
+            if (left_s := timeout_s - turn * POLL_S) > 0:
+                self._line.wait_for_any(told, min(POLL_S, left_s))
         return b""
 
     def close(self) -> None:
@@ -272,6 +273,14 @@ class AtSocket:
             raise self._end(error) from error
         self.readable = bool(data)
         return data
+
+    def _ask_unasked(self) -> None:
+        """What the modem would have said by itself, if that was not lost on the way: first the end, then the data."""
+        try:
+            self.closed_by_peer = not self._stack.is_connected(self.link)
+        except ModemFault as error:
+            raise self._end(error) from error
+        self.readable = True
 
     def _end(self, fault: ModemFault) -> ModemFault:
         self._finish(fault)

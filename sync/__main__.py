@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -17,7 +18,7 @@ from typing import Final
 from sync.clock import Clock
 from sync.config import UplinkConfig, load_config
 from sync.daemon import Daemon, heals, words_for
-from sync.identity import load_key, load_or_make_key
+from sync.identity import load_key, load_or_make_key, save_sms_key
 from sync.link import Link, TcpLink
 from sync.status import read_status, status_lines
 from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
@@ -94,7 +95,8 @@ def run_enrol(options: argparse.Namespace) -> None:
             raise AlreadyEnrolled("this terminal is enrolled by another ticket; a new life begins in an empty folder")
         link = _connect(config, context, store)
         try:
-            enrolment = enrol(link, ticket, store=store, key=key, clock=CLOCK)
+            keep = partial(save_sms_key, folder / "sms.key")
+            enrolment = enrol(link, ticket, store=store, key=key, keep_sms_key=keep, clock=CLOCK)
         finally:
             link.close()
     finally:
@@ -194,7 +196,8 @@ def _present_again(folder: Path, ticket: bytes) -> str:
     try:
         link = _connect(config, context)
         try:
-            present_ticket(link, ticket, key=key, clock=CLOCK)
+            keep = partial(save_sms_key, folder / "sms.key")
+            present_ticket(link, ticket, key=key, keep_sms_key=keep, clock=CLOCK)
         finally:
             link.close()
     except CampusError as error:

@@ -1,4 +1,4 @@
-"""The terminal's own key: made once on the terminal, never leaves it."""
+"""The terminal's secrets: its own key, made here and never given away, and the server's gift, the key for SMS."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire.errors import CampusError
+from wire.sms import SMS_KEY_BYTES
 
 
 class KeyUnreadable(CampusError):
-    """`terminal.key` is missing or is not an Ed25519 private key in PEM."""
+    """`terminal.key` or `sms.key` is missing, or is not what it should be."""
 
     code = "key-unreadable"
 
@@ -37,15 +38,37 @@ def load_or_make_key(path: Path) -> Ed25519PrivateKey:
         return load_key(path)
     key = Ed25519PrivateKey.generate()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    _write_secret(path, pem)
+    return key
+
+
+def save_sms_key(path: Path, key: bytes) -> None:
+    """Keep the key for short messages, in hexadecimal; as `load_or_make_key` keeps its own."""
+    _write_secret(path, key.hex().encode() + b"\n")
+
+
+def load_sms_key(path: Path) -> bytes:
+    """The key that the server gave out at enrolment; `KeyUnreadable` otherwise."""
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii"))
+    except FileNotFoundError as error:
+        raise KeyUnreadable(f"there is no {path}; campus-syncd enrol with the same ticket fetches it") from error
+    except (OSError, ValueError) as error:
+        raise KeyUnreadable(f"{path} cannot be read") from error
+    if len(key) != SMS_KEY_BYTES:
+        raise KeyUnreadable(f"{path} does not hold {SMS_KEY_BYTES} bytes")
+    return key
+
+
+def _write_secret(path: Path, content: bytes) -> None:
     draft = path.with_name(path.name + ".new")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)
     sync_folder(path.parent)
-    return key
 
 
 def sync_folder(folder: Path) -> None:

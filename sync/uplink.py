@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -255,9 +255,17 @@ class Uplink:
 
 
 def present_ticket(
-    link: Link, ticket: bytes, *, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
+    link: Link,
+    ticket: bytes,
+    *,
+    key: Ed25519PrivateKey,
+    keep_sms_key: Callable[[bytes], None],
+    clock: Clock,
+    answer_s: float = ANSWER_S,
 ) -> Ticket:
     """Have the server let this terminal in, and return what the ticket says; `Rejected` when it does not take it.
+
+    The key for short messages that comes with the answer is on the disk before this returns.
 
     Presenting the same ticket with the same key again gets the same answer, so a lost one costs nothing, and a server
     that was restored from an older backup learns of the terminal anew.
@@ -272,14 +280,22 @@ def present_ticket(
     assert isinstance(message, Enrolled), "the session's table allows nothing else here"
     if (message.terminal, message.epoch) != (says.terminal, says.epoch):
         raise ProtocolViolation("the server enrolled another terminal or epoch than the ticket names")
+    keep_sms_key(message.sms_key)
     return says
 
 
 def enrol(
-    link: Link, ticket: bytes, *, store: UplinkStore, key: Ed25519PrivateKey, clock: Clock, answer_s: float = ANSWER_S
+    link: Link,
+    ticket: bytes,
+    *,
+    store: UplinkStore,
+    key: Ed25519PrivateKey,
+    keep_sms_key: Callable[[bytes], None],
+    clock: Clock,
+    answer_s: float = ANSWER_S,
 ) -> Enrolment:
     """Present a terminal's first ticket and keep who it is from now on."""
-    says = present_ticket(link, ticket, key=key, clock=clock, answer_s=answer_s)
+    says = present_ticket(link, ticket, key=key, keep_sms_key=keep_sms_key, clock=clock, answer_s=answer_s)
     enrolment = Enrolment(
         terminal=says.terminal,
         epoch=says.epoch,

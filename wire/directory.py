@@ -18,7 +18,6 @@ PRICES_MAX: Final = 252  # as many as the code for a price's rank has numbers
 RANKED_TAPS: Final = 256  # prices are put in order anew before each multiple of this, and at the window's step
 
 _DEBITED: Final = int(Outcome.DEBITED)
-_REFUSED: Final = int(Outcome.REFUSED)
 
 
 def window_start(seq: int) -> int:
@@ -132,7 +131,7 @@ class CodingState:
         if outcome == _DEBITED:
             self.balances[index] = (balance_fen - amount_fen) & 0xFFFF_FFFF
             self.counters[index] = (counter + 1) & 0xFFFF
-        elif outcome != _REFUSED:  # whose card may not have been asked
+        else:
             self.balances[index] = balance_fen
             self.counters[index] = counter
         if not self._is_fresh[index]:

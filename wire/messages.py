@@ -5,7 +5,7 @@ Which may follow which is `wire.session`'s matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Final, Self, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -17,6 +17,7 @@ from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
 from wire.receipt import BatchReceipt, Cursor, Rejection
+from wire.sms import SMS_KEY_BYTES
 
 PROTOCOL_VERSION: Final = 1
 NONCE_BYTES: Final = 16
@@ -136,21 +137,22 @@ class Enrol:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Server: the terminal is known by this key now, and its journal starts with this epoch."""
+    """Server: the terminal is known by its key; its journal starts with this epoch, `sms_key` seals its datagrams."""
 
     kind: ClassVar[int] = 4
     terminal: TerminalId
     epoch: int
+    sms_key: bytes = field(repr=False)
 
     def to_bytes(self) -> bytes:
-        """terminal 6, epoch 2."""
-        return self.terminal + self.epoch.to_bytes(2, "big")
+        """terminal 6, epoch 2, SMS key 16."""
+        return self.terminal + self.epoch.to_bytes(2, "big") + self.sms_key
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse."""
         reader = FieldReader(data)
-        enrolled = cls(TerminalId(reader.take(TERMINAL_ID_BYTES)), reader.uint(2))
+        enrolled = cls(TerminalId(reader.take(TERMINAL_ID_BYTES)), reader.uint(2), reader.take(SMS_KEY_BYTES))
         reader.finish()
         if enrolled.epoch == 0:
             raise FormatError("epochs start at 1")

@@ -24,6 +24,7 @@ from wire.load import LoadInit, load_date_time
 from wire.money import Fen
 from wire.purse_keys import PurseKeys, card_key, strong_key
 from wire.record import NO_TAC, TapRecord
+from wire.sms import derive_sms_key
 
 # scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 15, 8, 1
@@ -82,6 +83,9 @@ class KeyStore(Protocol):
 
     def purchase_master(self) -> bytes:
         """The 16-byte master that a terminal's PSAM is loaded with."""
+
+    def sms_key(self, terminal: TerminalId, epoch: int) -> bytes:
+        """The key of one journal's datagrams, given to the terminal when it enrols."""
 
 
 class FileKeyStore:
@@ -202,6 +206,10 @@ class FileKeyStore:
     def purchase_master(self) -> bytes:
         """See `KeyStore`."""
         return self._masters.purchase
+
+    def sms_key(self, terminal: TerminalId, epoch: int) -> bytes:
+        """See `KeyStore`; descends from the TAC master, which no terminal and no PSAM holds."""
+        return derive_sms_key(self._masters.tac, terminal, epoch)
 
     def _load_session_key(self, card: CardId, init: LoadInit) -> bytes:
         key = strong_key(card_key(self._masters.load, card, two_level=self._two_level))

@@ -62,7 +62,7 @@ class Desk:
 
     def enrol(self, ticket: Ticket, public_key: bytes) -> Enrolled | Refused:
         """See `terminals.enrol`."""
-        answer = terminals.enrol(self._db, ticket, public_key, now_utc_s=self._clock())
+        answer = terminals.enrol(self._db, ticket, public_key, keys=self._keys, now_utc_s=self._clock())
         if isinstance(answer, Enrolled):
             self._door.add(answer.terminal, answer.epoch, public_key)
         return answer
@@ -82,6 +82,12 @@ class Desk:
         number = message.number if isinstance(message, LoadRequest) else message.load_id.number
         return LoadRefused(
             LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} knows no load {number} of {point.terminal.hex()}"
+        )
+
+    def accept_datagram(self, data: bytes) -> Receipt | Refused:
+        """See `ingest.accept_datagram`."""
+        return ingest.accept_datagram(
+            self._db, data, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._clock()
         )
 
     def hotlist(self) -> MarkedHotlist:

@@ -1,10 +1,12 @@
-"""A signed batch becomes rows of the stream's journal, in one transaction with the terminal's cursor; then the receipt.
+"""A batch or datagram becomes rows of the stream's journal, in one transaction with the cursor; then the receipt.
 
 Nothing sealed is turned away for what it says: a record that cannot be booked is taken in, suspended with its reason.
 Refused is only what is not provably the continuation of the journal that this terminal enrolled with.
 """
 
 from __future__ import annotations
+
+import hashlib
 
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, Value
@@ -20,6 +22,7 @@ from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
 from wire.record import Mac2, Outcome, TapRecord, genesis_hash
 from wire.rows import Link
 from wire.signature import SignatureInvalid
+from wire.sms import DatagramKind, Envelope, SmsInvalid, UpDatagram
 
 
 def accept_batch(
@@ -47,7 +50,49 @@ def accept_batch(
         taps = _compare(db, row, signed, links, now_utc_s)
         if isinstance(taps, Refused):
             return taps
-        receipt = _take(db, row, signed, links, taps, stream=stream, keys=keys, now_utc_s=now_utc_s)
+        receipt = _take(
+            db, row, links, taps, raw=signed.raw, digest=signed.digest, stream=stream, keys=keys, now_utc_s=now_utc_s
+        )
+    if state.seq == receipt.cursor.next_seq:
+        states.keep(row, state, receipt.cursor.head_hash)
+    return Receipt(receipt)
+
+
+def accept_datagram(
+    db: Database, data: bytes, *, states: CodingStates, stream: Stream, keys: KeyStore, now_utc_s: int
+) -> Receipt | Refused:
+    """Take in taps that came by SMS, by the same rules and in the same way as a batch's; the next batch signs for them.
+
+    The sealed bytes are kept as a batch's are; their first byte tells them apart. Nothing here proves a fork: what does
+    not continue the journal is refused as MALFORMED, and a batch has to say more. Raises `SmsInvalid`, which calls for
+    no answer, when nothing shows that a terminal of this stream sent it; `StoreFault` as `accept_batch`.
+    """
+    envelope = Envelope.of(data)
+    if (envelope.kind, envelope.stream) != (DatagramKind.UP, stream):
+        raise SmsInvalid(f"{envelope.kind.name} for {envelope.stream.label} is not for this stream to take in")
+    with db.transaction():
+        row = store.find_terminal(db, envelope.terminal, store.last_epoch(db, envelope.terminal))
+        if row is None:
+            raise SmsInvalid("the terminal is not enrolled with this stream")
+        datagram = UpDatagram.from_bytes(envelope.unseal(data, keys.sms_key(row.terminal, row.epoch), row.epoch))
+        digest = hashlib.sha256(data).digest()
+        if (known := store.find_receipt(db, digest)) is not None:
+            return Receipt(BatchReceipt.from_bytes(known))
+        if row.quarantined_because is not None:
+            return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
+        first_seq = datagram.first_seq(row.next_seq)
+        if first_seq > row.next_seq:
+            return Refused(Rejection.GAP, row.cursor, f"{first_seq} came where {row.next_seq} is next")
+        hash_before = _hash_before(db, row, first_seq)
+        state = states.lend(db, row, first_seq, hash_before)
+        try:
+            links = datagram.open(state, hash_before, terminal=row.terminal, epoch=row.epoch)
+        except SmsInvalid as error:
+            return Refused(Rejection.MALFORMED, row.cursor, str(error))
+        taps = store.known_taps(db, row, first_seq, state.seq)
+        if (differs_at := _first_difference(taps, links)) is not None:
+            return Refused(Rejection.MALFORMED, row.cursor, f"tap {differs_at} differs from the one known here")
+        receipt = _take(db, row, links, taps, raw=data, digest=digest, stream=stream, keys=keys, now_utc_s=now_utc_s)
     if state.seq == receipt.cursor.next_seq:
         states.keep(row, state, receipt.cursor.head_hash)
     return Receipt(receipt)
@@ -82,15 +127,10 @@ def _place(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) 
     Without that the rows mean nothing here: they refer to what came before them.
     """
     if signed.first_seq > row.next_seq:
-        _hear_batch(db, row, signed, now_utc_s)
+        total_fen = signed.total_before_fen + signed.total_fen
+        store.hear(db, row, seq=signed.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)
         return Refused(Rejection.GAP, row.cursor, f"{signed.first_seq} came where {row.next_seq} is next")
-    if signed.first_seq == row.next_seq:
-        ours = row.head_hash
-    elif signed.first_seq == 1:
-        ours = genesis_hash(row.terminal, row.epoch)
-    else:
-        [before] = store.known_taps(db, row, signed.first_seq - 1, signed.first_seq)
-        ours = before.chain_hash
+    ours = _hash_before(db, row, signed.first_seq)
     if ours != signed.hash_before:
         return _fork(db, row, signed, max(signed.first_seq - 1, 1), now_utc_s)
     overlaps = signed.first_seq < row.next_seq
@@ -101,6 +141,16 @@ def _place(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) 
     return ours
 
 
+def _hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
+    """The chain's hash before record `seq`, which is at most the next one."""
+    if seq == row.next_seq:
+        return row.head_hash
+    if seq == 1:
+        return genesis_hash(row.terminal, row.epoch)
+    [before] = store.known_taps(db, row, seq - 1, seq)
+    return before.chain_hash
+
+
 def _compare(
     db: Database, row: TerminalRow, signed: SignedBatch, links: list[Link], now_utc_s: int
 ) -> list[KnownTap] | Refused:
@@ -108,10 +158,13 @@ def _compare(
     if signed.first_seq == row.next_seq:
         return []
     taps = store.known_taps(db, row, signed.first_seq, signed.next_seq)
-    for tap, link in zip(taps, links, strict=False):
-        if tap.chain_hash != link.chain_hash:
-            return _fork(db, row, signed, tap.seq, now_utc_s)
-    return taps
+    differs_at = _first_difference(taps, links)
+    return taps if differs_at is None else _fork(db, row, signed, differs_at, now_utc_s)
+
+
+def _first_difference(taps: list[KnownTap], links: list[Link]) -> int | None:
+    pairs = zip(taps, links, strict=False)  # some of what came is known, or all of it
+    return next((tap.seq for tap, link in pairs if tap.chain_hash != link.chain_hash), None)
 
 
 def _fork(db: Database, row: TerminalRow, signed: SignedBatch, seq: int, now_utc_s: int) -> Refused:
@@ -125,15 +178,16 @@ def _fork(db: Database, row: TerminalRow, signed: SignedBatch, seq: int, now_utc
 def _take(
     db: Database,
     row: TerminalRow,
-    signed: SignedBatch,
     links: list[Link],
     taps: list[KnownTap],
     *,
+    raw: bytes,
+    digest: bytes,
     stream: Stream,
     keys: KeyStore,
     now_utc_s: int,
 ) -> BatchReceipt:
-    fresh = links[len(taps) :]
+    fresh, end_seq = links[len(taps) :], links[-1].record.tap_id.seq + 1
     suspended = list(store.suspended_of(taps))
     next_seq, head_hash, total_fen = row.next_seq, row.head_hash, row.total_fen
     if fresh:
@@ -154,24 +208,18 @@ def _take(
             rows.append((position, *key, link.canonical, link.chain_hash, stream_hash, *purse, why, now_utc_s))
             total_fen += record.debited_fen
         store.add_taps(db, rows)
-        next_seq, head_hash = signed.next_seq, fresh[-1].chain_hash
+        next_seq, head_hash = end_seq, fresh[-1].chain_hash
         store.move_cursor(db, row, next_seq=next_seq, head_hash=head_hash, total_fen=total_fen)
-        _hear_batch(db, row, signed, now_utc_s)
+        store.hear(db, row, seq=end_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)
     receipt = BatchReceipt(Cursor(row.epoch, next_seq, head_hash), tuple(suspended))
     store.add_batch(
         db,
         row,
-        digest=signed.digest,
-        first_seq=signed.first_seq,
-        next_seq=signed.next_seq,
-        raw=signed.raw,
+        digest=digest,
+        first_seq=links[0].record.tap_id.seq,
+        next_seq=end_seq,
+        raw=raw,
         receipt=receipt.to_bytes(),
         now_utc_s=now_utc_s,
     )
     return receipt
-
-
-def _hear_batch(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) -> None:
-    """A batch proves that the journal goes at least as far as its last tap."""
-    total_fen = signed.total_before_fen + signed.total_fen
-    store.hear(db, row, seq=signed.next_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from typing import Final
 
+from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database
 from settlement.streams import store
 from settlement.streams.door import unknown_journal
@@ -34,18 +35,19 @@ class Coverage:
     rolled_back_to_seq: int | None
 
 
-def enrol(db: Database, ticket: Ticket, public_key: bytes, *, now_utc_s: int) -> Enrolled | Refused:
+def enrol(db: Database, ticket: Ticket, public_key: bytes, *, keys: KeyStore, now_utc_s: int) -> Enrolled | Refused:
     """Let a terminal in with its own key and the ticket's epoch; the same ticket and key again get the same answer.
 
     Ticket and key were checked at the `Door`. A ticket is known by terminal and epoch, so it is good again after this
     database was restored from a time before it was used.
     """
+    enrolled = Enrolled(ticket.terminal, ticket.epoch, keys.sms_key(ticket.terminal, ticket.epoch))
     with db.transaction():
         spent = store.find_terminal(db, ticket.terminal, ticket.epoch)
         if spent is not None:
             if spent.public_key != public_key:
                 return Refused(Rejection.TICKET_SPENT, None, "another key was enrolled with this ticket")
-            return Enrolled(spent.terminal, spent.epoch)
+            return enrolled
         if ticket.expires_utc_s < now_utc_s:
             return Refused(Rejection.TICKET_EXPIRED, None, "the ticket is too old; ask for a new one")
         store.add_terminal(
@@ -56,7 +58,7 @@ def enrol(db: Database, ticket: Ticket, public_key: bytes, *, now_utc_s: int) ->
             genesis=genesis_hash(ticket.terminal, ticket.epoch),
             now_utc_s=now_utc_s,
         )
-    return Enrolled(ticket.terminal, ticket.epoch)
+    return enrolled
 
 
 def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Refused:

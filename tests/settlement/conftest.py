@@ -21,7 +21,7 @@ from settlement.settings import Home
 from settlement.store.database import Database, open_writer
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
-from settlement.streams.ingest import accept_batch
+from settlement.streams.ingest import accept_batch, accept_datagram
 from settlement.streams.terminals import enrol
 from wire import pboc, signature
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
@@ -126,9 +126,10 @@ class FakeTill:
     def state(self, seq: int) -> CodingState:
         return CodingState.before(seq, [record.to_bytes() for record in self.records[window_start(seq) - 1 : seq - 1]])
 
-    def head_hash(self) -> bytes:
+    def head_hash(self, seq: int | None = None) -> bytes:
+        """The chain's hash before `seq`, or after the last tap."""
         head = genesis_hash(self.terminal, self.epoch)
-        for record in self.records:
+        for record in self.records[: None if seq is None else seq - 1]:
             head = next_hash(head, record.to_bytes())
         return head
 
@@ -172,10 +173,13 @@ class StreamDriver:
         opened = door.check_enrolment(message, bytes(16))
         if isinstance(opened, Refused):
             return opened
-        return enrol(self.db, opened, message.public_key, now_utc_s=now_utc_s)
+        return enrol(self.db, opened, message.public_key, keys=self.keys, now_utc_s=now_utc_s)
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         return accept_batch(self.db, signed, states=self.states, stream=self.stream, keys=self.keys, now_utc_s=NOW)
+
+    def accept_datagram(self, data: bytes) -> Receipt | Refused:
+        return accept_datagram(self.db, data, states=self.states, stream=self.stream, keys=self.keys, now_utc_s=NOW)
 
     def counts(self) -> dict[str, int]:
         return {table: self.db.number(f"SELECT count(*) FROM {table}") for table in ("tap", "batch", "fork")}

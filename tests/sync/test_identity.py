@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sync.identity import KeyUnreadable, load_key, load_or_make_key
+from sync.identity import KeyUnreadable, load_key, load_or_make_key, load_sms_key, save_sms_key
 from wire.signature import public_bytes
 
 
@@ -39,3 +39,20 @@ def test_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "terminal.key").write_bytes(pem)
     with pytest.raises(KeyUnreadable, match="Ed25519"):
         load_key(tmp_path / "terminal.key")
+
+
+def test_sms_key_is_kept_for_its_owner_alone_and_may_come_again(tmp_path: Path) -> None:
+    for key in (bytes(16), bytes(range(16))):
+        save_sms_key(tmp_path / "sms.key", key)
+        assert load_sms_key(tmp_path / "sms.key") == key
+    assert (tmp_path / "sms.key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["sms.key"]
+
+
+@pytest.mark.parametrize("text", ["", "no key", "0011", "00" * 17])
+def test_sms_key_that_is_none_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(KeyUnreadable, match="campus-syncd enrol"):
+        load_sms_key(tmp_path / "sms.key")
+    (tmp_path / "sms.key").write_text(text)
+    with pytest.raises(KeyUnreadable):
+        load_sms_key(tmp_path / "sms.key")

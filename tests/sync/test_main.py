@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.__main__ import build_parser, main
-from sync.identity import load_key
+from sync.identity import load_key, load_sms_key
 from sync.store import UplinkReader, UplinkStore
 from wire.enrolment import Ticket, ticket_text
 from wire.ids import Stream, TerminalId
@@ -83,6 +83,7 @@ def test_enrol_makes_a_key_and_a_second_time_changes_nothing(
     assert "terminal 112233445566 is enrolled with the canteen stream, epoch 1" in capsys.readouterr().out
     key = load_key(home / "terminal" / "terminal.key")
     assert list(server.tickets.values()) == [public_bytes(key)]
+    assert load_sms_key(home / "terminal" / "sms.key") == bytes(range(16))
     (home / "ticket.txt").write_text(ticket.lower())
     assert main(["enrol", "--home", str(home), "--ticket-file", str(home / "ticket.txt")]) == 0
     assert "already enrolled with this ticket; the server knows it" in capsys.readouterr().out

@@ -400,9 +400,11 @@ def test_enrolment_of_another_epoch_than_the_ticket_names_is_refused(
     says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
     store = UplinkStore.open_or_make(tmp_path / "uplink.db")
     server.epoch_given = 8
+    kept: list[bytes] = []
     with pytest.raises(ProtocolViolation, match="another terminal or epoch"):
-        enrol(connect(), says.issue(key), store=store, key=key, clock=clock)
+        enrol(connect(), says.issue(key), store=store, key=key, keep_sms_key=kept.append, clock=clock)
     assert store.enrolment() is None
+    assert kept == []
     store.close()
 
 
@@ -412,15 +414,17 @@ def test_enrolment_is_kept_and_the_same_ticket_works_again(
     key, other = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
     says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
     ticket = says.issue(key)
+    kept: list[bytes] = []
     for _ in range(2):  # the second database stands for one that was lost before its commit
         store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
-        enrolment = enrol(connect(), ticket, store=store, key=key, clock=clock)
+        enrolment = enrol(connect(), ticket, store=store, key=key, keep_sms_key=kept.append, clock=clock)
         assert store.enrolment() == enrolment
         assert (enrolment.stream, enrolment.epoch) == (Stream.SHOPS, 7)
         assert enrolment.ticket_digest == ticket_digest(ticket)
         store.close()
     store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
     with pytest.raises(Rejected, match="TICKET_SPENT"):
-        enrol(connect(), ticket, store=store, key=other, clock=clock)
+        enrol(connect(), ticket, store=store, key=other, keep_sms_key=kept.append, clock=clock)
     assert store.enrolment() is None
+    assert kept == [bytes(range(16))] * 2
     store.close()

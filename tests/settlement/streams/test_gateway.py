@@ -52,7 +52,7 @@ def test_new_terminal_enrols_uploads_and_gets_its_receipt(serve: Serve, till: Fa
 
     async def scenario(port: Port) -> None:
         async with port.connect() as client:
-            assert await client.enrol(till, ticket) == Enrolled(till.terminal, 1)
+            assert await client.enrol(till, ticket) == Enrolled(till.terminal, 1, till.keys.sms_key(till.terminal, 1))
             assert await client.hear() is None
         async with port.connect() as client:
             assert isinstance(await client.identify(till, upload(till)), Welcome)

@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from settlement.onecard.keys import FileKeyStore
 from settlement.store.database import RuleBroken, open_reader
 from settlement.streams import store
+from settlement.streams.coding import CodingStates
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.fields import FormatError
-from wire.ids import Stream
+from wire.ids import Asn, CardId, IssuerId, Stream
 from wire.messages import Enrolled, Receipt, Refused
 from wire.receipt import BatchReceipt, Rejection, Suspense
 from wire.record import Mac2, Outcome, TapRecord, genesis_hash
+from wire.signature import SIGNATURE_BYTES
+from wire.sms import DatagramKind, Envelope, SmsInvalid, pack_up
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -35,7 +38,7 @@ def refused(answer: Receipt | Refused) -> Refused:
 
 
 def test_first_batch_moves_the_cursor_to_its_end(canteen: StreamDriver, till: FakeTill) -> None:
-    assert canteen.enrol(till) == Enrolled(till.terminal, 1)
+    assert canteen.enrol(till) == Enrolled(till.terminal, 1, till.keys.sms_key(till.terminal, 1))
     for _ in range(3):
         till.tap()
     receipt = taken(canteen.accept(till.batch()))
@@ -104,7 +107,9 @@ def test_epoch_that_was_never_enrolled_is_refused(canteen: StreamDriver, till: F
 def test_older_epoch_of_a_terminal_is_still_taken(canteen: StreamDriver, till: FakeTill, keys: FileKeyStore) -> None:
     canteen.enrol(till)
     till.tap()
-    assert canteen.enrol(till, canteen.ticket(till.terminal, epoch=2)) == Enrolled(till.terminal, 2)
+    assert canteen.enrol(till, canteen.ticket(till.terminal, epoch=2)) == Enrolled(
+        till.terminal, 2, till.keys.sms_key(till.terminal, 2)
+    )
     assert taken(canteen.accept(till.batch())).cursor.epoch == 1
 
 
@@ -302,3 +307,91 @@ def test_stream_chain_covers_record_suspense_and_time(canteen: StreamDriver, til
         head = store.next_stream_hash(head, row.record, row.suspense, row.received_at_utc_s)
         assert row.stream_hash == head
     assert store.journal_head(canteen.db, Stream.CANTEEN) == store.JournalHead(2, head)
+
+
+def sealed(till: FakeTill, first_seq: int, *, number: int = 1, stream: Stream = Stream.CANTEEN) -> bytes:
+    """The till's taps from `first_seq` on as a datagram."""
+    envelope = Envelope(kind=DatagramKind.UP, stream=stream, terminal=till.terminal, number=number)
+    datagram = pack_up(till.state(first_seq), till.head_hash(first_seq), till.records[first_seq - 1 :])
+    return envelope.seal(datagram.to_bytes(), till.keys.sms_key(till.terminal, till.epoch), till.epoch)
+
+
+def test_taps_by_sms_move_the_cursor_and_the_next_batch_signs_for_them(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    for _ in range(3):
+        till.tap()
+    taken(canteen.accept(till.batch()))
+    till.tap(wrong_tac=True)
+    till.tap()
+    data = sealed(till, 4)
+    receipt = taken(canteen.accept_datagram(data))
+    assert (receipt.cursor.next_seq, receipt.cursor.head_hash) == (6, till.head_hash())
+    assert receipt.suspended == ((4, Suspense.TAC_WRONG),)
+    assert canteen.db.query("SELECT raw FROM batch WHERE first_seq = 4", into=bytes) == [data]
+    till.tap()
+    assert taken(canteen.accept(till.batch(4))).cursor.next_seq == 7
+    assert canteen.counts()["tap"] == 6
+
+
+def test_same_datagram_again_gets_the_same_receipt(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    first = canteen.accept_datagram(sealed(till, 1))
+    till.tap()
+    taken(canteen.accept(till.batch(2)))
+    assert canteen.accept_datagram(sealed(till, 1)) != first, "another datagram: it says more"
+    till.records.pop()
+    assert canteen.accept_datagram(sealed(till, 1)) == first
+    assert canteen.counts()["tap"] == 2
+
+
+def test_datagram_beyond_the_cursor_is_a_gap_and_one_of_another_history_proves_nothing(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    canteen.enrol(till)
+    for _ in range(3):
+        till.tap()
+    answer = refused(canteen.accept_datagram(sealed(till, 3)))
+    assert (answer.rejection, answer.cursor and answer.cursor.next_seq) == (Rejection.GAP, 1)
+    taken(canteen.accept(till.batch(1, 3)))
+    twin = make_till(1)
+    twin.terminal = till.terminal
+    for amount_fen in (99, 100, 101):
+        twin.tap(amount_fen)
+    for first_seq in (1, 3):
+        answer = refused(canteen.accept_datagram(sealed(twin, first_seq, number=2)))
+        assert answer.rejection is Rejection.MALFORMED
+    assert taken(canteen.accept(till.batch(3))).cursor.next_seq == 4, "not quarantined"
+    assert canteen.counts() == {"tap": 3, "batch": 2, "fork": 0}
+
+
+def test_datagram_that_nobody_here_sealed_is_not_answered(
+    canteen: StreamDriver, till: FakeTill, make_till: Callable[[int], FakeTill]
+) -> None:
+    till.tap()
+    with pytest.raises(SmsInvalid, match="not enrolled"):
+        canteen.accept_datagram(sealed(till, 1))
+    canteen.enrol(till)
+    with pytest.raises(SmsInvalid, match="shops"):
+        canteen.accept_datagram(sealed(till, 1, stream=Stream.SHOPS))
+    data = sealed(till, 1)
+    for at in range(len(data)):
+        damaged = data[:at] + bytes((data[at] ^ 1,)) + data[at + 1 :]
+        with pytest.raises(SmsInvalid):
+            canteen.accept_datagram(damaged)
+    assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
+
+
+def test_state_that_was_thrown_out_or_spoilt_is_made_again_from_the_taps(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.states = CodingStates(cards_max=1)
+    canteen.enrol(till)
+    for number in range(12):
+        till.tap(100 + number, card=CardId(IssuerId(bytes(8)), Asn(bytes(9) + bytes((number % 3,)))))
+    for first_seq in range(1, 13, 3):
+        bad = till.batch(first_seq, first_seq + 3)
+        body = bytearray(bad.raw[:-SIGNATURE_BYTES])
+        body[-1] ^= 0x80
+        spoilt = decode_batch(bytes(body) + till.key.sign(b"campus batch v1" + bytes(body)))
+        assert refused(canteen.accept(spoilt)).rejection is Rejection.MALFORMED
+        taken(canteen.accept(bad))
+    assert canteen.counts()["tap"] == 12

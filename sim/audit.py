@@ -16,8 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from settlement.onecard.loads import LoadEvent
 from sim.card.issue import CardImage
-from sim.evidence import Evidence, LedgerEntry, StreamTap, Suspended
+from sim.evidence import LOAD, Evidence, LedgerEntry, StreamTap, Suspended
+from sim.loads import POSTED, loads_of, loads_seen, objections_to_loads, unbooked
+from sim.torn import SETTLED, executed_unproven, wrongly_settled
 from wire.ids import CardId, Stream, TapId
 from wire.money import format_fen
 from wire.receipt import Suspense
@@ -25,7 +28,11 @@ from wire.record import Outcome, TapRecord, genesis_hash, next_hash
 
 FLOAT_ACCOUNT: Final = 2001
 _OPENING, _PURCHASE = 1, 2
-_DEBIT_AND_CREDIT: Final = {_OPENING: (1010, FLOAT_ACCOUNT), _PURCHASE: (FLOAT_ACCOUNT, 2002)}
+_DEBIT_AND_CREDIT: Final = {
+    _OPENING: (1010, FLOAT_ACCOUNT),
+    _PURCHASE: (FLOAT_ACCOUNT, 2002),
+    LOAD: (1010, FLOAT_ACCOUNT),
+}
 _OBJECTIONS_SHOWN: Final = 5
 _WIDTH: Final = 79
 _INDENT: Final = "      "
@@ -59,6 +66,7 @@ def audit(evidence: Evidence, replay: Replay) -> list[Finding]:
         replay_changes_nothing(evidence, replay),
         server_knows_what_is_missing(evidence),
         torn_taps_are_listed(evidence),
+        loads_are_on_their_cards_once(evidence),
     ]
 
 
@@ -84,13 +92,16 @@ def taps_are_in_the_ledger_once(evidence: Evidence) -> Finding:
 
 
 def cards_did_what_is_booked(evidence: Evidence) -> Finding:
-    """Each card's counter and balance are its opening plus exactly the debits that the journals prove."""
+    """Each card's counter and balance are its opening plus exactly the debits and loads that the journals prove."""
     objections: list[str] = []
     by_card: dict[CardId, list[TapRecord]] = defaultdict(list)
     for record in (*evidence.sealed, *evidence.opened):
         by_card[record.card].append(record)
+    loaded = _by_card(
+        load.granted for load in loads_of(evidence).values() if load.is_on(evidence.cards.get(load.granted.card))
+    )
     for card, image in evidence.cards.items():
-        objections += _card_objections(image, by_card.pop(card, []), evidence.confirmed)
+        objections += _card_objections(image, by_card.pop(card, []), evidence.confirmed, loaded.get(card, 0))
     objections += [f"{len(taps)} taps name card {card}, which was never issued" for card, taps in by_card.items()]
     debits = sum(image.counter - image.opening_counter for image in evidence.cards.values())
     return Finding(
@@ -111,7 +122,7 @@ def entries_balance(evidence: Evidence) -> Finding:
             objections.append(f"the postings of entry {entry.id} sum to {_signed(total)}")
         elif entry.kind not in _DEBIT_AND_CREDIT:
             objections.append(f"entry {entry.id} is of kind {entry.kind}, which nothing here makes")
-        elif (entry.tap_id is None) is (entry.kind == _PURCHASE):
+        elif (entry.tap_id is None) is (entry.kind == _PURCHASE) or (entry.load_id is None) is (entry.kind == LOAD):
             named = "no tap" if entry.tap_id is None else "a tap"
             objections.append(f"entry {entry.id} of kind {entry.kind} names {named}")
         elif sorted(posted) != _postings_of(entry):
@@ -134,20 +145,23 @@ def float_equals_purses(evidence: Evidence) -> Finding:
             held[posting.purse] -= posting.amount_fen
     pieces = {"unsent": _by_card(evidence.unsent()), "not pulled": _by_card(evidence.not_pulled())}
     pieces["suspended"] = _by_card(evidence.suspended_debits())
-    pieces["torn"] = _by_card(_executed_unproven(evidence))
+    pieces["torn"] = _by_card(executed_unproven(evidence))
+    loads = _by_card(unbooked(evidence))
     for card in sorted(evidence.cards.keys() | held.keys()):
         image, holds = evidence.cards.get(card), held[card]
-        way = sum(piece.get(card, 0) for piece in pieces.values())
+        way = sum(piece.get(card, 0) for piece in pieces.values()) - loads.get(card, 0)
         if image is None:
             objections.append(f"the float has {_signed(holds)} for card {card}, which was never issued")
         elif holds - way != image.balance_fen:
             objections.append(
-                f"card {card}: float {_signed(holds)} less {format_fen(way)} on its way is not the card's "
+                f"card {card}: float {_signed(holds)} less {_signed(way)} on its way is not the card's "
                 f"{format_fen(image.balance_fen)}"
             )
     named = ", ".join(f"{name} {format_fen(sum(piece.values()))}" for name, piece in pieces.items())
     purses = sum(image.balance_fen for image in evidence.cards.values())
     seen = f"float {_signed(sum(held.values()))} = purses {format_fen(purses)} + {named}"
+    if loads:
+        seen += f" - loads on cards and not in the books yet {format_fen(sum(loads.values()))}"
     return Finding("the float equals all purses and what is on its way", seen, tuple(objections))
 
 
@@ -224,9 +238,11 @@ def server_knows_what_is_missing(evidence: Evidence) -> Finding:
 
 
 def torn_taps_are_listed(evidence: Evidence) -> Finding:
-    """Every tap whose outcome is not known is listed with amount; at the server as a suspense item."""
-    confirmed = evidence.confirmed
-    unknown = [r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN and r.tap_id not in confirmed]
+    """Every tap whose outcome is not known is listed with amount; at the server as a suspense item.
+
+    What the ledger has settled from later counters is what the cards did.
+    """
+    unknown = [r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN and r.tap_id not in evidence.confirmed]
     reason = Suspense.OUTCOME_UNKNOWN
     listed = {(item.tap_id, item.amount_fen) for item in evidence.suspense if item.reason == reason}
     pulled = {row.tap_id for row in evidence.stream if row.position <= evidence.ledger_position}
@@ -235,11 +251,22 @@ def torn_taps_are_listed(evidence: Evidence) -> Finding:
         for record in unknown
         if record.tap_id in pulled and (record.tap_id, record.amount_fen) not in listed
     ]
+    objections += wrongly_settled(evidence, unknown)
+    settled = {item.tap_id: item.settled for item in evidence.suspense if item.settled is not None}
     still = [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is open" for record in evidence.opened]
-    still += [f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} is unknown" for record in unknown]
+    still += [
+        f"tap {record.tap_id.seq} of {format_fen(record.amount_fen)} {SETTLED[settled.get(record.tap_id)]}"
+        for record in unknown
+    ]
     return Finding(
         "what is not known is listed with its amount", "; ".join(still) or "nothing is unknown", tuple(objections)
     )
+
+
+def loads_are_on_their_cards_once(evidence: Evidence) -> Finding:
+    """Each card's online counts are one load each, and the ledger has of the desk's journal what it has read."""
+    objections = tuple(objections_to_loads(evidence))
+    return Finding("every confirmed load is on its card exactly once", loads_seen(evidence), objections)
 
 
 def report_lines(findings: Sequence[Finding]) -> list[str]:
@@ -287,7 +314,7 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
     """Each tap that the ledger has pulled is booked or parked with the record's own amount; no other tap is."""
     objections: list[str] = []
     posted = _by_tap((entry.tap_id, entry) for entry in evidence.entries if entry.tap_id is not None)
-    parked = _by_tap((item.tap_id, item) for item in evidence.suspense)
+    parked = _by_tap((item.tap_id, item) for item in evidence.suspense if isinstance(item.tap_id, TapId))
     records = [record for row in evidence.stream if row.debits and (record := row.tap) is not None]
     claims = Counter(claim for record in records for claim in _claims(record))
     for row in evidence.stream:
@@ -297,7 +324,10 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
             objections.append(f"the record of tap {row.tap_id} in the stream cannot be read")
             continue
         pulled = row.position <= evidence.ledger_position
-        wanted = _wanted(row, record, parked=row.suspense is not None or bool(items)) if pulled else (0, 0)
+        settled = any(item.settled == 1 for item in items)
+        wanted = (0, 0)
+        if pulled:
+            wanted = _wanted(row, record, parked=row.suspense is not None or bool(items), settled=settled)
         if (len(entries), len(items)) != wanted:
             objections.append(
                 f"tap {row.tap_id} ({record.outcome.name}) has {len(entries)} entries and {len(items)} suspense items, "
@@ -323,7 +353,7 @@ def _ledger_against_stream(evidence: Evidence) -> list[str]:
 
 def _postings_of(entry: LedgerEntry) -> list[tuple[int, int]]:
     """Accounts and amounts that the entry must have, ascending."""
-    if entry.amount_fen == 0:
+    if entry.amount_fen == 0 or (entry.kind == LOAD and entry.resolved != POSTED):
         return []
     debit, credit = _DEBIT_AND_CREDIT[entry.kind]
     return sorted([(debit, entry.amount_fen), (credit, -entry.amount_fen)])
@@ -375,14 +405,19 @@ def _rules_missing(copy: sqlite3.Connection, path: Path, table: str) -> list[str
     return [f"{path.name}: rule {rule} is missing" for rule in sorted(rules - there)]
 
 
-def _wanted(row: StreamTap, record: TapRecord, *, parked: bool) -> tuple[int, int]:
-    """(entries, suspense items) that a pulled tap must have; a debit is booked or parked, never both, never neither."""
+def _wanted(row: StreamTap, record: TapRecord, *, parked: bool, settled: bool) -> tuple[int, int]:
+    """(entries, suspense items) that a pulled tap must have; a debit is booked or parked, never both, never neither.
+
+    One that was parked as unknown is booked as well once it was settled as executed.
+    """
     if row.debits:
         return (0, 1) if parked else (1, 0)
-    return (0, 1) if record.outcome is Outcome.UNKNOWN else (0, 0)
+    if record.outcome is not Outcome.UNKNOWN:
+        return (0, 0)
+    return (1, 1) if settled and row.suspense == Suspense.OUTCOME_UNKNOWN else (0, 1)
 
 
-def _card_objections(image: CardImage, taps: Iterable[TapRecord], confirmed: set[TapId]) -> list[str]:
+def _card_objections(image: CardImage, taps: Iterable[TapRecord], confirmed: set[TapId], loaded_fen: int) -> list[str]:
     """One card against the journals: each counter from opening to now belongs to one debit, or to one torn tap."""
     sure = [tap for tap in taps if tap.outcome is Outcome.DEBITED or tap.tap_id in confirmed]
     debits = Counter(tap.counter for tap in sure)
@@ -400,34 +435,15 @@ def _card_objections(image: CardImage, taps: Iterable[TapRecord], confirmed: set
     objections += [
         f"card {image.card} never made debit {n}" for n in debits if not image.opening_counter <= n < image.counter
     ]
-    if image.opening_balance_fen - spent != image.balance_fen:
+    if image.opening_balance_fen + loaded_fen - spent != image.balance_fen:
         objections.append(
-            f"card {image.card}: {format_fen(image.opening_balance_fen)} less {format_fen(spent)} is not "
-            f"{format_fen(image.balance_fen)}"
+            f"card {image.card}: {format_fen(image.opening_balance_fen)} and {format_fen(loaded_fen)} loaded less "
+            f"{format_fen(spent)} is not {format_fen(image.balance_fen)}"
         )
     return objections
 
 
-def _executed_unproven(evidence: Evidence) -> list[TapRecord]:
-    """Open or unknown taps whose counter the card has passed, with no debit known there: money is off the card.
-
-    Of several at one counter only the last can be: that the card showed the counter again proves the ones before void.
-    """
-    confirmed = evidence.confirmed
-    sure = [r for r in evidence.sealed if r.outcome is Outcome.DEBITED or r.tap_id in confirmed]
-    debits = {(record.card, record.counter) for record in sure}
-    unknown = (r for r in evidence.sealed if r.outcome is Outcome.UNKNOWN and r.tap_id not in confirmed)
-    last = {(record.card, record.counter): record for record in (*unknown, *evidence.opened)}
-    return [
-        record
-        for (card, counter), record in last.items()
-        if card in evidence.cards
-        and evidence.cards[card].opening_counter <= counter < evidence.cards[card].counter
-        and (card, counter) not in debits
-    ]
-
-
-def _by_card(records: Iterable[TapRecord]) -> dict[CardId, int]:
+def _by_card(records: Iterable[TapRecord | LoadEvent]) -> dict[CardId, int]:
     sums: dict[CardId, int] = defaultdict(int)
     for record in records:
         sums[record.card] += record.amount_fen

@@ -1,7 +1,7 @@
-"""What the auditor looks at: cards, journal, stream, ledger and registry, read once into plain values.
+"""What the auditor looks at: cards, journal, stream, top-up desk, ledger and registry, read once into plain values.
 
-Databases are copied first, the ledger before the stream and the stream before the journal, so that what is downstream
-is never newer than what it came from. Left out: any judgement (`sim.audit`).
+Databases are copied first, the ledger before stream and desk and the stream before the journal, so that what is
+downstream is never newer than what it came from. Left out: any judgement (`sim.audit`).
 """
 
 from __future__ import annotations
@@ -9,19 +9,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from settlement.onecard.loads import LoadEvent
 from sim.card.issue import CardImage, read_card_image
 from terminal.journal import JournalReader
 from wire.errors import CampusError
 from wire.fields import FormatError
-from wire.ids import CardId, Stream, TapId, TerminalId
+from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.record import Outcome, TapRecord
 
+LOAD: Final = 3  # an entry's kind
 _MONEY_TABLES: Final = {
-    "ledger": ("entry", "posting", "suspense_item"),
+    "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
+    "topup": ("load_event", "load_answer"),
     "onecard": ("card", "purse_opening", "hotlist_entry"),
     "stream": ("tap", "batch", "fork"),
     "journal": ("journal", "opened", "sealed"),
@@ -68,12 +71,17 @@ class StreamTap:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """An entry's head; `tap_id` is None for what no tap made."""
+    """An entry's head; `tap_id` is None for what no tap made, `load_id` for what is no load.
+
+    `resolved` is how a load ended: 1 posted, 2 voided, None while it is pending.
+    """
 
     id: int
     kind: int
     tap_id: TapId | None
     amount_fen: int
+    load_id: LoadId | None = None
+    resolved: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +96,29 @@ class Posting:
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """A suspense item."""
+    """A suspense item of a tap or a load; `settled` is what later counters proved: 1 executed, 2 not executed."""
 
-    tap_id: TapId
+    tap_id: TapId | LoadId
     reason: int
     amount_fen: int
+    settled: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeskEvent:
+    """A row of the top-up desk's journal."""
+
+    position: int
+    event: bytes
+    chain_hash: bytes
+
+    @property
+    def load(self) -> LoadEvent | None:
+        """The event as it reads; None if it does not."""
+        try:
+            return LoadEvent.from_bytes(self.event)
+        except FormatError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +150,8 @@ class Evidence:
     stream_kind: Stream
     copies: dict[str, Path]
     stream_path: Path
+    desk: list[DeskEvent] = field(default_factory=list)
+    desk_position: int = 0
 
     @property
     def money_tables(self) -> Iterator[tuple[Path, tuple[str, ...]]]:
@@ -149,6 +177,11 @@ class Evidence:
         held = {item.tap_id for item in self.suspense}
         return [r for row, r in self._stream_debits() if row.tap_id in held]
 
+    @property
+    def executed(self) -> set[TapId | LoadId]:
+        """The unknown taps that the ledger has settled as debits."""
+        return {item.tap_id for item in self.suspense if item.settled == 1}
+
     def stream_counts(self) -> tuple[int, ...]:
         """Rows of the stream's tables right now, read from the live database."""
         with closing(open_reader(self.stream_path)) as live:
@@ -168,6 +201,7 @@ def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path)
     sources = {
         "ledger": home / "settlement" / "ledger.db",
         "onecard": home / "settlement" / "onecard.db",
+        "topup": home / "settlement" / "topup.db",
         "stream": home / "settlement" / f"{stream.label}.db",
         "journal": home / "terminal" / "journal.db",
     }
@@ -199,11 +233,15 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_fi
             )
         ]
         batches = db.execute("SELECT raw, receipt FROM batch ORDER BY id").fetchall()
+    with closing(sqlite3.connect(copies["topup"])) as db:
+        rows = db.execute("SELECT position, event, chain_hash FROM load_event ORDER BY position")
+        desk = [DeskEvent(*row) for row in rows]
     with closing(sqlite3.connect(copies["ledger"])) as db:
         entries = [
-            LedgerEntry(number, kind, None if key[0] is None else _tap_id(*key), amount_fen)
-            for number, kind, *key, amount_fen in db.execute(
-                "SELECT id, kind, terminal, epoch, seq, amount_fen FROM entry ORDER BY id"
+            _entry(*row)
+            for row in db.execute(
+                "SELECT id, kind, terminal, epoch, seq, amount_fen, outcome FROM entry "
+                "LEFT JOIN entry_resolution ON entry_id = id ORDER BY id"
             )
         ]
         postings = [
@@ -213,12 +251,16 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_fi
             )
         ]
         suspense = [
-            Suspended(_tap_id(*key), reason, amount_fen)
-            for *key, reason, amount_fen in db.execute(
-                "SELECT terminal, epoch, seq, reason, amount_fen FROM suspense_item ORDER BY id"
+            Suspended(_load_id(*key) if source == "topup" else _tap_id(*key), *rest)
+            for source, *key, rest in (
+                (*row[:4], row[4:])
+                for row in db.execute(
+                    "SELECT source, terminal, epoch, seq, reason, amount_fen, outcome FROM suspense_item "
+                    "LEFT JOIN suspense_resolution ON suspense_item_id = id ORDER BY id"
+                )
             )
         ]
-        cursor = db.execute("SELECT position FROM source_cursor WHERE source = ?", (stream.label,)).fetchone()
+        read: dict[str, int] = dict(db.execute("SELECT source, position FROM source_cursor"))
     sealed, opened = _journal(copies["journal"])
     return Evidence(
         cards=dict(_card(read_card_image(path)) for path in card_files),
@@ -230,7 +272,9 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_fi
         entries=entries,
         postings=postings,
         suspense=suspense,
-        ledger_position=0 if cursor is None else cursor[0],
+        ledger_position=read.get(stream.label, 0),
+        desk=desk,
+        desk_position=read.get("topup", 0),
         copies=copies,
         stream_kind=stream,
         stream_path=stream_path,
@@ -247,6 +291,20 @@ def _journal(path: Path) -> tuple[list[TapRecord], list[TapRecord]]:
 
 def _card(image: CardImage) -> tuple[CardId, CardImage]:
     return image.card, image
+
+
+def _entry(
+    number: int, kind: int, terminal: bytes | None, epoch: int, seq: int, amount_fen: int, resolved: int | None
+) -> LedgerEntry:
+    if terminal is None:
+        return LedgerEntry(number, kind, None, amount_fen)
+    if kind == LOAD:
+        return LedgerEntry(number, kind, None, amount_fen, _load_id(terminal, epoch, seq), resolved)
+    return LedgerEntry(number, kind, _tap_id(terminal, epoch, seq), amount_fen)
+
+
+def _load_id(terminal: bytes, epoch: int, number: int) -> LoadId:
+    return LoadId(TerminalId(terminal), epoch, number)
 
 
 def _tap_id(terminal: bytes, epoch: int, seq: int) -> TapId:

@@ -120,9 +120,11 @@ def _pulled(campus: Campus) -> bool:
     with (
         closing(open_reader(folder / f"{STREAM.label}.db")) as stream,
         closing(open_reader(folder / "onecard.db")) as onecard,
+        closing(open_reader(folder / "topup.db")) as topup,
         closing(open_reader(folder / "ledger.db")) as ledger,
     ):
         taps: int = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()[0]
         openings: int = onecard.execute("SELECT coalesce(max(position), 0) FROM purse_opening").fetchone()[0]
+        loads: int = topup.execute("SELECT coalesce(max(position), 0) FROM load_event").fetchone()[0]
         read: dict[str, int] = dict(ledger.execute("SELECT source, position FROM source_cursor"))
-    return taps == read.get(STREAM.label, 0) and openings == read.get("onecard", 0)
+    return (taps, openings, loads) == tuple(read.get(source, 0) for source in (STREAM.label, "onecard", "topup"))

@@ -36,7 +36,7 @@ from wire.record import (
     next_hash,
 )
 
-LEDGER, CARDS, POSTINGS, FLOAT, RULES, REPLAY, NUMBERS, TORN = range(8)
+LEDGER, CARDS, POSTINGS, FLOAT, RULES, REPLAY, NUMBERS, TORN, LOADS = range(9)
 
 TERMINAL = TerminalId(bytes.fromhex("000000000101"))
 OPENING_FEN = Fen(50_00)
@@ -180,7 +180,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     with closing(Journal.open_for(path, terminal=TERMINAL, epoch=1, acknowledged=None)) as journal:
         intent = TapIntent(card=A, amount_fen=Fen(1), balance_before_fen=OPENING_FEN, counter=0, ttsn=1, opened_at=AT)
         journal.seal_tap(journal.open_tap(intent), tac=bytes(4), mac2=Mac2.VERIFIED)
-    names = {"ledger": "ledger", "onecard": "onecard", "stream": "canteen", "journal": "journal"}
+    names = {"ledger": "ledger", "onecard": "onecard", "topup": "topup", "stream": "canteen", "journal": "journal"}
     copies = {role: home / "settlement" / f"{name}.db" for role, name in names.items()}
     with closing(sqlite3.connect(copies["stream"])) as db, db:
         db.execute("INSERT INTO tap VALUES (1, x'', 1, 1, x'', x'', x'', 1, x'', 0, 1, NULL, 0)")
@@ -228,7 +228,7 @@ def broken(evidence: Evidence, replay: Callable[[bytes], bytes] = first_answer) 
 
 def test_healthy_evidence_with_taps_on_every_stage_of_their_way_gives_no_objection(evidence: Evidence) -> None:
     findings = audit(evidence, first_answer)
-    assert [finding.objections for finding in findings] == [()] * 8
+    assert [finding.objections for finding in findings] == [()] * 9
     assert findings[LEDGER].seen == "9 taps: 8 at the stream, 1 unsent, 1 not pulled yet"
     assert findings[FLOAT].seen.endswith("unsent 2.00, not pulled 1.00, suspended 3.00, torn 6.00")
     assert findings[TORN].seen == "tap 10 of 4.00 is open; tap 5 of 6.00 is unknown; tap 7 of 2.00 is unknown"
@@ -533,7 +533,7 @@ def test_report_names_what_is_wrong_and_says_how_much_more_there_is(evidence: Ev
     report = "\n".join(report_lines(audit(replace(evidence, entries=[], postings=[]), first_answer)))
     assert "NO  every sealed tap is in the ledger exactly once" in report
     assert "OBJECTION: tap 000000000101-1-1" in report
-    assert "OBJECTS, 2 of 8 do not hold" in report
+    assert "OBJECTS, 2 of 9 do not hold" in report
     many = replace(evidence, stream=[replace(row, stream_hash=bytes(32)) for row in evidence.stream])
     assert "and 3 more" in "\n".join(report_lines(audit(many, first_answer)))
 

@@ -16,7 +16,13 @@ from sim.evidence import Evidence, EvidenceMissing, gather, open_reader
 from terminal.journal import JournalDamaged
 from wire.ids import Stream
 
-DATABASES = ("settlement/ledger.db", "settlement/onecard.db", "settlement/canteen.db", "terminal/journal.db")
+DATABASES = (
+    "settlement/ledger.db",
+    "settlement/onecard.db",
+    "settlement/topup.db",
+    "settlement/canteen.db",
+    "terminal/journal.db",
+)
 
 
 def gathered(home: Path, scratch: Path) -> Evidence:
@@ -35,7 +41,7 @@ def test_evidence_of_a_run_is_complete_and_gives_no_objection(home: Path, tmp_pa
     assert len(evidence.sealed) >= 8
     assert (len(evidence.cards), len(evidence.terminals), evidence.opened) == (20, 1, [])
     assert evidence.batches
-    assert [finding.objections for finding in findings(evidence)] == [()] * 8
+    assert [finding.objections for finding in findings(evidence)] == [()] * 9
 
 
 def test_evidence_changes_nothing_in_the_home(copied_home: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
 
+from sim import trial
 from sim.audit import Finding, report_lines
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
@@ -58,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=1, help="what the taps are drawn from (default: 1)")
     card_command.add_parser(commands)
     modem_command.add_parser(commands)
+    trial.add_parser(commands)
     return parser
 
 
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _card(arguments)
     if arguments.command == "modem":
         return _modem(arguments)
+    if arguments.command == "storm":
+        return _storm(arguments)
     taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     try:
         return _run(arguments.home, taps, arguments.seed)
@@ -93,6 +97,14 @@ def _card(arguments: argparse.Namespace) -> int:
 def _modem(arguments: argparse.Namespace) -> int:
     try:
         return modem_command.run(arguments, rng=SystemRandom(), clock=_CLOCK, pause=time.sleep, say=_say)
+    except CampusError as error:
+        print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
+        return 2
+
+
+def _storm(arguments: argparse.Namespace) -> int:
+    try:
+        return trial.run(arguments, clock=_CLOCK, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2

@@ -1,0 +1,39 @@
+"""A terminal's taps through storms on the air: whatever breaks, the auditor is content once it is calm again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sim.audit import report_lines
+from sim.carrier.storm import Gust
+from sim.trial import IP, LINKS, TAPS, Trial, try_link
+from sync.clock import Clock
+
+SEED = 20261122
+CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+
+
+def weather(link: str, folder: Path, *, taps: int, storm_s: float, seed: int) -> Trial:
+    trial = try_link(link, home=folder / "home", taps=taps, storm_s=storm_s, seed=seed, clock=CLOCK, say=print)
+    print(trial.line(), *report_lines(trial.findings), sep="\n")
+    return trial
+
+
+def test_taps_arrive_once_through_a_short_storm_over_ip(tmp_path: Path) -> None:
+    trial = weather(IP, tmp_path, taps=200, storm_s=8.0, seed=1)  # a restart, an outage, a lost send
+    assert trial.content
+    assert trial.happened, "a storm without a gust proves nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("link", LINKS)
+def test_two_thousand_taps_arrive_once_through_a_storm(link: str, tmp_path: Path) -> None:
+    stormy = weather(link, tmp_path / "storm", taps=TAPS, storm_s=150.0, seed=SEED)
+    calm = weather(link, tmp_path / "calm", taps=TAPS, storm_s=0.0, seed=SEED)
+    assert stormy.content
+    assert calm.content
+    assert stormy.happened.keys() >= (set(Gust) if link != IP else {Gust.OUTAGE, Gust.SERVER_RESTART})
+    assert stormy.air_bytes > calm.air_bytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import logging
 import signal
@@ -11,22 +12,32 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 from threading import Event
 from types import FrameType
 from typing import Final
 
+from drivers.pcsc import PcscReader
 from sync.clock import Clock
-from sync.config import UplinkConfig, load_config
+from sync.config import UplinkConfig, load_config, load_point_config
 from sync.daemon import Daemon, heals, words_for
+from sync.desk import DeskLine
 from sync.identity import load_key, load_or_make_key, save_sms_key
 from sync.link import Link, TcpLink
+from sync.linkconfig import load_links
+from sync.links.assembly import Ways
+from sync.notify import notify
 from sync.status import read_status, status_lines
 from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
+from sync.teller import JsonLines, Words
 from sync.tls import ClientContext, SessionKeeper, TlsLink, client_context
+from sync.topup import LoadFailed, TopUpPoint
 from sync.uplink import enrol, present_ticket, ticket_digest
 from terminal.journal import JournalReader
 from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
 from wire.errors import CampusError
+from wire.ids import Stream
+from wire.money import AmountUnreadable, Fen, parse_yuan
 
 STOP_S: Final = 2.0  # what an exchange under way gets to finish; cutting it short loses nothing but its answer
 
@@ -36,6 +47,7 @@ EXAMPLES: Final = """examples:
   campus-syncd enrol --home home --ticket-file ticket.txt
   campus-syncd run --home home
   campus-syncd status --home home --json
+  campus-syncd top-up --home point --amount 50
 """
 
 
@@ -61,6 +73,10 @@ def build_parser() -> argparse.ArgumentParser:
     purpose = "show enrolment, backlog, last receipt and what came down"
     status = _command(commands, "status", purpose, run_status, "", "--json")
     status.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    purpose = "load cards with money, with the top-up desk on the line"
+    topping = _command(commands, "top-up", purpose, run_topup, "", "--amount 50", "--amount 50 --json")
+    topping.add_argument("--amount", type=_amount, metavar="YUAN", help="load one card with so much, and end")
+    topping.add_argument("--json", action="store_true", help="for programs: a line of JSON for each event")
     return parser
 
 
@@ -95,8 +111,9 @@ def run_enrol(options: argparse.Namespace) -> None:
             raise AlreadyEnrolled("this terminal is enrolled by another ticket; a new life begins in an empty folder")
         link = _connect(config, context, store)
         try:
-            keep = partial(save_sms_key, folder / "sms.key")
-            enrolment = enrol(link, ticket, store=store, key=key, keep_sms_key=keep, clock=CLOCK)
+            enrolment = enrol(
+                link, ticket, store=store, key=key, keep_sms_key=partial(save_sms_key, folder / "sms.key"), clock=CLOCK
+            )
         finally:
             link.close()
     finally:
@@ -111,27 +128,99 @@ def run_daemon(options: argparse.Namespace) -> None:
     """Carry taps until SIGTERM or SIGINT."""
     folder = _terminal_folder(options)
     config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
+    links = load_links(folder / "terminal.toml")
     if not (folder / "uplink.db").exists():
         raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
     store = UplinkStore.open_or_make(folder / "uplink.db")
     try:
         store.enrolled()
+        ways = Ways(
+            config,
+            links,
+            folder=folder,
+            context=context,
+            store=store,
+            key=load_key(folder / "terminal.key"),
+            clock=CLOCK,
+        )
         daemon = Daemon(
             store=store,
             open_journal=lambda: JournalReader.open(folder / "journal.db"),
-            connect=lambda: _connect(config, context, store),
-            key=load_key(folder / "terminal.key"),
+            open_routes=ways.routes,
             clock=CLOCK,
             stop=_stop_on_signals(),
             linger_s=config.linger_s,
+            rng=SystemRandom(),
+            overhear=ways.overhear,
+            seen=ways.seen,
+            beat=partial(notify, "WATCHDOG=1"),
         )
         logging.basicConfig(
             stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s uplink: %(message)s"
         )
         print("uplink ready", flush=True)
-        daemon.run()
+        notify("READY=1")
+        try:
+            daemon.run()
+        finally:
+            ways.close()
     finally:
         store.close()
+
+
+def run_topup(options: argparse.Namespace) -> None:
+    """Load one card with `--amount`, or one after the other with what is typed."""
+    folder = _terminal_folder(options)
+    config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
+    point_config = load_point_config(folder / "terminal.toml")
+    if not (folder / "uplink.db").exists():
+        raise NotEnrolled("this point is not enrolled; run campus-syncd enrol with a ticket for top-up first")
+    store = UplinkStore.open_or_make(folder / "uplink.db")
+    try:
+        enrolment = store.enrolled()
+        if enrolment.stream is not Stream.TOP_UP:
+            raise NotEnrolled(
+                f"this terminal is enrolled with {enrolment.stream.label}; a top-up point has its own home"
+            )
+        desk = DeskLine(
+            lambda: _connect(config, context, store),
+            enrolment=enrolment,
+            key=load_key(folder / "terminal.key"),
+            clock=CLOCK,
+        )
+        try:
+            point = TopUpPoint(
+                store=store,
+                enrolment=enrolment,
+                reader=PcscReader(point_config.card_reader),
+                profile=point_config.profile,
+                desk=desk,
+                person=JsonLines(_say, sys.stdin.readline) if options.json else Words(_say, getpass.getpass),
+            )
+            point.settle_kept()
+            if options.amount is not None:
+                point.sell(options.amount)
+            else:
+                _sell_until_empty(point)
+        finally:
+            desk.close()
+    finally:
+        store.close()
+
+
+def _sell_until_empty(point: TopUpPoint) -> None:
+    """Amounts from the keyboard until an empty line or Ctrl-D; one that cannot be loaded ends nothing."""
+    while True:
+        try:
+            typed = input("Amount in yuan (empty to end): ").strip()
+        except EOFError:
+            return
+        if not typed:
+            return
+        try:
+            point.sell(parse_yuan(typed))
+        except (AmountUnreadable, LoadFailed) as error:
+            _say(f"  {words_for(error)}")
 
 
 def run_status(options: argparse.Namespace) -> None:
@@ -159,6 +248,17 @@ def _command(
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def _amount(text: str) -> Fen:
+    try:
+        return parse_yuan(text)
+    except AmountUnreadable as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _terminal_folder(options: argparse.Namespace) -> Path:
@@ -196,8 +296,7 @@ def _present_again(folder: Path, ticket: bytes) -> str:
     try:
         link = _connect(config, context)
         try:
-            keep = partial(save_sms_key, folder / "sms.key")
-            present_ticket(link, ticket, key=key, keep_sms_key=keep, clock=CLOCK)
+            present_ticket(link, ticket, key=key, keep_sms_key=partial(save_sms_key, folder / "sms.key"), clock=CLOCK)
         finally:
             link.close()
     except CampusError as error:

@@ -186,8 +186,8 @@ class Policy:
             return True
         return False
 
-    def failed(self, link: LinkKind, trouble: Trouble, words: str, *, now_s: float) -> None:
-        """It did not."""
+    def failed(self, link: LinkKind, trouble: Trouble, words: str, *, now_s: float, spread: float = 0.0) -> float:
+        """It did not; when it may be tried again. `spread` (0 to 1, by chance) keeps terminals from coming in step."""
         before = self._health[link]
         health = replace(
             before,
@@ -207,8 +207,9 @@ class Policy:
             failures = before.failures + 1
             pause_s = _pause_s(link, failures, alone=len(self._health) == 1)
             self._health[link] = replace(
-                health, failures=failures, searching_since_s=None, not_before_s=now_s + pause_s
+                health, failures=failures, searching_since_s=None, not_before_s=now_s + pause_s * (1 + spread / 2)
             )
+        return self._health[link].not_before_s
 
     def words(self) -> dict[LinkKind, str]:
         """For each link that is not well: what it last failed with."""

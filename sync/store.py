@@ -126,6 +126,16 @@ class KeptLoad:
     tac: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptDatagram:
+    """Taps sealed for a short message, and the number that they were sealed with."""
+
+    number: int
+    first_seq: int
+    next_seq: int
+    raw: bytes
+
+
 class UplinkReader:
     """A read-only view; every call sees all that is committed by then."""
 
@@ -247,6 +257,11 @@ class UplinkReader:
         """The digest of the PIN that this SIM refused."""
         row = self._one("SELECT pin_digest FROM refused_pins WHERE iccid = ?", (iccid,))
         return None if row is None else _blob(row[0])
+
+    def last_datagram(self) -> KeptDatagram | None:
+        """The last one that was sealed; its number is not given again."""
+        row = self._one("SELECT last_number, first_seq, next_seq, raw FROM datagrams")
+        return None if row is None else KeptDatagram(_number(row[0]), _number(row[1]), _number(row[2]), _blob(row[3]))
 
     def links_seen(self) -> str | None:
         """How the links stood when the daemon last looked, as it wrote it down."""
@@ -424,10 +439,23 @@ class UplinkStore(UplinkReader):
             self._write("DELETE FROM sms_sent WHERE at_utc_s <= ? OR at_utc_s > ?", (at_utc_s - DAY_S, at_utc_s))
             self._write("INSERT INTO sms_sent VALUES (?)", (at_utc_s,))
 
+    def save_datagram(self, datagram: KeptDatagram) -> None:
+        """Keep a datagram before it is sent: until it is answered, these very bytes are what is sent."""
+        with self._commit():
+            self._write(
+                "INSERT OR REPLACE INTO datagrams VALUES (1, ?, ?, ?, ?)",
+                (datagram.number, datagram.first_seq, datagram.next_seq, datagram.raw),
+            )
+
     def save_refused_pin(self, iccid: str, pin_digest: bytes) -> None:
         """Remember for good that this SIM refused this PIN."""
         with self._commit():
             self._write("INSERT OR REPLACE INTO refused_pins VALUES (?, ?)", (iccid, pin_digest))
+
+    def forget_refused_pin(self, iccid: str) -> None:
+        """It was taken after all."""
+        with self._commit():
+            self._write("DELETE FROM refused_pins WHERE iccid = ?", (iccid,))
 
     def save_links_seen(self, body: str) -> None:
         """Keep how the links stand, for whoever asks."""

@@ -113,10 +113,21 @@ CREATE TABLE links_seen (
 ) STRICT;
 """
 
+_MESSAGES: Final = """
+CREATE TABLE datagrams (
+    id INTEGER PRIMARY KEY CONSTRAINT one_row_of_datagrams CHECK (id = 1),
+    last_number INTEGER NOT NULL CONSTRAINT numbers_start_at_one CHECK (last_number > 0),
+    first_seq INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL CONSTRAINT datagram_carries_taps CHECK (next_seq > first_seq),
+    raw BLOB NOT NULL
+) STRICT;
+"""
+
 MIGRATIONS: Final = (
     _FIRST_TABLES,
     _VERDICT_AND_CLOCK,
     _TLS_SESSION,
     _LOADS,
     _LINKS,
+    _MESSAGES,
 )  # PRAGMA user_version counts them; 0 stands for the first

@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
-from sync.daemon import BATCH_DUE_TAPS, HOPELESS_S, Daemon
+from sync.daemon import HOPELESS_S, Daemon
 from sync.link import Link, TcpLink
+from sync.links.route import Route
+from sync.links.stream import StreamRoute
+from sync.outbox import JournalCoder
+from sync.policy import BATCH_DUE_TAPS, LinkKind
 from sync.store import UplinkReader, UplinkStore
 from sync.tls import ServerNotTrusted, TlsLink, client_context
 from terminal.journal import JournalMissing, JournalReader
@@ -53,14 +58,20 @@ class Running:
     def _run(self) -> None:
         folder, key, clock = self._parts
         store = UplinkStore.open_or_make(folder / "uplink.db")
+
+        def routes(journal: JournalReader) -> dict[LinkKind, Route]:
+            coder = JournalCoder(journal)
+            ip = StreamRoute(self.connect, store=store, journal=journal, coder=coder, key=key, clock=clock)
+            return {LinkKind.IP: ip}
+
         Daemon(
             store=store,
             open_journal=self.open_journal,
-            connect=self.connect,
-            key=key,
+            open_routes=routes,
             clock=clock,
             stop=self.stop,
             linger_s=self.linger_s,
+            rng=Random(1),
         ).run()
         store.close()
 

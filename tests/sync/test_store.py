@@ -51,6 +51,7 @@ LATER_TABLES = (
     "sms_sent",
     "refused_pins",
     "links_seen",
+    "datagrams",
 )
 
 

@@ -1,0 +1,1 @@
+"""The ways to the server, each behind the same contract."""

@@ -76,12 +76,13 @@ def try_link(
     *,
     home: Path,
     taps: int,
-    storm_s: float,
+    seconds: float,
+    stormy: bool,
     seed: int,
     clock: Clock,
     say: Callable[[str], None],
 ) -> Trial:
-    """`taps` sales while it storms for `storm_s` seconds (0: calm), then calm until all is booked, then the audit."""
+    """`taps` sales in so many `seconds`, in storm or in calm; then calm until all is booked, and the audit."""
     began_s = clock.monotonic_s()
     carrier = Carrier(Random(seed), clock.monotonic_s, cell=Cell(clock.monotonic_s, quality=LTE))
     carrier.data.names[_HOST] = "127.0.0.1"
@@ -90,7 +91,7 @@ def try_link(
             happened: Counter[Gust] = Counter()
             restart = threading.Event()  # done here: a program ends with the thread that started it
             post.start("syncd")
-            if storm_s:
+            if stormy:
                 storm = Storm(
                     seed,
                     clock=clock.monotonic_s,
@@ -100,15 +101,15 @@ def try_link(
                     proxy=proxy,
                     faults=faults,
                     restart_server=restart.set,
-                    seconds=storm_s,
+                    seconds=seconds,
                     pause_s=_PAUSE_S,
                     say=say,
                 )
                 with storm:
-                    _sell(post, taps, storm_s, restart, clock)
+                    _sell(post, taps, seconds, restart, clock)
                 happened = storm.happened
             else:
-                _sell(post, taps, 0.0, restart, clock)
+                _sell(post, taps, seconds, restart, clock)
             booked = post.wait_until_booked(timeout_s=HEALED_S_MAX)
             post.end("syncd")
             post.configure(f'host = "127.0.0.1"\nport = {post.port}')  # the auditor comes by wire
@@ -137,6 +138,7 @@ def _air(
             yield proxy, None, None
         return
     faults, port = PortFaults(seed), post.home / "sim" / "modem"
+    faults.active = False  # until the storm wants them
     with SimulatedModem(
         profile=PROFILES[link], sim=SimCard(), carrier=carrier, rng=Random(seed), faults=faults, link=port
     ) as modem:
@@ -152,7 +154,7 @@ def _sell(post: Outpost, taps: int, seconds: float, restart: threading.Event, cl
     began_s = clock.monotonic_s()
     done = 0
     while done < taps:
-        due = taps if not seconds else min(taps, int(taps * (clock.monotonic_s() - began_s) / seconds) + 1)
+        due = min(taps, int(taps * (clock.monotonic_s() - began_s) / seconds) + 1)
         for _ in range(due - done):
             post.tap()
         done = due
@@ -183,11 +185,17 @@ def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], Non
     """Each link in storm and in calm; 0 if the auditor is content with all of them."""
     trials = []
     for link in (arguments.link,) if arguments.link else LINKS:
-        for storm_s in (arguments.seconds, 0.0):
+        for stormy in (True, False):
             with tempfile.TemporaryDirectory(prefix="campus-storm-") as folder:
-                home = Path(folder) / "home"
                 trial = try_link(
-                    link, home=home, taps=arguments.taps, storm_s=storm_s, seed=arguments.seed, clock=clock, say=say
+                    link,
+                    home=Path(folder) / "home",
+                    taps=arguments.taps,
+                    seconds=arguments.seconds,
+                    stormy=stormy,
+                    seed=arguments.seed,
+                    clock=clock,
+                    say=say,
                 )
             if not trial.content:
                 say("\n".join([trial.line(), *report_lines(trial.findings)]))

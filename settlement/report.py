@@ -230,7 +230,7 @@ def _settled_lines(settled: Sequence[Settlement]) -> list[str]:
         why = f"the card went on to count {item.evidence_counter}, and nobody brought count {item.counter}"
         lines.append(
             f"      evidence: entry {item.evidence}, tap {item.evidence_tap}: "
-            f"{why if taken else f'it used count {item.counter} itself'}"
+            f"{why if taken else f'it has count {item.counter}, and a card counts each debit once'}"
         )
     return lines
 

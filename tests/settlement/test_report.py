@@ -143,7 +143,7 @@ def test_tap_that_took_nothing_and_one_that_needs_a_person_are_told_so(
     nothing.settle(ledger_db, now_utc_s=utc_s, complete=True)
     report = read_report(home, now_utc_s=utc_s, outage_s=OUTAGE_S)
     assert "not paid, settled 2025-11-25 00:00" in report_text(report, resolved=True)
-    assert "it used count 3 itself" in report_text(report, resolved=True)
+    assert "it has count 3, and a card counts each debit once" in report_text(report, resolved=True)
     settled = json.loads(json.dumps(report_json(report, resolved=True)))["settled"]
     assert [(item["outcome"], item["entry"]) for item in settled] == [("NOT_EXECUTED", None)] * 2
     assert "settled" not in report_json(report)

@@ -1,0 +1,61 @@
+"""A simulated modem with an operator behind it, and the port through which the uplink uses it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+import pytest
+
+from drivers.modem import Modem
+from sim.carrier.carrier import Carrier
+from sim.modem.modem import SimulatedModem
+from sim.modem.profile import EC25, Profile
+from sim.modem.simcard import SimCard
+from sync.links.modemport import Access, ModemPort
+from sync.store import UplinkStore
+
+TERMINAL_NUMBER = "+8613900000001"
+
+PlugIn = Callable[..., SimulatedModem]
+
+
+@pytest.fixture
+def carrier() -> Iterator[Carrier]:
+    """An operator on the real clock."""
+    carrier = Carrier(Random(1), time.monotonic)
+    yield carrier
+    carrier.close()
+
+
+@pytest.fixture
+def plug_in(carrier: Carrier) -> Iterator[PlugIn]:
+    """Plug a modem in, by default an EC25 with a SIM that wants no PIN."""
+    plugged: list[SimulatedModem] = []
+
+    def plug(profile: Profile = EC25, sim: SimCard | None = None) -> SimulatedModem:
+        modem = SimulatedModem(
+            profile=profile, sim=sim or SimCard(number=TERMINAL_NUMBER), carrier=carrier, rng=Random(2)
+        )
+        modem.__enter__()
+        plugged.append(modem)
+        return modem
+
+    yield plug
+    for modem in plugged:
+        modem.close()
+
+
+@pytest.fixture
+def port_of(store: UplinkStore) -> Iterator[Callable[..., ModemPort]]:
+    """The uplink's side of a modem."""
+    ports: list[ModemPort] = []
+
+    def make(modem: SimulatedModem, access: Access | None = None) -> ModemPort:
+        ports.append(ModemPort(lambda: Modem.open(modem.path), access or Access(apn="internet"), store=store))
+        return ports[-1]
+
+    yield make
+    for port in ports:
+        port.close()

@@ -218,21 +218,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 
 def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_files: list[Path]) -> Evidence:
-    with closing(sqlite3.connect(copies["stream"])) as db:
-        taps = [
-            StreamTap(position, _tap_id(*key), record, chain, own, suspense, received)
-            for position, *key, record, chain, own, suspense, received in db.execute(
-                "SELECT position, terminal, epoch, seq, record, chain_hash, stream_hash, suspense, received_at_utc_s "
-                "FROM tap ORDER BY position"
-            )
-        ]
-        terminals = [
-            ServerTerminal(*row)
-            for row in db.execute(
-                "SELECT terminal, epoch, next_seq, total_fen, heard_seq, heard_total_fen FROM terminal ORDER BY id"
-            )
-        ]
-        batches = db.execute("SELECT raw, receipt FROM batch ORDER BY id").fetchall()
+    taps, terminals, batches = _stream(copies["stream"])
     with closing(sqlite3.connect(copies["topup"])) as db:
         rows = db.execute("SELECT position, event, chain_hash FROM load_event ORDER BY position")
         desk = [DeskEvent(*row) for row in rows]
@@ -279,6 +265,25 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_fi
         stream_kind=stream,
         stream_path=stream_path,
     )
+
+
+def _stream(path: Path) -> tuple[list[StreamTap], list[ServerTerminal], list[tuple[bytes, bytes]]]:
+    with closing(sqlite3.connect(path)) as db:
+        taps = [
+            StreamTap(position, _tap_id(*key), record, chain, own, suspense, received)
+            for position, *key, record, chain, own, suspense, received in db.execute(
+                "SELECT position, terminal, epoch, seq, record, chain_hash, stream_hash, suspense, received_at_utc_s "
+                "FROM tap ORDER BY position"
+            )
+        ]
+        terminals = [
+            ServerTerminal(*row)
+            for row in db.execute(
+                "SELECT terminal, epoch, next_seq, total_fen, heard_seq, heard_total_fen FROM terminal ORDER BY id"
+            )
+        ]
+        batches = db.execute("SELECT raw, receipt FROM batch ORDER BY id").fetchall()
+    return taps, terminals, batches
 
 
 def _journal(path: Path) -> tuple[list[TapRecord], list[TapRecord]]:

@@ -153,7 +153,7 @@ def test_hotlist_is_changed_and_listed_with_masked_cards(home: Home, capsys: pyt
 def test_command_without_a_home_says_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys, Home(tmp_path), "report")
     assert code == 1
-    assert "store-schema-missing" in err
+    assert "settings-invalid" in err
     assert "init" in err
 
 

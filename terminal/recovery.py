@@ -72,6 +72,9 @@ def resolve_torn(
     )
     session = parse_initialize(data) if sw == Sw.OK else None
     if session is not None and session.counter == tap.counter:
+        if tap.amount_fen and session.balance_fen == tap.balance_before_fen - tap.amount_fen:
+            # The card changes both or neither: one of them was damaged on its way, and nobody can tell which.
+            raise CardUnreadable("the card's counter says that it did not pay, and its balance that it did")
         return Resolution(Fate.NOT_EXECUTED)
     may_be_ours = session is None or (
         session.counter == tap.counter + 1 and session.balance_fen == tap.balance_before_fen - tap.amount_fen

@@ -100,8 +100,7 @@ def test_amount_and_what_to_do_are_in_sight_on_every_screen(width: int, height: 
     for till in tills():
         text = "\n".join(STYLE.sub("", line) for line in draw(till, Keys(), STATUS, width=width, height=height))
         assert "Amount" in text
-        words = ["OUT OF", "NO CARD", "NO SALES", "TAKE", "UNPLUG", "APPROVED", "REFUSED", "NOT", "PRESENT", "GIVE UP", "Type"]
-        assert any(word in text for word in words)
+        assert re.search("OUT OF|NO CARD|NO SALES|TAKE|UNPLUG|APPROVED|REFUSED|NOT|PRESENT|GIVE UP|Type", text)
 
 
 def test_wide_screen_shows_what_is_always_in_sight() -> None:

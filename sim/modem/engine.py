@@ -496,7 +496,7 @@ class Engine:
             self._enter(answer)
             return
         for line in answer.lines:
-            if self.faults.interrupts():
+            if self._urcs and self.faults.interrupts():
                 self._say_urcs(while_running=True)
             self._say_line(line.encode("latin-1", "replace") if isinstance(line, str) else line)
         self._call = None

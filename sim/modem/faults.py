@@ -36,11 +36,11 @@ class Mishap(Enum):
     LOST_URC = "lost URC"
 
 
-MILD: Final[Mapping[Mishap, float]] = {
-    Mishap.LATE: 0.002,
+ROUGH: Final[Mapping[Mishap, float]] = {
+    Mishap.LATE: 0.01,
     Mishap.INTERRUPTED: 0.5,
-    Mishap.NOISE: 0.002,
-    Mishap.LOST_URC: 0.02,
+    Mishap.NOISE: 0.02,
+    Mishap.LOST_URC: 0.05,
 }
 
 
@@ -49,7 +49,7 @@ class PortFaults(Faults):
     piece of output. `seen` counts what really happened. `active` off: nothing does.
     """
 
-    def __init__(self, seed: int, chances: Mapping[Mishap, float] = MILD, *, late_s: float = LATE_S) -> None:
+    def __init__(self, seed: int, chances: Mapping[Mishap, float] = ROUGH, *, late_s: float = LATE_S) -> None:
         self.seed = seed
         self.active = True
         self.seen: Counter[Mishap] = Counter()

@@ -238,7 +238,7 @@ def through_ip_storm(receiver: Receiver, seed: int, *, seconds: float) -> Storm:
 
 
 def test_file_goes_through_a_storm_over_ip(receiver: Receiver) -> None:
-    through_ip_storm(receiver, 11, seconds=3.0)
+    through_ip_storm(receiver, 11, seconds=2.0)
     assert bytes(receiver.file) == FILE
 
 

@@ -12,7 +12,7 @@ from sim.carrier.cell import VirtualClock
 from sim.carrier.smsc import Phone
 from sim.modem.device import Device
 from sim.modem.engine import Answer, Call, Reply
-from sim.modem.faults import LATE_S, MILD, Mishap, PortFaults, fill_messages
+from sim.modem.faults import LATE_S, ROUGH, Mishap, PortFaults, fill_messages
 from sim.modem.profile import EC25
 from sim.modem.simcard import SimCard
 
@@ -114,7 +114,7 @@ def test_same_seed_brings_the_same_faults(seed: int) -> None:
     runs = []
     for _ in range(2):
         desk = Desk(seed=seed)
-        desk.faults.chances = {**MILD, Mishap.NOISE: 0.1, Mishap.LATE: 0.05}
+        desk.faults.chances = {**ROUGH, Mishap.NOISE: 0.1, Mishap.LATE: 0.05}
         runs.append([desk.say("AT+CGMM", seconds=20.0) for _ in range(50)])
     assert runs[0] == runs[1]
     assert any(b"\r\nEC25" not in said[:6] for said in runs[0])

@@ -20,6 +20,7 @@ from typing import Final, Self
 
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
+from sim.card.faults import FaultyChip, Plan
 from sim.card.memory import open_memory
 from sim.crowd import Student, Trait, crowd, issue_cards, write_openings
 from sim.pcsc.private import PrivatePcscd
@@ -32,6 +33,7 @@ from wire.ids import Stream, TerminalId
 
 STREAM: Final = Stream.CANTEEN
 TERMINAL: Final = TerminalId(bytes.fromhex("000000000101"))
+POINT: Final = TerminalId(bytes.fromhex("000000000501"))
 _PSAM_SERIAL: Final = bytes.fromhex("00000000000000000101")
 _TAP_FEN_MAX: Final = 100_00
 _CARD_SLOT, _PSAM_SLOT = 0, 1
@@ -49,6 +51,26 @@ host = "127.0.0.1"
 port = {port}
 server_name = "settlement.campus"
 linger_s = 3.0
+"""
+
+
+_POINT_TOML: Final = """\
+[reader]
+card = "{card}"
+
+[uplink]
+host = "127.0.0.1"
+port = {port}
+server_name = "settlement.campus"
+"""
+_SERVER_TOML: Final = f"""\
+[streams.{STREAM.label}]
+host = "127.0.0.1"
+port = 0
+
+[top-up]
+host = "127.0.0.1"
+port = 0
 """
 
 
@@ -71,6 +93,7 @@ class Campus:
         self.home = home.absolute()
         self.folder = self.home / "sim"
         self.terminal_folder = self.home / "terminal"
+        self.point_home = self.home / "point"
         self.students = crowd(self.folder / "cards")
         self.children: list[Child] = []
         self._set_up_mark = self.folder / "set-up"
@@ -79,6 +102,9 @@ class Campus:
         self._stack = ExitStack()
         self._pcscd = PrivatePcscd(self.folder / "pcscd")
         self._card_slot = VirtualSlot(self._pcscd, _CARD_SLOT, clock=monotonic_s)
+        # The top-up point stands elsewhere: its reader belongs to another pcscd.
+        self._point_pcscd = PrivatePcscd(self.folder / "point-pcscd")
+        self._point_slot = VirtualSlot(self._point_pcscd, _CARD_SLOT, clock=monotonic_s)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -87,11 +113,16 @@ class Campus:
             self._set_up()
             stream = self._start(stack, "stream", "settlement", "stream", STREAM.label)
             port = int(stream.wait_for("listening on 127.0.0.1:"))
+            desk = self._start(stack, "top-up", "settlement", "top-up")
+            desk_port = int(desk.wait_for("listening on 127.0.0.1:"))
             self._start(stack, "ledger", "settlement", "ledger").wait_for("ledger ready")
             stack.enter_context(self._pcscd)
-            self._write_terminal_config(port)
+            stack.enter_context(self._point_pcscd)
+            self._write_configs(port, desk_port)
             if read_status(self.terminal_folder, now_utc_s=0).enrolment is None:
-                self._enrol()
+                self._enrol(TERMINAL, STREAM, self.home)
+            if read_status(self._point_folder, now_utc_s=0).enrolment is None:
+                self._enrol(POINT, Stream.TOP_UP, self.point_home)
             psam = Psam(open_memory(self.folder / "psam"))
             stack.callback(psam.close)
             psam_slot = VirtualSlot(self._pcscd, _PSAM_SLOT, clock=self._monotonic_s)
@@ -124,9 +155,21 @@ class Campus:
         """The till for a program: amounts in, JSON lines out."""
         return self._start(stack, "till", "terminal", "run", "--json")
 
+    def start_point(self, stack: ExitStack, amount: str) -> Child:
+        """The top-up point for a program, for one load: JSON lines out, PINs in."""
+        command = ["sync", "top-up", "--json", "--amount", amount, "--home", str(self.point_home)]
+        environment = {**self.environment, "PCSCLITE_CSOCK_NAME": str(self._point_pcscd.socket_path)}
+        child = Child.start("point", command, log=self.log("point"), environment=environment)
+        stack.callback(child.end)
+        return child
+
     def hand(self) -> Hand:
-        """Who holds cards to this campus's reader."""
+        """Who holds cards to the till's reader."""
         return Hand(self._card_slot)
+
+    def hand_at_point(self) -> Hand:
+        """Who holds cards to the top-up point's reader."""
+        return Hand(self._point_slot)
 
     def check_children(self) -> None:
         """Raise `ChildFailed` if a program has ended though it was not asked to."""
@@ -152,7 +195,7 @@ class Campus:
         self._say(f"setting up a campus in {self.home}")
         self._command("settlement", "init")
         server = Home(self.home)
-        server.settings.write_text(f'[streams.{STREAM.label}]\nhost = "127.0.0.1"\nport = 0\n', encoding="utf-8")
+        server.settings.write_text(_SERVER_TOML, encoding="utf-8")
         keys = FileKeyStore.open(server.sealed_keys, server.passphrase.read_bytes().strip())
         issue_cards(self.students, keys)
         if not (self.folder / "psam").exists():
@@ -164,7 +207,8 @@ class Campus:
         for student in self.students:
             if student.trait is Trait.LOST:
                 self._command("settlement", "hotlist", "add", student.card.issuer.hex(), student.card.asn.hex())
-        (self.terminal_folder / "ca.pem").write_bytes((server.authority / "ca.pem").read_bytes())
+        for folder in (self.terminal_folder, self._point_folder):
+            (folder / "ca.pem").write_bytes((server.authority / "ca.pem").read_bytes())
         self._set_up_mark.touch()
 
     def _make_folders(self, *, foreign_is_possible: bool) -> None:
@@ -176,7 +220,14 @@ class Campus:
                     raise HomeUnusable(f"{self.home} holds other things ({', '.join(there[:3])}); name another --home")
             self.home.mkdir(parents=True, exist_ok=True)
             # Journal, uplink and cards hold card numbers, and the PSAM a master key: nobody else's to read.
-            for folder in (self.folder, logs, self.folder / "cards", self.terminal_folder):
+            for folder in (
+                self.folder,
+                logs,
+                self.folder / "cards",
+                self.terminal_folder,
+                self.point_home,
+                self._point_folder,
+            ):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise HomeUnusable(f"{self.home} cannot be used: {error.strerror}") from error
@@ -189,19 +240,26 @@ class Campus:
         except BlockingIOError as error:
             raise HomeInUse(f"another ./run uses this home, {self.home}; end it, or name another --home") from error
 
-    def _write_terminal_config(self, port: int) -> None:
+    @property
+    def _point_folder(self) -> Path:
+        return self.point_home / "terminal"
+
+    def _write_configs(self, port: int, desk_port: int) -> None:
         card, psam = PrivatePcscd.reader_names
         text = _TERMINAL_TOML.format(card=card, psam=psam, tap_fen_max=_TAP_FEN_MAX, port=port)
         (self.terminal_folder / "terminal.toml").write_text(text, encoding="utf-8")
+        (self._point_folder / "terminal.toml").write_text(
+            _POINT_TOML.format(card=card, port=desk_port), encoding="utf-8"
+        )
 
-    def _enrol(self) -> None:
-        self._say(f"enrolling terminal {TERMINAL.hex()}")
-        ticket = self._command("settlement", "ticket", "--terminal", TERMINAL.hex(), "--stream", STREAM.label)
-        self._command("sync", "enrol", ticket.strip())
+    def _enrol(self, terminal: TerminalId, stream: Stream, home: Path) -> None:
+        self._say(f"enrolling terminal {terminal.hex()}")
+        ticket = self._command("settlement", "ticket", "--terminal", terminal.hex(), "--stream", stream.label)
+        self._command("sync", "enrol", ticket.strip(), home=home)
 
-    def _command(self, *arguments: str) -> str:
+    def _command(self, *arguments: str, home: Path | None = None) -> str:
         """One command of a production program, to its end; its output, or `ChildFailed` with what it complained of."""
-        command = [sys.executable, "-m", *arguments, "--home", str(self.home)]
+        command = [sys.executable, "-m", *arguments, "--home", str(home or self.home)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment)
         if done.returncode != 0:
             raise ChildFailed(f"{' '.join(arguments[:2])} failed: {(done.stderr or done.stdout).strip()}")
@@ -220,12 +278,13 @@ class Hand:
         """When the card answered last, on the campus's clock; None before its first answer."""
         return self._slot.last_apdu_monotonic_s
 
-    def present(self, student: Student, rng: Random) -> None:
-        """Put this student's card on the reader; `rng` is the card's own source of random numbers."""
+    def present(self, student: Student, rng: Random, plan: Plan | None = None) -> None:
+        """Put this student's card on the reader; `rng` is the card's own source of random numbers, `plan` its fate."""
         with ExitStack() as stack:
             card = student.powered(rng)
             stack.callback(card.close)
-            self._slot.insert(card)
+            # Only removals are planned here: nothing has to be slow on purpose.
+            self._slot.insert(card if plan is None else FaultyChip(card, plan, other=card, pause=lambda _: None))
             stack.callback(self._slot.remove)
             self._stack = stack.pop_all()
 

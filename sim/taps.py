@@ -16,16 +16,19 @@ from random import Random
 from typing import Final
 
 from sim.campus import Campus, Hand
-from sim.crowd import Purchase, Student, purchases
+from sim.crowd import Purchase, Student, Trait, purchases
 from sim.pcsc.slot import POLL_S
 from sim.process import Child, ChildFailed
+from sim.topups import drawn_fault, top_up
 from terminal.journal import JournalMissing, JournalReader
 from wire.ids import CardId
-from wire.money import format_fen
+from wire.money import Fen, format_fen
 
 RESULT_S_MAX: Final = 8.0  # far beyond any tap, a busy machine's too
 READER_S_MAX: Final = 30.0  # from the till's start to its first word about the reader
 PRESENTATIONS_MAX: Final = 4  # of one card for one purchase
+_LOAD_FEN: Final = Fen(50_00)
+_LOAD_SHARE: Final = 0.05  # of purchases before which the student thinks of it
 _AGAIN: Final = frozenset({"NotPaid", "Torn", "WrongCard", "StillThere"})
 
 
@@ -36,6 +39,9 @@ class Tally:
     approved: int = 0
     approved_fen: int = 0
     recovered: int = 0
+    loads: int = 0
+    loads_fen: int = 0
+    loads_torn: int = 0
     other: Counter[str] = field(default_factory=Counter)
     elapsed_ms: list[float] = field(default_factory=list)
 
@@ -119,7 +125,7 @@ class Cashier:
 
 def run_taps(campus: Campus, *, count: int, seed: int, progress: Callable[[int, Tally], None]) -> Tally:
     """`count` purchases at a till of their own; `ChildFailed` as soon as any program ends that should not."""
-    rng = Random(seed)
+    rng, load_rng = Random(seed), Random(~seed)  # so that who buys what does not hang on who tops up
     with ExitStack() as stack:
         till = campus.start_till(stack)
         hand = campus.hand()
@@ -128,10 +134,26 @@ def run_taps(campus: Campus, *, count: int, seed: int, progress: Callable[[int, 
         cashier = Cashier(campus, till, hand, rng)
         cashier.finish_torn(campus.students)
         for number, purchase in enumerate(purchases(campus.students, rng, count), start=1):
+            if _wants_load(purchase, load_rng):
+                _load(campus, purchase.student, load_rng, cashier.tally)
             cashier.serve(purchase)
             campus.check_children()
             progress(number, cashier.tally)
         return cashier.tally
+
+
+def _wants_load(purchase: Purchase, rng: Random) -> bool:
+    """Whoever cannot pay tops up first, and others now and then; a lost card is not taken to the desk."""
+    if purchase.student.trait not in (Trait.ORDINARY, Trait.NEARLY_EMPTY):
+        return False
+    thought_of_it = rng.random() < _LOAD_SHARE
+    return thought_of_it or purchase.student.balance_fen < purchase.amount_fen <= _LOAD_FEN
+
+
+def _load(campus: Campus, student: Student, rng: Random, tally: Tally) -> None:
+    tally.loads_torn += top_up(campus, student, _LOAD_FEN, rng, torn=drawn_fault(rng))
+    tally.loads += 1
+    tally.loads_fen += _LOAD_FEN
 
 
 def _wait_for_reader(till: Child) -> None:
@@ -148,6 +170,10 @@ def tally_lines(tally: Tally) -> list[str]:
         f"  taps         {tally.taps}: {tally.approved} approved ({format_fen(tally.approved_fen)}), "
         f"{tally.other.total()} not" + (f" ({other})" if other else "")
     ]
+    if tally.loads:
+        times = "1 time" if tally.loads == 1 else f"{tally.loads} times"
+        torn = f", {tally.loads_torn} torn out and put back" if tally.loads_torn else ""
+        lines.append(f"  topped up    {times} ({format_fen(tally.loads_fen)}){torn}")
     if tally.recovered:
         lines.append(f"  recovered    {tally.recovered} interrupted sale of an earlier run, with its card")
     if tally.elapsed_ms:

@@ -136,7 +136,7 @@ def home(first_run: tuple[Path, str]) -> Path:
 @pytest.fixture
 def copied_home(home: Path, tmp_path: Path) -> Path:
     """A copy to do harm to."""
-    return Path(shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("pcscd")))
+    return Path(shutil.copytree(home, tmp_path / "home", ignore=shutil.ignore_patterns("*pcscd")))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,14 @@ def campus(home: Path) -> Campus:
 
 
 def test_set_up_that_was_cut_short_is_repeated_without_harm(copied_home: Path, run_sim: RunSim) -> None:
-    for name in ("sim/set-up", "sim/cards.csv", "sim/cards/20.card", "terminal/ca.pem", "settlement/settlement.toml"):
+    for name in (
+        "sim/set-up",
+        "sim/cards.csv",
+        "sim/cards/20.card",
+        "terminal/ca.pem",
+        "point/terminal/ca.pem",
+        "settlement/settlement.toml",
+    ):
         (copied_home / name).unlink()
     run = run_sim(copied_home, 1)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -40,12 +47,12 @@ def test_program_that_ends_unasked_is_noticed_and_all_others_are_ended(copied_ho
         with running:
             running.check_children()
             children.extend(running.children)
-            os.kill(children[2].pid, signal.SIGKILL)
-            children[2].wait_for("something that it does not say")
+            os.kill(children[3].pid, signal.SIGKILL)
+            children[3].wait_for("something that it does not say")
 
     with pytest.raises(ChildFailed, match="syncd was killed by signal 9"):
         lose_the_daemon()
-    assert [child.name for child in children] == ["stream", "ledger", "syncd"]
+    assert [child.name for child in children] == ["stream", "top-up", "ledger", "syncd"]
     assert running.children == []
     assert not any(child.alive for child in children)
 

@@ -43,11 +43,12 @@ def test_taps_are_made_by_themselves_if_asked_for_or_without_a_screen(
 def test_run_reports_taps_money_bytes_verdict_and_places(first_run: tuple[Path, str]) -> None:
     home, printed = first_run
     lines = printed.splitlines()
-    assert lines[:3] == [f"setting up a campus in {home}", "enrolling terminal 000000000101", lines[2]]
-    assert lines[2].startswith("tap 8 of 8: ")
+    enrolling = [f"enrolling terminal {number}" for number in ("000000000101", "000000000501")]
+    assert lines[:3] == [f"setting up a campus in {home}", *enrolling]
+    assert lines[3].startswith("tap 8 of 8: ")
     assert any(line.startswith("  taps         8: ") for line in lines)
     assert any(line.startswith("  uplink       8 taps in ") for line in lines)
-    assert sum(line.startswith("  ok") for line in lines) == 8
+    assert sum(line.startswith("  ok") for line in lines) == 9
     assert "  verdict: content" in lines
     assert f"Everything is in {home}" in lines
 
@@ -67,7 +68,7 @@ def test_auditor_that_objects_ends_the_run_with_status_1(copied_home: Path, run_
         memory.commit({"balance": (balance_fen + 1).to_bytes(4)})
     run = run_sim(copied_home, 0)
     assert run.returncode == 1, run.stdout + run.stderr
-    assert "OBJECTS, 2 of 8 do not hold" in run.stdout
+    assert "OBJECTS, 2 of 9 do not hold" in run.stdout
     assert "Traceback" not in run.stderr
 
 

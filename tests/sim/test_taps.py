@@ -27,3 +27,10 @@ def test_times_are_median_and_95th_percentile() -> None:
 
 def test_recovered_sale_is_told() -> None:
     assert "recovered" in tally_lines(Tally(recovered=1))[1]
+
+
+def test_loads_are_told_with_how_many_were_torn() -> None:
+    assert tally_lines(Tally(loads=2, loads_fen=100_00, loads_torn=1))[1] == (
+        "  topped up    2 times (100.00), 1 torn out and put back"
+    )
+    assert tally_lines(Tally(loads=1, loads_fen=50_00))[1] == "  topped up    1 time (50.00)"

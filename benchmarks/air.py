@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -31,7 +32,7 @@ from settlement.authority import SERVER_NAME
 from settlement.settings import Home
 from sim.process import Child
 from sync.clock import Clock
-from sync.identity import load_or_make_key
+from sync.identity import load_or_make_key, save_sms_key
 from sync.link import TcpLink
 from sync.store import UplinkStore
 from sync.tls import TlsLink, client_context
@@ -168,7 +169,14 @@ class _Terminal:
         self._store = UplinkStore.open_or_make(folder / "uplink.db")
         ticket = parse_ticket_text(_settlement(home, "ticket", "--terminal", _TERMINAL.hex(), "--stream", "canteen"))
         link = self._connect(resume=False)
-        enrolment = enrol(link, ticket, store=self._store, key=self._key, clock=self._clock)
+        enrolment = enrol(
+            link,
+            ticket,
+            store=self._store,
+            key=self._key,
+            keep_sms_key=partial(save_sms_key, folder / "sms.key"),
+            clock=self._clock,
+        )
         link.close()
         self._journal = Journal.open_for(
             folder / "journal.db", terminal=_TERMINAL, epoch=enrolment.epoch, acknowledged=None

@@ -89,7 +89,7 @@ class Canteen:
         self._uptime_s = 60.0
         self._seq = 0
         self.state = CodingState()
-        self._head, self._total_fen = genesis_hash(terminal, EPOCH), 0
+        self.head_hash, self._total_fen = genesis_hash(terminal, EPOCH), 0
 
     def batches(self, count: int, taps: int) -> Iterator[tuple[SettlementBatch, SignedBatch]]:
         """The next `count` batches of `taps` taps, as they are and signed."""
@@ -97,11 +97,11 @@ class Canteen:
             batch = SettlementBatch(
                 terminal=self.terminal,
                 epoch=EPOCH,
-                hash_before=self._head,
+                hash_before=self.head_hash,
                 total_before_fen=self._total_fen,
                 records=tuple(self._tap() for _ in range(taps)),
             )
-            self._head = batch.head_hash
+            self.head_hash = batch.head_hash
             self._total_fen += batch.total_fen
             yield batch, sign_batch(batch, self.signing_key, self.state)
 

@@ -15,13 +15,15 @@ from typing import Final
 from benchmarks.canteen import TAPS_A_DAY, Canteen, floor_bits
 from benchmarks.measure import table
 from wire.batch import SettlementBatch, SignedBatch
-from wire.directory import WINDOW_TAPS
+from wire.directory import WINDOW_TAPS, CodingState
 from wire.frame import encode_frame
 from wire.messages import Upload
-from wire.record import TapRecord
+from wire.record import TapRecord, next_hash
+from wire.sms import UP_TAPS_MAX, pack_up
 
 BATCH_TAPS: Final = 100
 DAYS: Final = 5
+SMS_TAPS: Final = 14
 # The coding refers to what came before: from here on there is as much of it as there ever will be, or twice that.
 SETTLED_TAPS: Final = WINDOW_TAPS + TAPS_A_DAY
 
@@ -30,7 +32,8 @@ SETTLED_TAPS: Final = WINDOW_TAPS + TAPS_A_DAY
 class Sizes:
     """Bytes a tap once the journal has a past: by coding, of the payload all but the rows, and the model's entropy.
 
-    `largest` is the payload of the worst batch, `by_day` that of a journal's first days.
+    `largest` is the payload of the worst batch, `by_day` that of a journal's first days, `sms_taps` how many short
+    messages took how many taps.
     """
 
     taps: int
@@ -39,14 +42,22 @@ class Sizes:
     floor: float
     largest: float
     by_day: dict[int, float]
+    sms_taps: Counter[int]
+
+    @property
+    def sms_share(self) -> float:
+        """How many of all short messages took as many taps as one should."""
+        return sum(count for taps, count in self.sms_taps.items() if taps >= SMS_TAPS) / self.sms_taps.total()
 
 
 def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS, settled_taps: int = SETTLED_TAPS) -> Sizes:
     """Code a canteen in batches: first `settled_taps`, then the `days` that are measured."""
-    batches = Canteen(seed).batches((settled_taps + days * TAPS_A_DAY) // batch_taps, batch_taps)
+    canteen = Canteen(seed)
+    batches = canteen.batches((settled_taps + days * TAPS_A_DAY) // batch_taps, batch_taps)
     by_day: Counter[int] = Counter()
     for batch, signed in islice(batches, settled_taps // batch_taps):
         by_day[1 + (batch.first_seq - 1) // TAPS_A_DAY] += len(signed.raw)
+    state, head = canteen.state.copy(), canteen.head_hash
     measured = list(batches)
     taps = len(measured) * batch_taps
 
@@ -67,6 +78,7 @@ def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS, settle
         floor=sum(floor_bits().values()) / 8,
         largest=max(len(signed.raw) for _, signed in measured) / batch_taps,
         by_day={day: by_day[day] / TAPS_A_DAY for day in (1, 2, 5, 10, 20) if day * TAPS_A_DAY <= settled_taps},
+        sms_taps=_sms_taps(state, head, [record for batch, _ in measured for record in batch.records]),
     )
 
 
@@ -83,8 +95,27 @@ def report(sizes: Sizes) -> str:
         f"this system's payload: rows {payload - sizes.envelope:.2f}; signature, hash, totals {sizes.envelope:.2f}, "
         f"which the others lack; worst batch {sizes.largest:.2f}\n"
         f"a new journal's payload: {days}\n"
-        f"floor in bits: {bits}"
+        f"floor in bits: {bits}\n"
+        f"short messages: {sizes.sms_share:.1%} take {SMS_TAPS} taps or more, the median {_median(sizes.sms_taps)}"
     )
+
+
+def _sms_taps(state: CodingState, head: bytes, records: list[TapRecord]) -> Counter[int]:
+    """The records in one short message after the other; the last one, which nothing fills, left out."""
+    taken: Counter[int] = Counter()
+    at = 0
+    while len(records) - at >= UP_TAPS_MAX:
+        packed = pack_up(state, head, records[at : at + UP_TAPS_MAX]).count
+        taken[packed] += 1
+        for record in records[at : at + packed]:
+            state.advance_canonical(record.to_bytes())
+            head = next_hash(head, record.to_bytes())
+        at += packed
+    return taken
+
+
+def _median(counts: Counter[int]) -> int:
+    return sorted(counts.elements())[counts.total() // 2]
 
 
 def _frame(signed: SignedBatch) -> bytes:

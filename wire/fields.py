@@ -59,11 +59,6 @@ class FieldReader:
                 raise FormatError("an integer is cut short")
         raise FormatError(f"an integer exceeds {bits} bits")
 
-    def delta(self, bits: int = VARINT_BITS) -> int:
-        """A signed integer, zigzag-coded in a `varint`."""
-        raw = self.varint(bits)
-        return (raw >> 1) ^ -(raw & 1)
-
     def finish(self) -> None:
         """Raise `FormatError` unless everything was read."""
         if self.remaining:
@@ -79,8 +74,3 @@ def varint(value: int, bits: int = VARINT_BITS) -> bytes:
         value >>= 7
     out.append(value)
     return bytes(out)
-
-
-def delta(value: int, bits: int = VARINT_BITS) -> bytes:
-    """A signed integer as zigzag `varint`: 0, -1, 1, -2 become 0, 1, 2, 3."""
-    return varint(value << 1 if value >= 0 else (-value << 1) - 1, bits)

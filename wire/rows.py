@@ -239,6 +239,8 @@ class _RowReader:
             counter = _within(state.counters[index] + reader.golomb(0, 16), _U16)
             loaded = reader.fixed(1)
             spent_fen = self._amount()
+            if loaded and not spent_fen:
+                raise FormatError("a row tells of a load of nothing")
             balance_fen = _within(state.balances[index] + (spent_fen if loaded else -spent_fen), _U32)
         elif bits[at + 2] == "0":
             reader.at = at + 3

@@ -20,9 +20,10 @@ def test_one_day_is_measured_the_same_twice() -> None:
     assert sizes.by_day[1] > sizes.by_day[2] > sizes.by_coding["this system, payload"]
 
 
-def test_settled_journal_keeps_the_promise_of_nine_bytes_in_every_batch() -> None:
+def test_settled_journal_takes_nine_bytes_a_tap_in_every_batch_and_fourteen_taps_in_a_short_message() -> None:
     sizes = measure(seed=1, days=2)
     assert sizes.by_coding["this system, payload"] <= sizes.largest <= 9.0
+    assert sizes.sms_share > 0.9
 
 
 def test_report_has_a_line_for_every_coding() -> None:

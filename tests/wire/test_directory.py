@@ -19,7 +19,10 @@ ISSUER = IssuerId(bytes(8))
 def record(seq: int, rng: Random) -> TapRecord:
     """One of many cards and prices, now and then with an end that is not a debit."""
     outcome = rng.choices(list(Outcome), (90, 2, 5, 3))[0]
-    reasons = {Outcome.REFUSED: Refusal.HOTLISTED, Outcome.VOIDED: VoidReason.NOT_EXECUTED}
+    reasons: dict[Outcome, Refusal | VoidReason] = {
+        Outcome.REFUSED: Refusal.HOTLISTED,
+        Outcome.VOIDED: VoidReason.NOT_EXECUTED,
+    }
     return TapRecord(
         tap_id=TapId(TERMINAL, 1, seq),
         outcome=outcome,

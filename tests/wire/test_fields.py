@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.fields import FieldReader, FormatError, delta, varint
+from wire.fields import FieldReader, FormatError, varint
 
 U64 = st.integers(0, (1 << 64) - 1)
 
@@ -18,13 +18,6 @@ def test_varint_round_trip_uses_the_shortest_spelling(value: int) -> None:
     assert reader.varint() == value
     reader.finish()
     assert len(raw) == max(1, (value.bit_length() + 6) // 7)
-
-
-@given(st.integers(-(1 << 63) + 1, (1 << 63) - 1))
-def test_delta_round_trip(value: int) -> None:
-    reader = FieldReader(delta(value))
-    assert reader.delta() == value
-    reader.finish()
 
 
 @given(st.binary(max_size=12))

@@ -11,6 +11,7 @@ import pytest
 
 from wire import (
     batch,
+    directory,
     enrolment,
     fields,
     frame,
@@ -23,12 +24,17 @@ from wire import (
     record,
     session,
     signature,
+    sms,
+)
+from wire import (
+    rows as row_coding,
 )
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "wire" / "FORMAT.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "wire_v1.json").read_text())
-MODULES = (ids, money, fields, record, signature, batch, receipt, hotlist, enrolment, frame, load, messages, session)
+CODING = (record, directory, row_coding, batch, sms)
+MODULES = (*CODING, ids, money, fields, signature, receipt, hotlist, enrolment, frame, load, messages, session)
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     record.Outcome,
     record.Mac2,
@@ -36,6 +42,7 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
     record.VoidReason,
     record.ClockQuality,
     ids.Stream,
+    sms.DatagramKind,
     receipt.Suspense,
     receipt.Rejection,
     load.LoadState,

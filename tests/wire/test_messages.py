@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
-from wire.errors import CampusError
 from wire.directory import CodingState
+from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
 from wire.hotlist import Hotlist

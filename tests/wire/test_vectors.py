@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from wire.batch import TAPS_MAX, decode_batch, sign_batch
+from wire.batch import SettlementBatch, decode_batch, sign_batch
+from wire.directory import CodingState
 from wire.enrolment import Ticket, parse_ticket_text, ticket_text
 from wire.frame import FrameDecoder, encode_frame
 from wire.hotlist import Hotlist
 from wire.messages import Enrol, Identify, Upload, read_message
 from wire.receipt import BatchReceipt
 from wire.record import Outcome, TapRecord
+from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, UpDatagram, derive_sms_key
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
 TERMINAL_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["keys"]["terminal_private"]))
@@ -52,6 +54,19 @@ def raw(vector: Vector) -> bytes:
     return bytes.fromhex(str(vector["hex"]))
 
 
+def as_dict(value: object) -> dict[str, object]:
+    """What is known to be an object."""
+    assert isinstance(value, dict)
+    return value
+
+
+def listed(vector: Vector, name: str) -> list[str]:
+    """A list of texts in a vector."""
+    value = vector[name]
+    assert isinstance(value, list)
+    return value
+
+
 @vectors("record")
 def test_record_vector_is_read_and_written(vector: Vector) -> None:
     record = TapRecord.from_bytes(raw(vector))
@@ -62,10 +77,41 @@ def test_record_vector_is_read_and_written(vector: Vector) -> None:
 @vectors("batch")
 def test_batch_vector_is_read_signed_again_and_verified(vector: Vector) -> None:
     signed = decode_batch(raw(vector))
-    assert plain(signed.batch) == vector["fields"]
-    assert signed.batch.head_hash.hex() == vector["head_hash"]
-    assert sign_batch(signed.batch, TERMINAL_KEY).raw == raw(vector)
+    past, canonical = ([bytes.fromhex(record) for record in listed(vector, name)] for name in ("before", "records"))
+    assert {name: value for name, value in as_dict(plain(signed)).items() if name != "raw"} == vector["fields"]
     signed.verify(TERMINAL_PUBLIC)
+    links = signed.open(CodingState.before(signed.first_seq, past))
+    assert [link.canonical for link in links] == canonical
+    batch = SettlementBatch(
+        terminal=signed.terminal,
+        epoch=signed.epoch,
+        hash_before=signed.hash_before,
+        total_before_fen=signed.total_before_fen,
+        records=tuple(link.record for link in links),
+    )
+    assert sign_batch(batch, TERMINAL_KEY, CodingState.before(signed.first_seq, past)).raw == raw(vector)
+
+
+DATAGRAMS: dict[DatagramKind, type[UpDatagram | ReceiptDatagram | HotlistDatagram]] = {
+    DatagramKind.UP: UpDatagram,
+    DatagramKind.RECEIPT: ReceiptDatagram,
+    DatagramKind.HOTLIST: HotlistDatagram,
+}
+
+
+@vectors("sms")
+def test_sms_vector_is_opened_read_and_sealed_again(vector: Vector) -> None:
+    envelope = Envelope.of(raw(vector))
+    epoch = vector["epoch"]
+    assert isinstance(epoch, int)
+    key = derive_sms_key(bytes.fromhex(VECTORS["keys"]["sms_master"]), envelope.terminal, epoch)
+    assert key.hex() == VECTORS["keys"]["sms"]
+    assert plain(envelope) == vector["envelope"]
+    carried = envelope.unseal(raw(vector), key, epoch)
+    assert carried.hex() == vector["plain"]
+    datagram = DATAGRAMS[envelope.kind].from_bytes(carried)
+    assert plain(datagram) == vector["fields"]
+    assert envelope.seal(datagram.to_bytes(), key, epoch) == raw(vector)
 
 
 @vectors("receipt")
@@ -114,4 +160,5 @@ def test_proofs_in_the_frame_vectors_hold_for_the_given_nonce() -> None:
 
 def test_vectors_name_every_outcome() -> None:
     assert {vector["fields"]["outcome"] for vector in VECTORS["record"]} == {outcome.name for outcome in Outcome}
-    assert len(VECTORS["batch"][0]["fields"]["records"]) <= TAPS_MAX
+    opened = {TapRecord.from_bytes(bytes.fromhex(record)).outcome for record in VECTORS["batch"][0]["records"]}
+    assert opened == set(Outcome)

@@ -4,25 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from random import Random
 
 import pytest
 
 from drivers.channel import CardRemoved, ResolvingChannel
-from drivers.purse import CAMPUS_CARD, CardUnreadable
+from drivers.purse import CAMPUS_CARD, SECOND_MAKER, CardProfile, CardUnreadable
+from settlement.onecard.keys import FileKeyStore
+from settlement.streams.ingest import judge
+from sim.card.flaws import Replay
+from sim.card.memory import Memory, RamFile
 from sim.card.profile import CAMPUS, CAMPUS_T0, PROVE_BEFORE
+from sim.card.profile import SECOND_MAKER as SIM_SECOND_MAKER
 from sim.card.profile import CardProfile as SimProfile
-from sim.pcsc.local import Tear
+from sim.card.purse import Purse
+from sim.pcsc.local import Tear, local_channel
 from terminal.journal import JournalUnwritable
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, Torn, Unresolved, WrongCard
 from terminal.rules import Limits
-from tests.terminal.conftest import Card, World
+from tests.terminal.conftest import MASTERS, Card, World
 from wire import pboc
 from wire.hotlist import Hotlist
 from wire.money import Fen
 from wire.purse_keys import PurseKeys
+from wire.receipt import Suspense
 from wire.record import NO_TAC, Mac2, Outcome, Refusal, TapRecord, VoidReason
 
 PRICE = Fen(1200)
+GET_RESPONSE = 0xC0
+KEYS = FileKeyStore(MASTERS, two_level=False)
 WRONG = PurseKeys(purchase=bytes(range(16)), load=bytes(range(16)), tac=bytes(range(16)))
 
 
@@ -36,23 +46,42 @@ def torn(world: World, card: Card, how: Tear) -> TapRecord:
     return result.record
 
 
-@pytest.mark.parametrize("profile", [CAMPUS, CAMPUS_T0])
-def test_good_card_pays_once_with_three_card_and_two_psam_commands(world: World, profile: SimProfile) -> None:
-    card = world.card(counter=7, profile=profile)
+class OverT0:
+    """A card behind a reader that has every answer to a command with data fetched."""
+
+    def __init__(self, card: Card) -> None:
+        self._card = card
+        self._answer = b""
+        card.chip.reset()
+
+    def transmit_raw(self, apdu: bytes) -> bytes:
+        if apdu[1] == GET_RESPONSE:
+            return self._answer
+        self._answer = self._card.chip.transmit_raw(apdu)
+        return bytes((0x61, len(self._answer) - 2)) if len(apdu) > 5 and len(self._answer) > 2 else self._answer
+
+
+@pytest.mark.parametrize(
+    ("made_as", "profile"), [(CAMPUS, CAMPUS_CARD), (CAMPUS_T0, CAMPUS_CARD), (SIM_SECOND_MAKER, SECOND_MAKER)]
+)
+@pytest.mark.parametrize("t0", [False, True], ids=["T=1", "T=0"])
+def test_good_card_pays_once_with_three_card_and_two_psam_commands(
+    world: World, made_as: SimProfile, profile: CardProfile, t0: bool
+) -> None:
+    world.profile = profile
+    world.restart()
+    card = world.card(counter=7, profile=made_as)
     before = len(world.psam.received)
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(ResolvingChannel(OverT0(card)) if t0 else world.channel(card), PRICE)
     assert isinstance(result, Approved)
     assert (result.balance_fen, card.purse.balance_fen, card.purse.counter) == (3800, 3800, 8)
     record = result.record
     assert [record] == world.journal.records(1, 10)
-    assert (record.outcome, record.mac2, record.counter, record.balance_before_fen) == (
-        Outcome.DEBITED,
-        Mac2.VERIFIED,
-        7,
-        5000,
-    )
-    if profile is CAMPUS:
-        assert (len(card.chip.received), len(world.psam.received) - before) == (3, 2)
+    facts = (record.outcome, record.mac2, record.counter, record.balance_before_fen)
+    assert facts == (Outcome.DEBITED, Mac2.VERIFIED, 7, 5000)
+    assert judge(record, FileKeyStore(MASTERS, two_level=made_as.two_level_keys)) is None
+    commands = [apdu[1] for apdu in card.chip.received if apdu[1] != GET_RESPONSE]
+    assert (commands, len(world.psam.received) - before) == ([0xA4, 0x50, 0x54], 2)
 
 
 def test_sealed_tac_is_what_the_issuer_computes(world: World) -> None:
@@ -124,6 +153,7 @@ def test_card_with_wrong_keys_refuses_the_debit_is_asked_and_the_tap_is_voided(w
     assert card.purse.balance_fen == 5000
     (record,) = world.journal.records(1, 10)
     assert (record.outcome, record.reason) == (Outcome.VOIDED, VoidReason.NOT_EXECUTED)
+    assert judge(record, KEYS) is None  # nothing to book
 
 
 class Forger:
@@ -142,6 +172,51 @@ def test_forged_mac2_is_sealed_as_refused_and_gives_no_goods(world: World) -> No
     result = world.sale.charge(Forger(world.channel(card).transmit), PRICE)
     assert isinstance(result, ProofRefused)
     assert (result.record.outcome, result.record.mac2) == (Outcome.DEBITED, Mac2.REFUSED)
+    assert card.purse.balance_fen == 3800  # the PSAM is asked when the money has moved
+    assert judge(result.record, KEYS) is Suspense.MAC2_REFUSED
+
+
+def test_card_that_replays_what_a_genuine_one_said_gives_no_goods_and_is_never_booked(world: World) -> None:
+    card = world.card()
+    replay = Replay(card.chip)
+    assert isinstance(world.sale.charge(local_channel(replay), PRICE), Approved)
+    replay.forge()
+    result = world.sale.charge(local_channel(replay), PRICE)
+    assert isinstance(result, ProofRefused)
+    first, second = world.journal.records(1, 10)
+    assert (second.counter, second.tac) == (first.counter, first.tac)
+    assert (judge(first, KEYS), judge(second, KEYS)) == (None, Suspense.TAC_WRONG)
+    assert card.purse.balance_fen == 3800
+
+
+def test_card_whose_tac_is_false_is_approved_here_and_caught_by_the_server(world: World) -> None:
+    # Made by somebody who has a purchase key and not the issuer's TAC key: the PSAM cannot tell.
+    card = world.card(masters=replace(MASTERS, tac=WRONG.tac))
+    result = world.sale.charge(world.channel(card), PRICE)
+    assert isinstance(result, Approved)
+    assert judge(result.record, KEYS) is Suspense.TAC_WRONG
+
+
+def test_clone_with_all_keys_shows_by_the_counter_that_two_taps_share(world: World) -> None:
+    card = world.card()
+    memory = card.purse._memory._file
+    assert isinstance(memory, RamFile)
+    clone = Purse(Memory(RamFile(bytes(memory.image))), Random(99))
+    assert isinstance(world.sale.charge(world.channel(card), PRICE), Approved)
+    assert isinstance(world.sale.charge(local_channel(clone), PRICE), Approved)
+    first, second = world.journal.records(1, 10)
+    assert (judge(first, KEYS), judge(second, KEYS)) == (None, None)
+    assert (first.card, first.counter) == (second.card, second.counter)  # which the ledger takes once
+
+
+def test_replay_whose_mac2_nobody_could_check_is_left_to_the_server_which_says_no(world: World) -> None:
+    replay = Replay(world.card().chip)
+    assert isinstance(world.sale.charge(local_channel(replay), PRICE), Approved)
+    replay.forge()
+    world.psam.tear(Tear.AFTER, after=1)
+    result = world.sale.charge(local_channel(replay), PRICE)
+    assert isinstance(result, Unresolved)
+    assert judge(result.record, KEYS) is Suspense.OUTCOME_UNKNOWN
 
 
 @pytest.mark.parametrize("step", [0, 1])

@@ -171,11 +171,9 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         with self._heard:
             return self._unsolicited.popleft() if self._unsolicited else None
 
-    def resync(self) -> None:
-        """Leave any prompt, then ask AT until exactly one OK comes and nothing after it; `ModemSilent` if none does."""
-        with self.lock:
-            self._out_of_step = True
-            self._into_step()
+    def lose_step(self) -> None:
+        """Let the next command first bring the line in step, as after a silence."""
+        self._out_of_step = True
 
     def write(
         self,

@@ -412,7 +412,7 @@ class Modem:
     def soft_reset(self) -> None:
         """Restart the modem and set it up; `ModemGone` when the port goes with it: find and open it anew."""
         with self._ready():
-            self._forget(ModemFault("the modem was restarted"))
+            self._forget("the modem was restarted")
             with suppress(ModemSilent):  # it may be quicker to restart than to say OK
                 self._gsm.exchange("AT+CFUN=1,1", RADIO_S)
             self._gsm.await_line(r"(?:APP )?RDY$", RESTART_S)
@@ -440,7 +440,6 @@ class Modem:
 
     def _set_up(self) -> None:
         """What a modem has to be told after each start."""
-        self._gsm.resync()
         self._needs_setup = False  # before, so that a restart in between sets it again
         try:
             self._gsm.exchange("ATE0")
@@ -475,7 +474,7 @@ class Modem:
         """One line that the modem said by itself."""
         event: ModemEvent | None
         if at.is_restart(line):
-            self._forget(ModemFault("the modem restarted"))
+            self._forget("the modem restarted")
             event = ModemRestarted()
         elif found := re.match(r'\+CMTI: ?"(\w+)", ?(\d{1,5})$', line, re.ASCII):
             event = SmsArrived(found[1], int(found[2]))
@@ -484,10 +483,11 @@ class Modem:
         if event:
             self._events.append(event)
 
-    def _forget(self, why: ModemFault) -> None:
+    def _forget(self, why: str) -> None:
         self._needs_setup = True
+        self._gsm.lose_step()  # half an answer from before may still come
         self._sms_ready = False
-        self._stack.forget(why)
+        self._stack.forget(BearerLost(why))
 
     def _sim_state(self) -> SimState:
         try:

@@ -92,8 +92,15 @@ class Bench:
 
     def __enter__(self) -> Bench:
         self.sim.__enter__()
-        self.modem = Modem.open(self.sim.path)
+        self.open()
         return self
+
+    def open(self) -> None:
+        """The modem, when it has booted."""
+        self.modem = Modem.open(self.sim.path)
+        deadline_s = time.monotonic() + PATIENCE_S
+        while ModemRestarted() not in self.modem.poll(0.5):
+            assert time.monotonic() < deadline_s, "it does not boot"
 
     def __exit__(self, *_: object) -> None:
         self.modem.close()
@@ -105,7 +112,7 @@ class Bench:
         if not self.sim.is_plugged:
             self.sim.plug()
             self.modem.close()
-            self.modem = Modem.open(self.sim.path)
+            self.open()
         deadline_s = time.monotonic() + PATIENCE_S
         while not self.modem.registration().registered:
             assert time.monotonic() < deadline_s, "no network"
@@ -278,7 +285,8 @@ def test_second_program_does_not_get_the_port(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILE_NAMES)
-def test_words_lost_on_the_line_lose_no_data(profile: str) -> None:
+def test_words_lost_on_the_line_lose_no_data(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.stacks.stack.POLL_S", 0.2)
     faults = PortFaults(3, {Mishap.LOST_URC: 1.0, Mishap.NOISE: 0.02})
     with Bench(profile, faults) as bench, closing(Server(say_and_close)) as server:
         connection = bench.connect(server)
@@ -293,10 +301,9 @@ def test_words_lost_on_the_line_lose_no_data(profile: str) -> None:
         assert received == b"the last words" * 100
 
 
-@pytest.mark.parametrize(
-    "profile", [PROFILE_NAMES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in PROFILE_NAMES[1:])]
-)
-def test_hanging_modem_is_told_in_time(profile: str) -> None:
+@pytest.mark.parametrize("profile", PROFILE_NAMES)
+def test_hanging_modem_is_told_in_time(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.stacks.stack.PROMPT_S", 0.3)
     with Bench(profile, PortFaults(4, {})) as bench, closing(Server(swallow)) as server:
         connection = bench.connect(server)
         bench.sim.hang()

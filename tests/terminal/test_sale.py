@@ -62,9 +62,15 @@ class OverT0:
 
 
 @pytest.mark.parametrize(
-    ("made_as", "profile"), [(CAMPUS, CAMPUS_CARD), (CAMPUS_T0, CAMPUS_CARD), (SIM_SECOND_MAKER, SECOND_MAKER)]
+    ("made_as", "profile", "t0"),
+    [
+        (CAMPUS, CAMPUS_CARD, False),
+        (CAMPUS, CAMPUS_CARD, True),
+        (CAMPUS_T0, CAMPUS_CARD, False),  # it does so by itself
+        (SIM_SECOND_MAKER, SECOND_MAKER, False),
+        (SIM_SECOND_MAKER, SECOND_MAKER, True),
+    ],
 )
-@pytest.mark.parametrize("t0", [False, True], ids=["T=1", "T=0"])
 def test_good_card_pays_once_with_three_card_and_two_psam_commands(
     world: World, made_as: SimProfile, profile: CardProfile, t0: bool
 ) -> None:

@@ -314,7 +314,7 @@ def test_ours_reads_each_message_under_its_own_number(store: ScriptedModem) -> N
 def test_library_deletes_before_it_hands_over(store: ScriptedModem, bare: GsmModem) -> None:
     deleted: list[bool] = []
     bare.smsReceivedCallback = lambda sms: deleted.append(any(b"CMGD" in line for line in store.heard))
-    store.answers |= {"AT+CMGL=1": LISTING} | dict.fromkeys(("AT+CMGD=1,4", "AT+CMGD=3,0"), OK)
+    store.answers |= {"AT+CMGL=1": LISTING, "AT+CMGL=0": OK, "AT+CMGD=3,0": OK}
     bare.processStoredSms()
     assert deleted
     assert all(deleted)

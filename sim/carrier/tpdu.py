@@ -314,6 +314,4 @@ class _Reader:
             raise TpduFault("more user data than one message has room for")
         if len(user_data) != ((length * 7 + 7) // 8 if septets else length):
             raise TpduFault("the user data are not as long as they say")
-        if has_header and (not user_data or 1 + user_data[0] > len(user_data)):
-            raise TpduFault("the user data header does not fit")
         return Content(pid=pid, dcs=dcs, has_header=has_header, length=length, user_data=user_data)

@@ -77,7 +77,6 @@ class Device:
         self.powered = False
         self.functionality = 1  # +CFUN
         self.deregistered = False  # +COPS=2
-        self.apns: dict[int, str] = {}  # +CGDCONT, by context
         self.charset = "IRA"  # +CSCS
         self._covered_since_s: float | None = None
         self._last_registration = Registration.NONE
@@ -149,10 +148,6 @@ class Device:
         if self.charset == "UCS2":
             return bytes.fromhex(text).decode("utf-16-be")
         return bytes.fromhex(text).decode("latin-1") if self.charset == "HEX" else text
-
-    def apn(self, context: int) -> str:
-        """What +CGDCONT says for a context; empty: the network's own choice."""
-        return self.apns.get(context, "")
 
     def set_functionality(self, value: int) -> None:
         """+CFUN=0, 1 or 4."""

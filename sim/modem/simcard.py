@@ -107,7 +107,6 @@ class SimCard:
             return False
         if pin != self.pin:
             self.pin_tries -= 1
-            self.verified = False
             return False
         self.pin_tries, self.verified = PIN_TRIES, True
         return True

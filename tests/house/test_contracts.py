@@ -49,6 +49,11 @@ BREACHES = {
         ("sync/policy.py", "random"),
         ("settlement/ledger/counters.py", "time"),
         ("settlement/ledger/entries.py", "django.db"),
+        ("sim/carrier/gsm7.py", "random"),
+        ("sim/carrier/tpdu.py", "time"),
+        ("sim/modem/engine.py", "socket"),
+        ("sim/modem/syntax.py", "time"),
+        ("sim/timers.py", "time"),
     ],
 }
 

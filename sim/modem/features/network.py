@@ -1,11 +1,11 @@
-"""Radio and registration: +CFUN, resets, +CSQ, +COPS, +CREG, +CGREG, +CEREG, +CGATT, +CGDCONT. Left out: data."""
+"""Radio and registration: +CFUN, resets, +CSQ, +COPS, +CREG, +CGREG, +CEREG, +CGATT. Left out: data itself."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from sim.carrier.carrier import Registration
-from sim.modem.engine import ERROR, LATER, OK, Answer, Call, Reply
+from sim.modem.engine import LATER, OK, Answer, Call, Reply
 from sim.modem.errors import Cme
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ _RESTART_S: Final = 0.05  # the OK is out by then
 _GSM, _EUTRAN = 0, 7
 _LAC: Final = "1A2B"
 _CELL: Final = {_GSM: "00C3", _EUTRAN: "0A1B2C03"}
-_CONTEXTS_MAX: Final = 16
 _AUTOMATIC, _MANUAL, _DEREGISTER, _FORMAT_ONLY, _MANUAL_THEN_AUTOMATIC = range(5)
 
 
@@ -146,22 +145,6 @@ class _Network:
             return Reply(final=Cme.NO_NETWORK_SERVICE)
         return OK
 
-    def read_contexts(self, _call: Call) -> Answer:
-        apns = sorted(self._device.apns.items())
-        return Reply(
-            *(["\r\n".join(f'+CGDCONT: {cid},"IP","{apn}","0.0.0.0",0,0' for cid, apn in apns)] if apns else [])
-        )
-
-    def define_context(self, call: Call) -> Answer:
-        cid = call.integer(0, low=1, high=_CONTEXTS_MAX)
-        if len(call.arguments) == 1:
-            self._device.apns.pop(cid, None)
-            return OK
-        if call.string(1) not in ("IP", "IPV4V6", "IPV6", "PPP"):
-            return ERROR
-        self._device.apns[cid] = call.string(2, "")
-        return OK
-
 
 def install(device: Device) -> None:
     """Register them."""
@@ -181,5 +164,3 @@ def install(device: Device) -> None:
         network.add_report(name)
     commands.add("+COPS", read=network.read_operator, test=network.scan, set=network.set_operator)
     commands.add("+CGATT", read=network.read_attached, test=Reply("+CGATT: (0,1)"), set=network.attach)
-    contexts = Reply(f'+CGDCONT: (1-{_CONTEXTS_MAX}),"IP",,,(0),(0)')
-    commands.add("+CGDCONT", read=network.read_contexts, test=contexts, set=network.define_context)

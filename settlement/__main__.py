@@ -26,7 +26,15 @@ from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret, write_whole
-from settlement.settings import Home, Settings, SettingsInvalid, StreamSettings, default_settings_text, parse_settings
+from settlement.settings import (
+    Home,
+    Settings,
+    SettingsInvalid,
+    SmsSettings,
+    StreamSettings,
+    default_settings_text,
+    parse_settings,
+)
 from settlement.store.database import Database, migrate, open_reader, open_writer
 from settlement.store.lock import DatabaseInUse
 from settlement.store.router import ALIASES, LEDGER, ONECARD, TOPUP
@@ -248,7 +256,7 @@ def _stream(args: argparse.Namespace) -> int:
         db, onecard = _open_pair(home, stream.label)
         return Desk(stream=stream, db=db, onecard=onecard, keys=keys, door=door, clock=_utc_s)
 
-    _run_gateway(home, stream, settings.streams[stream], door, open_desk)
+    _run_gateway(home, stream, settings.streams[stream], door, open_desk, sms=settings.sms)
     return 0
 
 
@@ -289,7 +297,13 @@ def _open_pair(home: Home, alias: str) -> tuple[Database, Database]:
 
 
 def _run_gateway(
-    home: Home, stream: Stream, settings: StreamSettings, door: Door, open_desk: Callable[[], Desk]
+    home: Home,
+    stream: Stream,
+    settings: StreamSettings,
+    door: Door,
+    open_desk: Callable[[], Desk],
+    *,
+    sms: SmsSettings | None = None,
 ) -> None:
     gateway = Gateway(
         stream=stream,
@@ -301,6 +315,7 @@ def _run_gateway(
         ),
         clock=_utc_s,
         random=secrets.token_bytes,
+        sms=sms,
     )
     asyncio.run(_serve(gateway))
 

@@ -105,6 +105,14 @@ class LedgerSettings:
         return self.terminal_outage_days_max * 86_400
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SmsSettings:
+    """The spool folders of smstools, which every stream may read and write."""
+
+    incoming: str
+    outgoing: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of `settlement.toml`."""
@@ -112,6 +120,7 @@ class Settings:
     streams: Mapping[Stream, StreamSettings]
     ledger: LedgerSettings = LedgerSettings()
     top_up: TopUpSettings | None = None
+    sms: SmsSettings | None = None
 
 
 def default_settings_text() -> str:
@@ -137,7 +146,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams", "ledger", "top-up"}:
+    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     streams = {}
@@ -158,10 +167,28 @@ def parse_settings(text: str) -> Settings:
         if not isinstance(top_up, dict):
             raise SettingsInvalid("settlement.toml: [top-up] is not a table")
         _check_section("top-up", top_up, TopUpSettings)
-    return Settings(streams, LedgerSettings(**ledger), None if top_up is None else TopUpSettings(**top_up))
+    return Settings(
+        streams,
+        LedgerSettings(**ledger),
+        None if top_up is None else TopUpSettings(**top_up),
+        _parse_sms(tree.get("sms")),
+    )
 
 
-def _check_section(title: str, section: dict[str, object], settings: type[StreamSettings | LedgerSettings]) -> None:
+def _parse_sms(section: object) -> SmsSettings | None:
+    if section is None:
+        return None
+    if not isinstance(section, dict):
+        raise SettingsInvalid("settlement.toml: [sms] is not a table")
+    _check_section("sms", section, SmsSettings)
+    if missing := {"incoming", "outgoing"} - set(section):
+        raise SettingsInvalid(f"settlement.toml: [sms] needs {min(missing)}")
+    return SmsSettings(**section)
+
+
+def _check_section(
+    title: str, section: dict[str, object], settings: type[StreamSettings | LedgerSettings | SmsSettings]
+) -> None:
     known = {field.name: field.type for field in fields(settings)}
     for name, value in section.items():
         kind = known.get(name)

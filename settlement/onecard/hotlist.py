@@ -6,7 +6,7 @@ from typing import Final
 
 from settlement.store.database import Database
 from wire.errors import CampusError
-from wire.hotlist import CARDS_MAX, Hotlist
+from wire.hotlist import CARDS_MAX, EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId
 
 _VERSION: Final = "SELECT coalesce(max(position), 0) FROM hotlist_entry"
@@ -18,6 +18,14 @@ _LISTED: Final = """
     WHERE entry.listed AND entry.position =
         (SELECT max(position) FROM hotlist_entry later WHERE later.issuer = entry.issuer AND later.asn = entry.asn)
 """
+_LISTED_AT: Final = """
+    SELECT entry.issuer, entry.asn FROM hotlist_entry entry
+    WHERE entry.listed AND entry.position = (
+        SELECT max(position) FROM hotlist_entry later
+        WHERE later.issuer = entry.issuer AND later.asn = entry.asn AND later.position <= %s
+    )
+"""
+PAST_VERSIONS: Final = 50  # a terminal that is further behind gets the whole list when it has data again
 _ADD: Final = """
     INSERT INTO hotlist_entry (position, issuer, asn, listed, reason, changed_at_utc_s) VALUES (%s, %s, %s, %s, %s, %s)
 """
@@ -44,6 +52,19 @@ def read_hotlist(db: Database) -> Hotlist:
     with db.transaction():
         cards = db.query(_LISTED, into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn)))
         return Hotlist(read_version(db), frozenset(cards))
+
+
+def find_hotlist(db: Database, mark: bytes) -> Hotlist | None:
+    """The list with this mark, among the newest ones; None: it is older, or from before a restore."""
+    if mark == EMPTY_HOTLIST.mark:
+        return EMPTY_HOTLIST
+    with db.transaction():
+        newest = read_version(db)
+        for version in range(newest, max(0, newest - PAST_VERSIONS), -1):
+            cards = db.query(_LISTED_AT, (version,), into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn)))
+            if (hotlist := Hotlist(version, frozenset(cards))).mark == mark:
+                return hotlist
+    return None
 
 
 def list_card(db: Database, card: CardId, *, listed: bool, reason: str, now_utc_s: int) -> bool:

@@ -12,19 +12,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeVar
 
-from settlement.onecard.hotlist import read_hotlist, read_last_change
+from settlement.onecard.hotlist import find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
-from settlement.streams import ingest, store, terminals
+from settlement.streams import contacts, ingest, store, terminals
 from settlement.streams.coding import CodingStates
+from settlement.streams.contacts import Outgoing
 from settlement.streams.door import Door
 from wire.batch import SignedBatch
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
-from wire.ids import Stream
+from wire.ids import Stream, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import Enrolled, Identify, Receipt, Refused, Welcome
 
@@ -89,6 +91,23 @@ class Desk:
         return ingest.accept_datagram(
             self._db, data, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._clock()
         )
+
+    def answer_datagram(self, data: bytes, phone: str) -> list[Outgoing]:
+        """Take in taps that came by message: the receipt, and a hotlist entry that the sender lacks. `SmsInvalid`."""
+        said = self.accept_datagram(data)
+        receipt = contacts.answer(self._db, data, phone, said, stream=self._stream, keys=self._keys)
+        return ([] if receipt is None else [receipt]) + self.push_hotlist()
+
+    def push_hotlist(self) -> list[Outgoing]:
+        """See `contacts.push_hotlist`."""
+        newest = self.hotlist().hotlist
+        return contacts.push_hotlist(
+            self._db, newest, partial(find_hotlist, self._onecard), stream=self._stream, keys=self._keys
+        )
+
+    def note_told(self, terminal: TerminalId, epoch: int, hotlist_mark: bytes) -> None:
+        """See `contacts.note_told`."""
+        contacts.note_told(self._db, terminal, epoch, hotlist_mark)
 
     def hotlist(self) -> MarkedHotlist:
         """The newest hotlist that could be read: the registry's trouble is not the stream's."""

@@ -13,10 +13,11 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from settlement.settings import StreamSettings
+from settlement.settings import SmsSettings, StreamSettings
 from settlement.store.database import RuleBroken, StoreFault
 from settlement.streams.desk import Clock, Desk, MarkedHotlist, TooBusy, WriterThread
 from settlement.streams.door import Door
+from settlement.streams.sms import SmsDoor
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
@@ -64,6 +65,7 @@ class Gateway:
         writer: WriterThread,
         clock: Clock,
         random: Callable[[int], bytes],
+        sms: SmsSettings | None = None,
     ) -> None:
         self.stream = stream
         self.settings = settings
@@ -72,10 +74,12 @@ class Gateway:
         self.clock = clock
         self.random = random
         self.stopping = False
+        self.reaches_by_sms = sms is not None
+        self._sms = None if sms is None else SmsDoor(stream=stream, settings=sms, writer=writer)
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listen; the port, which the system chose if the settings say 0. Raises `OSError` if it is taken."""
@@ -94,19 +98,20 @@ class Gateway:
         except OSError:
             self.writer.finish()
             raise
-        self._watch = asyncio.create_task(self._watch_hotlist())
+        self._watches.append(asyncio.create_task(self._watch_hotlist()))
+        if self._sms is not None:
+            self._watches.append(asyncio.create_task(self._sms.run()))
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Accept nothing more, answer what is under way, write what is queued."""
         assert self._server is not None, "it was started"
-        assert self._watch is not None, "it was started"
         self.stopping = True
         self._server.close()
-        self._watch.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._watch
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
         tasks = [connection.task for connection in self._connections if connection.task is not None]
         for connection in self._connections:
             connection.stop()
@@ -321,7 +326,12 @@ class _Connection:
 
     async def _tell_newest(self) -> None:
         with suppress(TooBusy):  # the watch tells it a little later
-            self.tell(await self._gateway.writer.ask(Desk.hotlist))
+            newest = await self._gateway.writer.ask(Desk.hotlist)
+            self.tell(newest)
+            if self._gateway.reaches_by_sms and (identity := self._identity) is not None:
+                await self._gateway.writer.ask(
+                    lambda desk: desk.note_told(identity.terminal, identity.epoch, newest.mark)
+                )
 
     def _say(self, message: Message) -> None:
         """Put a message behind what is to be sent."""

@@ -7,6 +7,7 @@ import pytest
 from settlement.settings import (
     LedgerSettings,
     SettingsInvalid,
+    SmsSettings,
     StreamSettings,
     TopUpSettings,
     default_settings_text,
@@ -60,6 +61,9 @@ def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
         ("top-up = 1", "[top-up] is not a table"),
         ("[top-up]", "[top-up] needs a port"),
         ("[top-up]\nport=0\nload_fen_max=-1", "load_fen_max = -1 is out of range"),
+        ("sms = 1", "[sms] is not a table"),
+        ("[sms]\nincoming='/in'", "[sms] needs outgoing"),
+        ("[sms]\nincoming='/in'\noutgoing=3", "outgoing = 3 is not of type str"),
         ("streams = 1", "[streams] is not a table"),
         ("[streams.bank]\nport=1", "no stream 'bank'"),
         ("[streams]\ncanteen=1", "no stream 'canteen'"),
@@ -74,3 +78,9 @@ def test_wrong_setting_is_named(text: str, fault: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
         parse_settings(text)
     assert fault in str(caught.value)
+
+
+def test_spool_folders_are_read() -> None:
+    settings = parse_settings("[sms]\nincoming='/in'\noutgoing='/out'")
+    assert settings.sms == SmsSettings(incoming="/in", outgoing="/out")
+    assert parse_settings("").sms is None

@@ -7,7 +7,7 @@ from django.db.models import F, Q
 
 
 class Terminal(models.Model):
-    """One journal (terminal and epoch) and how far the server has it; the only table here whose rows change."""
+    """One journal (terminal and epoch) and how far the server has it; one of two tables here whose rows change."""
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     terminal: models.Field[bytes, bytes] = models.BinaryField()
@@ -93,3 +93,25 @@ class Fork(models.Model):
 
     class Meta:
         db_table = "fork"
+
+
+class SmsContact(models.Model):
+    """A journal's way by short message: its number, the last datagram to it, and the hotlist that it is known to have.
+
+    Its rows change, as those of `Terminal` do.
+    """
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    phone: models.Field[str | None, str | None] = models.TextField(null=True)
+    by_sms: models.Field[bool, bool] = models.BooleanField()
+    last_number: models.Field[int, int] = models.BigIntegerField()
+    hotlist_mark: models.Field[bytes, bytes] = models.BinaryField()
+
+    class Meta:
+        db_table = "sms_contact"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch"], name="a_journal_has_one_contact"),
+            models.CheckConstraint(condition=Q(last_number__gte=0), name="datagram_number_is_not_negative"),
+        ]

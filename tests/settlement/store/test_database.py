@@ -174,13 +174,23 @@ def test_cursor_of_a_source_is_not_replaced_by_an_earlier_one(ledger_db: Databas
 
 
 def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
-    changing = {"terminal", "source_cursor", "django_migrations", "sqlite_sequence"}
+    changing = {"terminal", "sms_contact", "source_cursor", "django_migrations", "sqlite_sequence"}
     tables = set()
     for alias in ("canteen", "onecard", "ledger", "topup"):
         with open_reader(home.database(alias), alias) as db:
             names = db.query("SELECT name FROM sqlite_master WHERE type = 'table'", into=str)
             tables |= {(alias, name) for name in names if name not in changing}
     assert tables == {(alias, table) for alias, table, _ in INSERT_ONLY}
+
+
+def test_datagram_number_never_moves_back(canteen: StreamDriver) -> None:
+    canteen.db.execute("INSERT INTO sms_contact VALUES (1, x'010203040506', 1, '+1', 1, 7, x'00')")
+    for number in (8, 8):
+        canteen.db.execute("UPDATE sms_contact SET last_number = %s", (number,))
+    with pytest.raises(RuleBroken, match="datagram_number_moves_forward"):
+        canteen.db.execute("UPDATE sms_contact SET last_number = 7")
+    with pytest.raises(RuleBroken, match="sms_contact_is_never_deleted"):
+        canteen.db.execute("DELETE FROM sms_contact")
 
 
 def test_cursor_of_a_terminal_never_moves_back(canteen: StreamDriver, till: FakeTill) -> None:

@@ -176,6 +176,7 @@ class _Connection:
         self._reading = False
         self._out = bytearray()
         self._identify_timeout = asyncio.Timeout(None)
+        self._ssl: ssl.SSLObject = writer.get_extra_info("ssl_object")  # now: a lost connection has it no more
         name = writer.get_extra_info("peername")
         self.peer = f"{name[0]}:{name[1]}" if name else "gone"
 
@@ -226,7 +227,7 @@ class _Connection:
         """
         self._writer.close()
         with suppress(ssl.SSLError, ValueError):
-            self._writer.get_extra_info("ssl_object").unwrap()
+            self._ssl.unwrap()
         try:
             async with asyncio.timeout(_TLS_CLOSE_TIMEOUT_S):
                 await self._writer.wait_closed()

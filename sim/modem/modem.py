@@ -138,6 +138,8 @@ class SimulatedModem:
             self._thread.join()
         self.unplug()
         with self.carrier.lock:
+            if self._closed:
+                return
             self._closed = True  # a late timer must not write to whatever has these descriptors next
             os.close(self._wake_in)
             os.close(self._wake_out)

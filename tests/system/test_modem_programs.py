@@ -73,10 +73,15 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 @contextmanager
 def plugged(profile: Profile, folder: Path) -> Iterator[Desk]:
-    """A modem that is registered."""
+    """A modem that is registered and has said all it says at boot, which confuses gammu."""
     rng = Random(1)
     carrier = Carrier(rng, time.monotonic)
-    with SimulatedModem(profile=profile, sim=SimCard(number=NUMBER), carrier=carrier, rng=rng) as modem:
+    said: list[bytes] = []
+    with SimulatedModem(
+        profile=profile, sim=SimCard(number=NUMBER), carrier=carrier, rng=rng, watch=lambda _, data: said.append(data)
+    ) as modem:
+        last = profile.ready_urcs[-1][1].encode()
+        wait_for(lambda: any(last in piece for piece in said), "the end of the boot")
         wait_for(lambda: modem.device.is_registered, "registration")
         yield Desk(carrier, modem, folder)
 

@@ -16,6 +16,7 @@ from typing import Final
 from settlement.onecard.loads import LoadEvent
 from sim.card.issue import CardImage, read_card_image
 from terminal.journal import JournalReader
+from wire.batch import BATCH_VERSION
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
@@ -282,7 +283,11 @@ def _stream(path: Path) -> tuple[list[StreamTap], list[ServerTerminal], list[tup
                 "SELECT terminal, epoch, next_seq, total_fen, heard_seq, heard_total_fen FROM terminal ORDER BY id"
             )
         ]
-        batches = db.execute("SELECT raw, receipt FROM batch ORDER BY id").fetchall()
+        # What came by SMS is kept among them, and cannot be sent again over a session.
+        is_batch = bytes((BATCH_VERSION,))
+        batches = db.execute(
+            "SELECT raw, receipt FROM batch WHERE substr(raw, 1, 1) = ? ORDER BY id", (is_batch,)
+        ).fetchall()
     return taps, terminals, batches
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -49,6 +50,9 @@ _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 _CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 _U16: Final = 0xFFFF
 _U32: Final = 0xFFFF_FFFF
+
+_CARDS_CACHED: Final = 65_536  # a campus; most taps are of cards that were here before
+_card_id = lru_cache(_CARDS_CACHED)(CardId.from_bytes)
 
 _ELSEWHERE, _NEW, _ODD = "10", "110", "111"
 
@@ -364,7 +368,7 @@ class _RowReader:
             outcome=outcome,
             reason=reason,
             mac2=mac2,
-            card=CardId.from_bytes(card),
+            card=_card_id(card),
             amount_fen=Fen(amount_fen),
             balance_before_fen=Fen(balance_fen),
             counter=counter,

@@ -22,6 +22,7 @@ from sync.clock import Clock
 from sync.config import UplinkConfig, load_config, load_point_config
 from sync.daemon import Daemon, heals, words_for
 from sync.desk import DeskLine
+from sync.doctor import Doctor, NotWell, finding_lines
 from sync.identity import load_key, load_or_make_key, save_sms_key
 from sync.link import Link, TcpLink
 from sync.linkconfig import load_links
@@ -73,6 +74,8 @@ def build_parser() -> argparse.ArgumentParser:
     purpose = "show enrolment, backlog, last receipt and what came down"
     status = _command(commands, "status", purpose, run_status, "", "--json")
     status.add_argument("--json", action="store_true", help="for programs: one JSON object")
+    purpose = "walk the ways to the server step by step, and say what to do at a fault"
+    _command(commands, "doctor", purpose, run_doctor, "", "--home /srv/campus")
     purpose = "load cards with money, with the top-up desk on the line"
     topping = _command(commands, "top-up", purpose, run_topup, "", "--amount 50", "--amount 50 --json")
     topping.add_argument("--amount", type=_amount, metavar="YUAN", help="load one card with so much, and end")
@@ -227,6 +230,18 @@ def run_status(options: argparse.Namespace) -> None:
     """Print how things stand."""
     status = read_status(_terminal_folder(options), now_utc_s=CLOCK.utc_s())
     print(json.dumps(status.as_json(), indent=2) if options.json else "\n".join(status_lines(status)))
+
+
+def run_doctor(options: argparse.Namespace) -> None:
+    """Print every finding; `NotWell` after a fault."""
+    folder = _terminal_folder(options)
+    config, links = load_config(folder / "terminal.toml"), load_links(folder / "terminal.toml")
+    faults = 0
+    for finding in Doctor(config, links, folder=folder, clock=CLOCK).examine():
+        print("\n".join(finding_lines(finding)), flush=True)
+        faults += not finding.is_well
+    if faults:
+        raise NotWell(f"{faults} of the steps above {'needs' if faults == 1 else 'need'} somebody")
 
 
 def _command(

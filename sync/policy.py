@@ -32,7 +32,8 @@ SMS_PATIENCE_S: Final = (
 SMS_RETRY_S: Final = 60.0
 
 DAY_S: Final = 86_400
-_MINUTE_S, _HOUR_S = 60, 3_600
+HOUR_S: Final = 3_600
+_MINUTE_S: Final = 60
 
 
 class LinkKind(Enum):
@@ -108,7 +109,7 @@ class SmsLimits:
         """When the next message may go; moments in the future are a clock's mistake and do not count."""
         sent = sorted(at for at in sent_at_utc_s if now_utc_s - DAY_S < at <= now_utc_s)
         allowed = now_utc_s
-        for limit, span_s in ((self.per_minute, _MINUTE_S), (self.per_hour, _HOUR_S), (self.per_day, DAY_S)):
+        for limit, span_s in ((self.per_minute, _MINUTE_S), (self.per_hour, HOUR_S), (self.per_day, DAY_S)):
             if len(sent) >= limit:
                 allowed = max(allowed, sent[-limit] + span_s)
         return allowed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from sync.policy import DAY_S, HOUR_S
 from sync.store import Enrolment, UplinkReader, Verdict
 from terminal.journal import JournalMissing, JournalReader
 from wire.hotlist import EMPTY_HOTLIST
@@ -35,6 +37,12 @@ class Status:
     bytes_sent: int = 0
     bytes_received: int = 0
     batches: int = 0
+    backlog_age_s: int | None = None
+    links: dict[str, object] | None = None
+    strain_rounds: int = 0
+    strain_wait_s: int = 0
+    sms_last_hour: int = 0
+    sms_last_day: int = 0
 
     def as_json(self) -> dict[str, object]:
         """The same for programs; the names of the fields are stable."""
@@ -63,10 +71,11 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         hotlist, counters = store.hotlist(), store.counters()
         suspended = tuple(store.suspended())
         verdict, server_ahead_s = store.verdict(), store.server_ahead_s()
+        links, strain, sms = store.links_seen(), store.strain(), store.sms_sent_at_utc_s()
     finally:
         store.close()
     backlog = _backlog(folder / "journal.db", next_seq)
-    taps, fen = backlog or (0, 0)
+    taps, fen, since_utc_s = backlog or (0, 0, None)
     return Status(
         enrolment=enrolment,
         next_seq=next_seq,
@@ -82,6 +91,12 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         bytes_sent=counters.bytes_sent,
         bytes_received=counters.bytes_received,
         batches=counters.batches,
+        backlog_age_s=None if since_utc_s is None else max(0, now_utc_s - since_utc_s),
+        links=None if links is None else json.loads(links),
+        strain_rounds=strain.rounds,
+        strain_wait_s=max(0, strain.allowed_at_utc_s(now_utc_s) - now_utc_s),
+        sms_last_hour=sum(at > now_utc_s - HOUR_S for at in sms),
+        sms_last_day=sum(at > now_utc_s - DAY_S for at in sms),
     )
 
 
@@ -96,7 +111,8 @@ def status_lines(status: Status) -> list[str]:
     elif status.backlog_taps == 0:
         lines.append("backlog        none: the server has every tap")
     else:
-        lines.append(f"backlog        {_counted(status.backlog_taps, 'tap')}, {format_fen(status.backlog_fen)} yuan")
+        taps = _counted(status.backlog_taps, "tap")
+        lines.append(f"backlog        {taps}, {format_fen(status.backlog_fen)} yuan{_age(status)}")
     until = status.next_seq
     lines.append(f"acknowledged   {'nothing yet' if until == 1 else f'every tap before number {until}'}")
     age = status.receipt_age_s
@@ -107,6 +123,7 @@ def status_lines(status: Status) -> list[str]:
     if (ahead_s := status.server_ahead_s) is not None and abs(ahead_s) > CLOCK_SHOWN_S:
         side = "behind" if ahead_s > 0 else "ahead of"
         lines.append(f"clock          {abs(ahead_s)} s {side} the server's when they last met")
+    lines += _link_lines(status)
     lines.append(f"hotlist        version {status.hotlist_version}, {_counted(status.hotlist_cards, 'card')}")
     batches = _counted(status.batches, "batch", "batches")
     lines.append(f"carried        {batches}, {status.bytes_sent} bytes up, {status.bytes_received} bytes down")
@@ -118,12 +135,38 @@ def status_lines(status: Status) -> list[str]:
     return lines
 
 
+def _link_lines(status: Status) -> list[str]:
+    """How the daemon found the links, the modem's budget, the messages."""
+    seen = status.links or {}
+    lines = []
+    if seen:
+        lines.append(f"link           {seen.get('link') or 'none now'}")
+    lines += [f"failing        {link}: {words}" for link, words in _texts(seen.get("failing"))]
+    lines += [f"TECHNICIAN     {link}: {words}" for link, words in _texts(seen.get("technician"))]
+    if modem := _texts(seen.get("modem")):
+        lines.append("modem          " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in modem))
+    if status.strain_rounds:
+        wait = f"the next in {status.strain_wait_s} s at the earliest" if status.strain_wait_s else "another may begin"
+        lines.append(f"resets         {_counted(status.strain_rounds, 'round')} of radio and restart; {wait}")
+    if status.sms_last_day:
+        lines.append(f"messages       {status.sms_last_hour} in the last hour, {status.sms_last_day} in the last day")
+    return lines
+
+
+def _texts(found: object) -> list[tuple[str, object]]:
+    return sorted(found.items()) if isinstance(found, dict) else []
+
+
+def _age(status: Status) -> str:
+    return "" if status.backlog_age_s is None else f", the oldest {status.backlog_age_s} s old"
+
+
 def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
 
 
-def _backlog(path: Path, next_seq: int) -> tuple[int, int] | None:
-    """Taps and money that the server has not acknowledged; None without a journal."""
+def _backlog(path: Path, next_seq: int) -> tuple[int, int, int | None] | None:
+    """Taps and money that the server has not acknowledged, and since when; None without a journal."""
     try:
         journal = JournalReader.open(path)
     except JournalMissing:
@@ -131,7 +174,9 @@ def _backlog(path: Path, next_seq: int) -> tuple[int, int] | None:
     try:
         head = journal.head()
         if head.seq + 1 <= next_seq:
-            return 0, 0
-        return head.seq + 1 - next_seq, head.total_fen - journal.total_before_fen(next_seq)
+            return 0, 0, None
+        [oldest] = journal.records(next_seq, 1)
+        fen = head.total_fen - journal.total_before_fen(next_seq)
+        return head.seq + 1 - next_seq, fen, oldest.opened_at.utc_s
     finally:
         journal.close()

@@ -210,6 +210,11 @@ class ModemLink:
         self._socket = socket
         self._faults = faults
 
+    @classmethod
+    def plain(cls, socket: ModemSocket) -> ModemLink:
+        """Without a port that heals itself: a fault is a broken link, and that is all."""
+        return cls(socket, _broken)
+
     def send(self, data: bytes) -> None:
         """Hand `data` to the modem; only the server's receipt says that it arrived."""
         with self._faults():
@@ -223,3 +228,11 @@ class ModemLink:
     def close(self) -> None:
         """End the connection."""
         self._socket.close()
+
+
+@contextmanager
+def _broken() -> Iterator[None]:
+    try:
+        yield
+    except ModemFault as error:
+        raise LinkDown(str(error)) from error

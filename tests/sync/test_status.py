@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from sync.outbox import next_batch
+from sync.outbox import JournalCoder, next_batch
+from sync.policy import Strain
 from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
 from sync.store import Enrolment, UplinkStore, Verdict
 from wire.ids import Stream, TerminalId
@@ -54,14 +55,14 @@ def test_backlog_receipt_and_suspended_taps_are_shown(
     store: UplinkStore, till: Till, key: Ed25519PrivateKey, folder: Path
 ) -> None:
     till.tap(3)
-    next_batch(store, till.reader, key, taps_max=1)
+    next_batch(store, till.reader, key, JournalCoder(till.reader), taps_max=1)
     receipt = BatchReceipt(Cursor(1, 2, till.reader.hash_before(2)), ((1, Suspense.TAC_WRONG),))
     store.mark(receipt, heard_at_utc_s=1000)
     store.count(bytes_sent=400, bytes_received=60, batches=1)
     status = read_status(folder, now_utc_s=1030)
     assert (status.backlog_taps, status.backlog_fen, status.receipt_age_s) == (2, 1300, 30)
     lines = status_lines(status)
-    assert "backlog        2 taps, 13.00 yuan" in lines
+    assert "backlog        2 taps, 13.00 yuan, the oldest 0 s old" in lines
     assert "last answer    30 s ago" in lines
     assert "suspended      tap 1: TAC_WRONG" in lines
     read = json.loads(json.dumps(status.as_json()))
@@ -114,3 +115,27 @@ def test_long_list_of_suspended_taps_is_cut_for_people(store: UplinkStore, till:
 
 def test_status_is_the_same_with_nothing_waiting(store: UplinkStore, till: Till, folder: Path) -> None:
     assert "backlog        none: the server has every tap" in status_lines(read_status(folder, now_utc_s=1))
+
+
+def test_links_budget_and_messages_are_shown(store: UplinkStore, till: Till, folder: Path) -> None:
+    till.tap()
+    seen = {
+        "at_utc_s": 5,
+        "link": None,
+        "failing": {"at-tcp": "no receipt [link-down]"},
+        "technician": {"sms": "the SIM wants a PIN [sim-locked]"},
+        "modem": {"signal_dbm": -97, "sim": "ready"},
+    }
+    store.save_links_seen(json.dumps(seen))
+    store.save_strain(Strain(2, 1_000))
+    store.note_sms_sent(1_100)
+    status = read_status(folder, now_utc_s=1_200)
+    lines = status_lines(status)
+    assert "link           none now" in lines
+    assert "failing        at-tcp: no receipt [link-down]" in lines
+    assert "TECHNICIAN     sms: the SIM wants a PIN [sim-locked]" in lines
+    assert "modem          signal dbm -97, sim ready" in lines
+    assert "resets         2 rounds of radio and restart; the next in 1600 s at the earliest" in lines
+    assert "messages       1 in the last hour, 1 in the last day" in lines
+    read = json.loads(json.dumps(status.as_json()))
+    assert (read["strain_wait_s"], read["links"]["modem"]["signal_dbm"]) == (1600, -97)

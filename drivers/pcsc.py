@@ -68,7 +68,9 @@ class PcscReader:
             try:
                 with _context() as context:
                     for event in self._watch(context):
-                        told = "" if isinstance(event, ReaderFound) else told
+                        if isinstance(event, ReaderFound):
+                            self._settling = _SETTLING_WAITS if told else 0
+                            told = ""
                         yield event
             except (ReaderFault, CardRemoved) as fault:
                 if str(fault) != told:

@@ -14,8 +14,8 @@ from drivers.channel import CardChannel
 class CardPresented:
     """A card is in the field or the slot and answers; `atr` is its answer to reset.
 
-    `perhaps_same`: it came so soon after `connect` ended that it may be the card from before, which never left.
-    Powering a card down makes contactless readers report it anew.
+    `perhaps_same`: it may be the card from before, which never left, for it came right after `connect` ended, or after
+    a lost reader was found. Powering a card down makes contactless readers report it anew.
     """
 
     atr: bytes

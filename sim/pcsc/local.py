@@ -163,7 +163,7 @@ class LocalReader:
             self._fault = fault
             if self._present is not None:
                 self._present.over = True
-                self._present = _Presentation(self._present.chip)
+                self._present = _Presentation(self._present.chip, perhaps_same=True)
             self._changed.notify_all()
 
     def find(self) -> None:

@@ -67,6 +67,7 @@ class Bench:
         fail: Callable[[bool], None],
         stick: Callable[[bool], None],
         repower: Callable[[PoweredCard], None],
+        come_back: Callable[[PoweredCard], None],
     ) -> None:
         self.reader = reader
         self.insert = insert
@@ -74,6 +75,7 @@ class Bench:
         self.fail = fail
         self.stick = stick
         self.repower = repower
+        self.come_back = come_back
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
             fail=fail_locally,
             stick=local.stick,
             repower=lambda _: local.repower(),
+            come_back=lambda _: local.find(),
         )
         return
     daemon: PrivatePcscd = request.getfixturevalue("pcscd")
@@ -115,6 +118,11 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         slot.remove()
         slot.insert(chip)
 
+    def come_back_really(chip: PoweredCard) -> None:
+        slot.remove()
+        daemon.start()
+        slot.insert(chip)
+
     yield Bench(
         PcscReader(daemon.reader_names[0]),
         insert=slot.insert,
@@ -122,6 +130,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         fail=fail_really,
         stick=stick_really,
         repower=repower_really,
+        come_back=come_back_really,
     )
     slot.remove()
     if not daemon.running:
@@ -236,13 +245,14 @@ def test_reader_that_vanishes_is_told_and_found_again_by_itself(
         assert event.why
     assert event == ReaderFound()
     bench.insert(card())
-    assert watch.next() == CardPresented(CAMPUS.atr)
+    assert isinstance(watch.next(), CardPresented)
 
 
-def test_card_present_while_the_reader_vanishes_is_presented_anew(
+def test_card_that_lies_there_while_the_reader_vanishes_is_presented_anew_as_perhaps_the_same(
     bench: Bench, watch: Watch, card: Callable[..., Purse]
 ) -> None:
-    bench.insert(card())
+    chip = card()
+    bench.insert(chip)
     assert [watch.next(), watch.next()] == [ReaderFound(), CardPresented(CAMPUS.atr)]
     with bench.reader.connect() as channel:
         channel.transmit(SELECT)
@@ -251,13 +261,11 @@ def test_card_present_while_the_reader_vanishes_is_presented_anew(
             channel.transmit(BALANCE)
     while not isinstance(watch.next(), ReaderLost):
         pass
-    bench.remove()
-    bench.fail(False)
+    bench.come_back(chip)
     while isinstance(event := watch.next(), ReaderLost):
         pass
     assert event == ReaderFound()
-    bench.insert(card(2))
-    assert watch.next() == CardPresented(CAMPUS.atr)
+    assert watch.next() == CardPresented(CAMPUS.atr, perhaps_same=True)
 
 
 def test_thing_that_does_not_answer_is_told_until_it_leaves(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from drivers.channel import ReaderMissing, ReaderStuck
+from drivers.pcsc import PcscReader
 from drivers.purse import CAMPUS_CARD
-from drivers.reader import ReaderEvent
+from drivers.reader import Reader, ReaderEvent
 from sim.card.flaws import Mute
 from sim.pcsc.local import LocalReader, Tear
+from sim.pcsc.private import PrivatePcscd
+from sim.pcsc.slot import VirtualSlot
 from terminal.downlink import Downlink
 from terminal.program import Program, Redraw, Stop
 from terminal.psam import PsamSlot
@@ -65,23 +69,31 @@ class Spy:
 class Running:
     """A program in a thread, with its readers."""
 
-    def __init__(self, world: World, folder: Path, *, reader: LocalReader | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        *,
+        reader: LocalReader | None = None,
+        real: tuple[Reader, Reader] | None = None,
+    ) -> None:
         self.world = world
         self.reader = LocalReader() if reader is None else reader
         self.psam_reader, self.screen = LocalReader(), Spy()
         self.psam_reader.insert(world.psam)
+        card_reader, psam_reader = real or (self.reader, self.psam_reader)
         self.uplink = make_uplink(folder / "uplink.db")
         self.downlink = Downlink(folder / "uplink.db")
-        self.program = self._program(self.reader)
+        self.program = self._program(card_reader, psam_reader)
         self.thread = threading.Thread(target=self.program.run, args=(self.screen,), daemon=True)
 
-    def _program(self, reader: LocalReader) -> Program:
+    def _program(self, reader: Reader, psam_reader: Reader) -> Program:
         ticks = iter(range(10_000_000))
         return Program(
             journal=self.world.journal,
             downlink=self.downlink,
             reader=reader,
-            psam=PsamSlot(self.psam_reader, TERMINAL),
+            psam=PsamSlot(psam_reader, TERMINAL),
             profile=CAMPUS_CARD,
             limits=self.world.limits,
             now=lambda: NOON,
@@ -354,3 +366,30 @@ def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_p
     running.stop()
     assert isinstance(result, Unresolved)
     assert result.record.tac != NO_TAC
+
+
+def test_till_sells_on_after_pcscd_was_ended_and_came_back(
+    world: World, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with PrivatePcscd(tmp_path_factory.getbasetemp() / "pcscd") as daemon, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PCSCLITE_CSOCK_NAME", str(daemon.socket_path))
+        card_slot, psam_slot = (VirtualSlot(daemon, number, clock=time.monotonic) for number in (0, 1))
+        card_reader, psam_reader = (PcscReader(name) for name in daemon.reader_names)
+        running = Running(world, tmp_path, real=(card_reader, psam_reader))
+        psam_slot.insert(world.psam)
+        running.thread.start()
+        cards = [world.card(1), world.card(2)]
+        for card in cards:
+            running.screen.wait("AMOUNT")
+            running.amount(500)
+            card_slot.insert(card.chip)
+            assert isinstance(running.screen.result(), Approved)
+            card_slot.remove()
+            daemon.stop()
+            running.screen.wait("AMOUNT", fault="reader-service-down")
+            psam_slot.remove()
+            daemon.start()
+            psam_slot.insert(world.psam)
+        running.stop()
+        psam_slot.remove()
+    assert [card.debits for card in cards] == [1, 1]

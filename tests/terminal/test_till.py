@@ -119,6 +119,12 @@ def test_card_that_may_not_have_left_is_charged_only_if_it_is_another() -> None:
     assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
 
 
+def test_card_that_lay_there_while_the_reader_was_lost_does_not_pay_for_the_next_customer() -> None:
+    till = Till(None)
+    run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]), LOST, ReaderFound(), AGAIN)
+    assert run(till, AmountEntered(Fen(5))) == [ChargePurse(Fen(5), TORN.card)]
+
+
 def test_card_that_is_reported_anew_after_every_attempt_is_tried_a_few_times_only() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[3]))

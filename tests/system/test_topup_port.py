@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from settlement.__main__ import main
 from settlement.authority import load_ticket_key, load_ticket_public_key, server_context
 from settlement.onecard import loads
 from settlement.onecard.desk import TopupDesk
@@ -108,7 +110,7 @@ def serve(home: Home, scenario: Scenario) -> None:
             random=lambda size: bytes(range(size)),
         )
 
-    async def main() -> None:
+    async def run() -> None:
         gateway = Gateway(
             stream=Stream.TOP_UP,
             settings=settings,
@@ -124,11 +126,13 @@ def serve(home: Home, scenario: Scenario) -> None:
         finally:
             await gateway.stop()
 
-    asyncio.run(main())
+    asyncio.run(run())
 
 
 @pytest.fixture
-def desk_home(home: Home) -> Home:
+def desk_home(tmp_path: Path) -> Home:
+    assert main(["init", "--home", str(tmp_path)]) == 0
+    home = Home(tmp_path)
     with open_writer(home.database(ONECARD), ONECARD) as db:
         import_cards(db, [PurseOpening(card=CARD, balance_fen=OPENING, counter=0)], now_utc_s=1)
     return home

@@ -37,7 +37,7 @@ _SOMETIMES_URC: Final = re.compile(
 )
 _REGISTRATION_URC: Final = re.compile(r"\+C(?:G|E)?REG: ?\d(?:$|, ?\"|, ?[0-9A-Fa-f]{3,},)")
 _HEADED_URC: Final = re.compile(r"\+CDS: ?\d+|\+CMT:")
-_RESTART: Final = re.compile(r"(?:APP )?RDY$")
+RESTART: Final = r"(?:APP )?RDY$"
 
 BODY_LINES_MAX: Final = 8  # of one unsolicited text; a USSD menu fits, a lost quotation mark does not swallow the rest
 
@@ -207,7 +207,7 @@ def is_noise(line: str) -> bool:
 
 def is_restart(line: str) -> bool:
     """Whether the modem says that it has just started: whatever it was told before is forgotten."""
-    return _RESTART.match(line) is not None
+    return re.match(RESTART, line) is not None
 
 
 def fields(line: str) -> list[str]:

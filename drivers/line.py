@@ -70,6 +70,7 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         self._unfinished = ""
         self._stray = 0  # lines that came while nobody had asked
         self._out_of_step = False
+        self._owed = 0
         self.echoes = 0  # of commands; after ATE0 another one tells of a restart that nobody heard of
         self._gone = "the port is not open"
         self._closing = threading.Event()
@@ -95,15 +96,17 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         self.serial.close()
 
     def exchange(
-        self, command: str, timeout_s: float = ANSWER_S, *, prompt: bool = False, shown: str = ""
+        self, command: str, timeout_s: float = ANSWER_S, *, prompt: bool = False, owed: int = 0, shown: str = ""
     ) -> list[str]:
         """Send one command and return its answer's lines, the final result last; with `prompt` up to the prompt.
 
-        Raises `AtError` for a refusal, `ModemSilent`, `ModemGone`. `shown` stands for the command in their text.
+        Raises `AtError` for a refusal, `ModemSilent`, `ModemGone`. `shown` stands for the command in their text;
+        `owed` is how many bytes the prompt will take, where it takes a number of them and no ESC.
         """
         line = command.encode("latin-1") + b"\r"
         with self.lock:
             self._into_step()
+            self._owed = owed
             for _ in range(BUSY_TRIES):
                 try:
                     return self._ask(line, command, timeout_s, prompt, shown or command)
@@ -154,15 +157,16 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         for line in answer:
             if found := re.match(pattern, line):
                 return found
+        wanted = re.compile(f"{pattern}|{at.RESTART}")
         with self.lock:
             with self._heard:
-                self._heard.wait_for(
-                    lambda: self._gone or any(re.match(pattern, u) for u in self._unsolicited), timeout_s
-                )
-            while (line_heard := self._next_unsolicited()) is not None:
-                self.listener(line_heard)
-                if found := re.match(pattern, line_heard):
+                self._heard.wait_for(lambda: self._gone or any(map(wanted.match, self._unsolicited)), timeout_s)
+            while (said := self._next_unsolicited()) is not None:
+                self.listener(said)
+                if found := re.match(pattern, said):
                     return found
+                if at.is_restart(said):
+                    raise ModemSilent(f"the modem restarted instead of saying {pattern.replace(chr(92), '')}")
             if self._gone:
                 raise ModemGone(self._gone)
             raise ModemSilent(f"the modem did not say {pattern.replace(chr(92), '')} within {timeout_s:g} s")
@@ -170,6 +174,11 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
     def _next_unsolicited(self) -> str | None:
         with self._heard:
             return self._unsolicited.popleft() if self._unsolicited else None
+
+    @property
+    def in_step(self) -> bool:
+        """Whether the last command was answered; otherwise the next one may first take some seconds, or fail."""
+        return not self._out_of_step
 
     def lose_step(self) -> None:
         """Let the next command first bring the line in step, as after a silence."""
@@ -222,7 +231,9 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         """After a timeout: wait until nothing comes any more, then AT until its OK is the only answer."""
         if not self._out_of_step:
             return
-        self._put(ESC)
+        # A prompt for a number of bytes knows no ESC. Empty lines fill it up, and are nothing to a modem without one;
+        # whose connection they go to is finished.
+        self._put(ESC + b"\r" * self._owed)
         self._until_quiet()
         for _ in range(STEPS_MAX):
             before = self._stray
@@ -292,6 +303,8 @@ class Line(SerialComms):  # type: ignore[misc]  # the library has no types
         """Give one line to whom it belongs: the command that waits, or those who listen."""
         if not line or at.is_noise(line):
             return
+        if line == ">" and self._prompted():
+            return  # something was said right behind the prompt, which so became a line
         with self._heard:
             pending = self._pending if self._pending and not self._pending.done else None
             if self._unfinished:

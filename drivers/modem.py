@@ -415,7 +415,7 @@ class Modem:
             self._forget("the modem was restarted")
             with suppress(ModemSilent):  # it may be quicker to restart than to say OK
                 self._gsm.exchange("AT+CFUN=1,1", RADIO_S)
-            self._gsm.await_line(r"(?:APP )?RDY$", RESTART_S)
+            self._gsm.await_line(at.RESTART, RESTART_S)
         with self._ready():
             return
 

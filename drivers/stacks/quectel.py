@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from drivers import at
-from drivers.modemfaults import AtError, BearerLost, ModemSilent, SocketDown
+from drivers.modemfaults import AtError, BearerLost, SocketDown
 from drivers.stacks.stack import Stack, hex_body
 
 ERRORS: Final = {
@@ -40,7 +40,7 @@ ERRORS: Final = {
     573: "no APN is set",
     574: "the port is busy",
 }
-_BEARER: Final = frozenset({561, 570, 573})
+_BEARER: Final = frozenset({561, 570, 572, 573})
 _CONNECTED: Final = "2"
 _READ_BYTES_MAX: Final = 750  # as hex twice that; 1500 is the note's limit for a line
 _ACTIVATE_S: Final = 150.0
@@ -67,7 +67,7 @@ class QuectelStack(Stack):
         try:
             self.line.exchange("AT+QIACT=1", _ACTIVATE_S)
         except AtError as error:
-            raise BearerLost(f"no bearer: {self._reason(error)}") from error
+            raise BearerLost(f"no bearer: {self._reason(error)[1]}") from error
 
     def take_down(self) -> None:
         """See `Stack`."""
@@ -78,25 +78,25 @@ class QuectelStack(Stack):
         try:
             answer = self.line.exchange(f"AT+QIDNSGIP=1,{at.quoted(host)}")
         except AtError as error:
-            raise SocketDown(f"{host} is not known: {self._reason(error)}") from error
+            code, reason = self._reason(error)
+            raise fault(code, f"{host} is not known: {reason}") from error
         said = self.line.await_line(r'\+QIURC: ?"dnsgip", ?(\d+)', _DNS_S, answer)
         if code := int(said[1]):
-            raise SocketDown(f"{host} is not known: {in_words(code)}")
+            raise fault(code, f"{host} is not known: {in_words(code)}")
         found = self.line.await_line(r'\+QIURC: ?"dnsgip", ?"([\d.]+)"', _DNS_S, answer)
         return found[1]
 
     def connect(self, link: int, host: str, port: int, timeout_s: float) -> None:
         """See `Stack`. A link that failed keeps its number until it is closed, so it always is first."""
-        self.try_disconnect(link)
+        self.free(link)
         try:
             answer = self.line.exchange(f'AT+QIOPEN=1,{link},"TCP",{at.quoted(host)},{port},0,0')
         except AtError as error:
-            raise SocketDown(f"no connection: {self._reason(error)}") from error
+            code, reason = self._reason(error)
+            raise fault(code, f"no connection: {reason}") from error
         code = int(self.line.await_line(rf"\+QIOPEN: ?{link}, ?(\d+)", timeout_s, answer)[1])
-        if code in _BEARER:
-            raise BearerLost(f"no connection: {in_words(code)}")
         if code:
-            raise SocketDown(f"no connection: {in_words(code)}")
+            raise fault(code, f"no connection: {in_words(code)}")
 
     def hand_over(self, link: int, piece: bytes) -> int:
         """See `Stack`. SEND FAIL says that the buffer is full and nothing was taken."""
@@ -122,15 +122,21 @@ class QuectelStack(Stack):
         parts = at.answer(self.line.exchange(f"AT+QISEND={link},0"), "+QISEND")
         return at.number(parts[2]) if len(parts) > 2 else None
 
-    def _reason(self, error: AtError) -> str:
-        """What the modem itself says of its last failure, or else the refusal's own words."""
+    def _reason(self, error: AtError) -> tuple[int, str]:
+        """What the modem itself says of its last failure, as number and words; 0 and the refusal's if it does not."""
         try:
             parts = at.answer(self.line.exchange("AT+QIGETERROR"), "+QIGETERROR")
-        except (AtError, ModemSilent):
-            return error.words
-        return in_words(at.number(parts[0]))
+        except AtError:
+            return 0, error.words
+        code = at.number(parts[0])
+        return code, in_words(code)
 
 
 def in_words(code: int) -> str:
     """One of the stack's errors."""
     return f"{ERRORS.get(code, 'an error that the note does not list')} ({code})"
+
+
+def fault(code: int, text: str) -> SocketDown:
+    """The fault for one of the stack's errors."""
+    return BearerLost(text) if code in _BEARER else SocketDown(text)

@@ -26,7 +26,8 @@ ERRORS: Final = {
     11: "the name service did not know the name",
     12: "unknown error",
 }
-_BEARER: Final = frozenset({1, 2})
+_NOT_OPEN: Final = 2
+_BEARER: Final = frozenset({1, _NOT_OPEN})
 _READ_BYTES_MAX: Final = 750  # in hex mode
 _OPEN_S: Final = 120.0
 _CLOSE_S: Final = 15.0
@@ -56,7 +57,7 @@ class Sim7600Stack(Stack):
         try:
             answer = self.line.exchange("AT+NETOPEN")
         except AtError as error:
-            raise BearerLost(f"no bearer: {_reason(error)}") from error
+            raise BearerLost(f"no bearer: {_reason(error)[1]}") from error
         # The same name with the opposite sense: said by itself 0 is success, as the answer to NETOPEN? it is closed.
         if code := int(self.line.await_line(r"\+NETOPEN: ?(\d+)", _OPEN_S, answer)[1]):
             raise BearerLost(f"no bearer: {in_words(code)}")
@@ -74,21 +75,21 @@ class Sim7600Stack(Stack):
         try:
             answer = self.line.exchange(f"AT+CDNSGIP={at.quoted(host)}", _DNS_S)
         except AtError as error:
-            raise SocketDown(f"{host} is not known: {_reason(error)}") from error
+            code, reason = _reason(error)
+            raise fault(code, f"{host} is not known: {reason}") from error
         return self.line.await_line(r'\+CDNSGIP: ?1, ?"[^"]*", ?"([\d.]+)"', _DNS_S, answer)[1]
 
     def connect(self, link: int, host: str, port: int, timeout_s: float) -> None:
         """See `Stack`."""
-        self.try_disconnect(link)
+        self.free(link)
         try:
             answer = self.line.exchange(f'AT+CIPOPEN={link},"TCP",{at.quoted(host)},{port}')
         except AtError as error:
-            raise SocketDown(f"no connection: {_reason(error)}") from error
+            code, reason = _reason(error)
+            raise fault(code, f"no connection: {reason}") from error
         code = int(self.line.await_line(rf"\+CIPOPEN: ?{link}, ?(\d+)", timeout_s, answer)[1])
-        if code in _BEARER:
-            raise BearerLost(f"no connection: {in_words(code)}")
         if code:
-            raise SocketDown(f"no connection: {in_words(code)}")
+            raise fault(code, f"no connection: {in_words(code)}")
 
     def hand_over(self, link: int, piece: bytes) -> int:
         """See `Stack`. A piece taken in part makes the connection unusable, says the manual."""
@@ -135,11 +136,17 @@ def in_words(code: int) -> str:
     return f"{ERRORS.get(code, 'an error that the manual does not list')} ({code})"
 
 
-def _reason(error: AtError) -> str:
-    """The reason, which stands in a line above the bare ERROR: in words, or as a number after the link's."""
+def fault(code: int, text: str) -> SocketDown:
+    """The fault for one of the stack's errors."""
+    return BearerLost(text) if code in _BEARER else SocketDown(text)
+
+
+def _reason(error: AtError) -> tuple[int, str]:
+    """The reason, which stands in a line above the bare ERROR: number and words, or 0 and words."""
     for line in error.lines:
         if found := re.match(r"\+IP ERROR: ?(.+)", line):
-            return found[1]
+            return _NOT_OPEN if "not opened" in found[1] else 0, found[1]
         if found := re.match(r"\+CIP(?:OPEN|SEND): ?\d+, ?(\d+)|\+CIPERROR: ?(\d+)|\+CDNSGIP: ?0, ?(\d+)", line):
-            return in_words(int(found[1] or found[2] or found[3]))
-    return error.words
+            code = int(found[1] or found[2] or found[3])
+            return code, in_words(code)
+    return 0, error.words

@@ -60,11 +60,11 @@ class Sim800Stack(Stack):
 
     def connect(self, link: int, host: str, port: int, timeout_s: float) -> None:
         """See `Stack`."""
-        self.try_command(f"AT+CIPCLOSE={link},1", _CLOSE_S)
+        self.free(link)
         try:
             answer = self.line.exchange(f'AT+CIPSTART={link},"TCP",{at.quoted(host)},{at.quoted(str(port))}')
         except AtError as error:
-            raise SocketDown(f"no connection: {error.words}") from error
+            raise BearerLost(f"no connection, which only a lost bearer refuses at once: {error.words}") from error
         said = self.line.await_line(rf"{link}, ?(CONNECT OK|CONNECT FAIL|ALREADY CONNECT)", timeout_s, answer)
         if said[1] != "CONNECT OK":
             raise SocketDown(f"no connection: the modem says {said[1]}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -112,7 +113,8 @@ class Stack(ABC):
         """Give the bearer up, and every connection."""
         with self.line.lock:
             self.forget(BearerLost("the bearer was given up"))
-            self.take_down()
+            with suppress(AtError):  # there was none
+                self.take_down()
 
     def resolve(self, host: str) -> str:
         """`host` as an IPv4 address; one that is an address already costs nothing."""
@@ -130,6 +132,9 @@ class Stack(ABC):
             link = self._free_link()
             try:
                 self.connect(link, host, port, timeout_s)
+            except BearerLost as lost:
+                self.forget(lost)  # the modem may not have told so by itself
+                raise
             except (ModemSilent, SocketDown):
                 self.try_disconnect(link)
                 raise
@@ -166,17 +171,21 @@ class Stack(ABC):
         except AtError:
             return []
 
-    def try_disconnect(self, link: int) -> None:
-        """Close `link` as far as the modem lets us: it may be closed already, or no longer answer."""
-        try:
+    def free(self, link: int) -> None:
+        """Close what `link` may still hold, before it is used again."""
+        with suppress(AtError, ModemGarbled):  # it held nothing
             self.disconnect(link)
-        except ModemFault:
-            return
+
+    def try_disconnect(self, link: int) -> None:
+        """Close `link` if the modem answers; if not, `free` will have to."""
+        with suppress(ModemFault):
+            if self.line.in_step:
+                self.disconnect(link)
 
     def prompt(self, command: str, data: bytes) -> list[str]:
         """Send `data` to the prompt that `command` gives; the answer's lines."""
         with self.line.lock:
-            self.line.exchange(command, PROMPT_S, prompt=True)
+            self.line.exchange(command, PROMPT_S, prompt=True, owed=len(data))
             return self.line.deliver(data, SENT_S, command=command)
 
     def _need_bearer(self) -> None:

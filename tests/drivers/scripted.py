@@ -16,7 +16,7 @@ OK = b"\r\nOK\r\n"
 class ScriptedModem:
     """Answers each command line (ended by CR) with what `answers` has for it, ERROR otherwise.
 
-    After an answer that ends in ">" or "> " everything up to ^Z is data, and `answers` has "data" for it; ESC cancels.
+    After an answer with a prompt in it everything up to ^Z is data, and `answers` has "data" for it; ESC cancels.
     What is put into `late` goes out right before the next answer, whatever that is.
     """
 
@@ -77,6 +77,6 @@ class ScriptedModem:
                 self.heard.append(line)
                 name = "data" if prompted and end == b"\x1a" else line.decode("latin-1")
                 answer = OK if prompted and end == b"\x1b" else self.answers.get(name, b"\r\nERROR\r\n")
-                prompted = answer.rstrip(b" ").endswith(b">")
+                prompted = b"\n>" in answer
                 late, self.late = self.late, b""
                 os.write(self._master, late + answer)

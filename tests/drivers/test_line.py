@@ -162,7 +162,9 @@ def test_library_does_not_see_a_prompt_without_space_and_stays_in_it(modem: Scri
     assert b"AT+CSQ" not in modem.heard  # it is data of the message now
 
 
-@pytest.mark.parametrize("prompt", [b"\r\n>", b"\r\n> ", b'\r\n+CMTI: "ME",1\r\n\r\n> '])
+@pytest.mark.parametrize(
+    "prompt", [b"\r\n>", b"\r\n> ", b'\r\n+CMTI: "ME",1\r\n\r\n> ', b'\r\n> \r\n+CMTI: "ME",1\r\n']
+)
 def test_line_sees_every_prompt(prompt: bytes, modem: ScriptedModem, line: Line) -> None:
     modem.answers |= {"AT+CMGS=9": prompt, "data": b"\r\n+CMGS: 77\r\n" + OK}
     line.exchange("AT+CMGS=9", prompt=True)
@@ -177,6 +179,14 @@ def test_line_leaves_a_prompt_that_came_too_late(modem: ScriptedModem, line: Lin
         line.exchange("AT+CMGS=8", SHORT_S, prompt=True)
     eventually(lambda: b"\x1b" in modem.raw)
     assert line.exchange("AT+CSQ") == ["+CSQ: 20,99", "OK"]
+
+
+def test_line_fills_a_prompt_up_that_knows_no_escape(modem: ScriptedModem, line: Line) -> None:
+    modem.answers["AT+QISEND=0,300"] = b""
+    with pytest.raises(ModemSilent):
+        line.exchange("AT+QISEND=0,300", SHORT_S, prompt=True, owed=300)
+    line.exchange("AT")
+    assert b"\r" * 300 in modem.raw
 
 
 def test_line_does_not_take_an_end_for_a_prompt(modem: ScriptedModem, line: Line) -> None:
@@ -316,6 +326,14 @@ def test_restart_within_a_command_is_told_at_once(modem: ScriptedModem, line: Li
         line.exchange("AT+X", PATIENCE_S)
     assert time.monotonic() - start_s < 2.0
     assert unasked(line) == ["RDY"]
+
+
+def test_restart_instead_of_an_awaited_line_is_told_at_once(modem: ScriptedModem, line: Line) -> None:
+    modem.say(b"\r\nRDY\r\n")
+    start_s = time.monotonic()
+    with pytest.raises(ModemSilent, match="restarted"):
+        line.await_line(r"\+QIOPEN: ?0,", PATIENCE_S)
+    assert time.monotonic() - start_s < 2.0
 
 
 def test_ussd_text_of_several_lines_is_told_as_one(modem: ScriptedModem, line: Line) -> None:

@@ -236,6 +236,18 @@ def test_bearer_that_the_network_takes_is_told(bench: Bench) -> None:
         bench.ready()
 
 
+def test_bearer_that_went_without_a_word_is_told_at_the_next_connection(bench: Bench) -> None:
+    bench.ready()
+    bench.faults.chances[Mishap.LOST_URC] = 1.0
+    for bearer in list(bench.carrier.data.bearers):
+        bearer.drop(told=True)
+    fault = until_it_fails(lambda: bench.modem.open_socket("127.0.0.1", 9, timeout_s=1).close())
+    bench.faults.chances.clear()
+    assert isinstance(fault, SocketDown)
+    if not isinstance(fault, BearerLost):  # the network had not got round to it
+        assert isinstance(until_it_fails(lambda: bench.modem.open_socket("127.0.0.1", 9, timeout_s=1)), BearerLost)
+
+
 def test_bearer_that_vanishes_silently_shows_as_bytes_that_nobody_confirms(bench: Bench) -> None:
     with closing(Server(swallow)) as server:
         connection = bench.connect(server)

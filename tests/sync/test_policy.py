@@ -113,7 +113,7 @@ def test_ladder_is_climbed_in_its_order_and_then_left_alone() -> None:
 
 def test_rounds_of_radio_and_reset_come_after_10_30_and_60_minutes() -> None:
     day = Day(AT_TCP)
-    at = []
+    at: list[float] = []
     while len(at) < 5:
         if day.fail().repair is Repair.RADIO:
             at.append(day.now_s)

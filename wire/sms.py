@@ -243,10 +243,12 @@ class ReceiptDatagram:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HotlistDatagram:
-    """Cards to refuse from now on, beside those of the list marked `from_mark`; together they are version `version`."""
+    """Cards to refuse from now on, beside those that the terminal refuses already; together they are the list `mark`.
 
-    from_mark: bytes
-    to_mark: bytes
+    It need not be known which of several earlier lists the terminal has, as long as each was a part of the next.
+    """
+
+    mark: bytes
     version: int
     cards: tuple[CardId, ...]
 
@@ -258,21 +260,21 @@ class HotlistDatagram:
         cards = tuple(sorted(new.cards - old.cards))
         if len(cards) > _PLAIN_BYTES_MAX:  # less than a byte each
             return None
-        datagram = cls(from_mark=old.mark, to_mark=new.mark, version=new.version, cards=cards)
+        datagram = cls(mark=new.mark, version=new.version, cards=cards)
         return datagram if len(datagram.to_bytes()) <= _PLAIN_BYTES_MAX else None
 
     def added_to(self, hotlist: Hotlist) -> Hotlist | None:
-        """The new list; None if this is about another old one."""
+        """The new list; None if that is not what comes out, or if this is older: cards may have come off since."""
         new = Hotlist(self.version, hotlist.cards | frozenset(self.cards))
-        return new if (hotlist.mark, new.mark) == (self.from_mark, self.to_mark) else None
+        return new if self.version >= hotlist.version and new.mark == self.mark else None
 
     def to_bytes(self) -> bytes:
-        """from mark 4, to mark 4, version 4, count 1, cards in bits: each after the one before."""
+        """mark 4, version 4, count 1, cards in bits: each after the one before."""
         bits, last = "", None
         for card in self.cards:
             bits += card_after(last, card.to_bytes())
             last = card.to_bytes()
-        head = self.from_mark + self.to_mark + self.version.to_bytes(4, "big")
+        head = self.mark + self.version.to_bytes(4, "big")
         return head + bytes((len(self.cards),)) + to_bytes(bits)
 
     @classmethod
@@ -280,7 +282,7 @@ class HotlistDatagram:
         """The inverse; `SmsInvalid` for anything else."""
         reader = FieldReader(plain)
         try:
-            from_mark, to_mark = reader.take(MARK_BYTES), reader.take(MARK_BYTES)
+            mark = reader.take(MARK_BYTES)
             version, count = reader.uint(4), reader.uint(1)
             bits, last = BitReader(reader.take(reader.remaining)), None
             cards: list[CardId] = []
@@ -290,4 +292,4 @@ class HotlistDatagram:
             bits.finish()
         except FormatError as error:
             raise SmsInvalid(f"hotlist entries cannot be read: {error}") from error
-        return cls(from_mark=from_mark, to_mark=to_mark, version=version, cards=tuple(cards))
+        return cls(mark=mark, version=version, cards=tuple(cards))

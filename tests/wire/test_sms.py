@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from wire.directory import CodingState
@@ -145,13 +145,25 @@ def test_receipt_with_many_suspended_keeps_the_first_of_them() -> None:
 
 @given(st.from_type(Hotlist), st.sets(st.sampled_from(CARDS), min_size=1, max_size=12))
 def test_urgent_entries_make_the_new_list_of_the_old_one(old: Hotlist, more: set[CardId]) -> None:
-    new = Hotlist(old.version + 1 & 0xFFFF_FFFF, old.cards | more)
+    assume(old.version < 0xFFFF_FFFE)
+    new = Hotlist(old.version + 1, old.cards | more)
     datagram = HotlistDatagram.between(old, new)
     assert datagram is not None
     again = HotlistDatagram.from_bytes(datagram.to_bytes())
     assert again == datagram
     assert again.added_to(old) == new
-    assert again.added_to(Hotlist(old.version + 2 & 0xFFFF_FFFF, old.cards)) is None
+    assert again.added_to(new) == new
+    assert again.added_to(Hotlist(old.version + 2, old.cards)) is None
+
+
+def test_entries_reach_a_terminal_whatever_part_of_them_came_before() -> None:
+    lists = [Hotlist(version, frozenset(CARDS[:version])) for version in range(4)]
+    whole = HotlistDatagram.between(lists[0], lists[3])
+    assert whole is not None
+    assert {whole.added_to(held) for held in lists} == {lists[3]}
+    lacking = HotlistDatagram.between(lists[2], lists[3])
+    assert lacking is not None
+    assert lacking.added_to(lists[1]) is None
 
 
 def test_list_that_lost_a_card_or_grew_by_too_many_goes_another_way() -> None:

@@ -12,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
-
-from drivers.modem import Modem, Registration, RegistrationState, SimState
+from drivers.modem import Modem, RegistrationState, SimState
 from drivers.modemfaults import ModemFault, PortBusy
 from drivers.serialport import find_port
 from sync.clock import Clock
@@ -23,7 +21,7 @@ from sync.daemon import words_for
 from sync.identity import load_key
 from sync.link import Link, LinkDown, TcpLink
 from sync.linkconfig import LinksConfig
-from sync.links.modemport import ModemLink
+from sync.links.modemport import SEARCH_S, ModemLink, registered
 from sync.policy import LinkKind
 from sync.store import UplinkReader
 from sync.tls import ServerNotTrusted, TlsLink, client_context
@@ -34,8 +32,6 @@ from wire.messages import Identify, Refused
 
 WEAK_DBM: Final = -105  # below that data comes in spells
 SOCKET_S: Final = 30.0
-SEARCH_S: Final = 20.0  # a modem that was just switched on
-LOOK_S: Final = 1.0
 
 
 class NotWell(CampusError):
@@ -122,7 +118,7 @@ class Doctor:
             yield Finding("modem: SIM", _sim_words(sim.state, sim.tries_left), _SIM_ADVICE.get(sim.state, _NEW_SIM))
             return
         yield Finding("modem: SIM", "ready")
-        registration, dbm = _registered(modem), modem.signal().dbm
+        registration, dbm = registered(modem, SEARCH_S), modem.signal().dbm
         if registration.state is RegistrationState.DENIED:
             yield Finding(
                 "modem: network", "denied", "the operator refuses this SIM: ask whether it is blocked or unpaid"
@@ -215,18 +211,6 @@ def finding_lines(finding: Finding) -> list[str]:
     """For people: well or not, and what to do."""
     head = f"{'ok    ' if finding.is_well else 'FAULT '} {finding.step}: {finding.words}"
     return [head] if finding.is_well else [head, f"       -> {finding.advice}"]
-
-
-def _registered(modem: Modem) -> Registration:
-    """How the modem stands with the network, once it had time to find it."""
-    retrying = Retrying(
-        retry=retry_if_result(lambda found: found.state in (RegistrationState.SEARCHING, RegistrationState.NONE)),
-        wait=wait_fixed(LOOK_S),  # not every modem tells by itself
-        stop=stop_after_delay(SEARCH_S),
-        retry_error_callback=lambda state: state.outcome.result() if state.outcome else modem.registration(),
-    )
-    found: Registration = retrying(modem.registration)
-    return found
 
 
 def _sim_words(state: SimState, tries_left: int | None) -> str:

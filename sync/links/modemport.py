@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
 from drivers.modem import (
     ModemEvent,
     Registration,
@@ -35,6 +37,8 @@ from sync.policy import Repair
 from sync.store import UplinkStore
 
 CONNECT_S: Final = 60.0
+SEARCH_S: Final = 15.0  # a modem that was just switched on, or had its radio off
+LOOK_S: Final = 0.5
 
 
 class NoCoverage(LinkDown):
@@ -89,12 +93,20 @@ class Access:
 class ModemPort:
     """Opens the modem when it is first needed, and again after it went away."""
 
-    def __init__(self, find: Callable[[], ModemDevice], access: Access, *, store: UplinkStore) -> None:
+    def __init__(
+        self,
+        find: Callable[[], ModemDevice],
+        access: Access,
+        *,
+        store: UplinkStore,
+        search_s: float = SEARCH_S,
+    ) -> None:
         self._find = find
         self._access = access
         self._store = store
         self._modem: ModemDevice | None = None
         self._attached = False
+        self._search_s = search_s
 
     def close(self) -> None:
         """Let the port go."""
@@ -112,7 +124,7 @@ class ModemPort:
         with self._faults():
             modem = self._opened()
             self._let_in(modem)
-            state = modem.registration().state
+            state = registered(modem, self._search_s).state
             if state is RegistrationState.DENIED:
                 raise RegistrationDenied(
                     "the network refuses this SIM: ask the operator whether it is blocked or unpaid"
@@ -201,6 +213,18 @@ class ModemPort:
             if isinstance(error, BearerLost | ModemSilent):
                 self._attached = False
             raise LinkDown(str(error)) from error
+
+
+def registered(modem: ModemDevice, search_s: float) -> Registration:
+    """How the modem stands with the network, once it had so long to find it."""
+    retrying = Retrying(
+        retry=retry_if_result(lambda found: found.state in (RegistrationState.SEARCHING, RegistrationState.NONE)),
+        wait=wait_fixed(LOOK_S),  # not every modem tells by itself
+        stop=stop_after_delay(search_s),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else modem.registration(),
+    )
+    found: Registration = retrying(modem.registration)
+    return found
 
 
 class ModemLink:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sync.config import ConfigInvalid, UplinkConfig, load_config
+from drivers.purse import CARD_PROFILES
+from sync.config import ConfigInvalid, PointConfig, UplinkConfig, load_config, load_point_config
 
 GOOD = '[reader]\ncard = "x"\n[uplink]\nhost = "127.0.0.1"\nport = 7402\n'
 
@@ -43,3 +44,21 @@ def test_wrong_key_or_value_is_named(text: str, words: str, tmp_path: Path) -> N
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigInvalid, match=r"there is no .*terminal\.toml"):
         load_config(tmp_path / "terminal.toml")
+
+
+def test_top_up_point_has_a_reader_and_a_makers_cards(tmp_path: Path) -> None:
+    path = tmp_path / "terminal.toml"
+    path.write_text(GOOD)
+    assert load_point_config(path) == PointConfig("x", CARD_PROFILES["campus"])
+    path.write_text(GOOD + '[card]\nprofile = "second-maker"\n')
+    assert load_point_config(path).profile is CARD_PROFILES["second-maker"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[reader]\ncard = 1", "reader = 1", GOOD + "[card]\nprofile = 1", "card = 1\n" + GOOD]
+)
+def test_wrong_section_of_a_point_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "terminal.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigInvalid, match=r"\[(reader|card)\]"):
+        load_point_config(path)

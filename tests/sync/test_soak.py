@@ -199,7 +199,7 @@ def test_day_of_a_bad_network_loses_nothing_and_grows_nowhere(
 ) -> None:
     clock = Clock(utc_s=lambda: NOW_UTC_S + int(day.now_s), monotonic_s=lambda: day.now_s)
     limits = SmsLimits(per_minute=1, per_hour=10, per_day=40)
-    port = ModemPort(lambda: BadModem(day, server), Access(apn="internet"), store=store)
+    port = ModemPort(lambda: BadModem(day, server), Access(apn="internet"), store=store, search_s=0.0)
 
     def by_host() -> Link:
         if day.weather != "calm" or day.rng.random() < 0.3:

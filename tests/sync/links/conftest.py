@@ -53,7 +53,9 @@ def port_of(store: UplinkStore) -> Iterator[Callable[..., ModemPort]]:
     ports: list[ModemPort] = []
 
     def make(modem: SimulatedModem, access: Access | None = None) -> ModemPort:
-        ports.append(ModemPort(lambda: Modem.open(modem.path), access or Access(apn="internet"), store=store))
+        ports.append(
+            ModemPort(lambda: Modem.open(modem.path), access or Access(apn="internet"), store=store, search_s=1.5)
+        )
         return ports[-1]
 
     yield make

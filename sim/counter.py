@@ -36,6 +36,7 @@ from wire.money import format_fen
 LETTERS: Final = 6  # cards that have a key of their own
 LEAVES_AFTER_S: Final = 1.2  # a hand takes its card away when nothing has happened for so long
 WAITS_S_MAX: Final = 15.0  # and even a patient one after this
+AT_POINT_S_MAX: Final = 120.0  # somebody types a PIN there
 _TICK_S: Final = 0.2
 _CARD_ROWS: Final = (LETTERS + 1) // 2  # two cards a line
 _LEGEND_LINES: Final = _CARD_ROWS + 4  # a rule, the cards, a problem, the ledger; the last line stays free
@@ -64,8 +65,18 @@ class CardHand(Protocol):
 class CardHolder:
     """A thread that presents the wanted card and takes it away again, so that the screen never waits for a reader."""
 
-    def __init__(self, hand: CardHand, monotonic_s: Callable[[], float], rng: Random) -> None:
+    def __init__(
+        self,
+        hand: CardHand,
+        monotonic_s: Callable[[], float],
+        rng: Random,
+        *,
+        leaves_after_s: float = LEAVES_AFTER_S,
+        waits_s_max: float = WAITS_S_MAX,
+    ) -> None:
         self._hand = hand
+        self._leaves_after_s = leaves_after_s
+        self._waits_s_max = waits_s_max
         self._monotonic_s = monotonic_s
         self._rng = rng
         self._changed = threading.Condition()
@@ -120,8 +131,8 @@ class CardHolder:
             while not self._changed.wait_for(lambda: self._leaving, _TICK_S):
                 now_s = self._monotonic_s()
                 idle_since_s = self._hand.idle_since_s
-                idle = idle_since_s is not None and now_s - idle_since_s > LEAVES_AFTER_S
-                if idle or now_s - began_s > WAITS_S_MAX:
+                idle = idle_since_s is not None and now_s - idle_since_s > self._leaves_after_s
+                if idle or now_s - began_s > self._waits_s_max:
                     self._leaving = True
 
 
@@ -133,6 +144,13 @@ class Counter:
         self._monotonic_s = monotonic_s
         self._letters = {student.letter: student for student in campus.students[:LETTERS]}
         self._holder = CardHolder(campus.hand(), monotonic_s, Random(seed))
+        self._at_point = CardHolder(
+            campus.hand_at_point(),
+            monotonic_s,
+            Random(~seed),
+            leaves_after_s=AT_POINT_S_MAX,
+            waits_s_max=AT_POINT_S_MAX,
+        )
         self._frame = b""
         # What is read from files, which is done once a tick: a frame comes with every key.
         self._balances: dict[str, str] = {}
@@ -147,6 +165,7 @@ class Counter:
                     self._serve(till, master)
             finally:
                 self._holder.stop()
+                self._at_point.stop()
 
     @contextmanager
     def _till(self) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
@@ -201,7 +220,7 @@ class Counter:
             if key == _CTRL_C:
                 return False
             if student is not None:
-                self._holder.tap(student)
+                (self._at_point if key.isupper() else self._holder).tap(student)
             else:
                 os.write(master, key.encode("latin-1"))
         return bool(keys)  # nothing at all: the terminal has gone
@@ -226,11 +245,12 @@ class Counter:
         rows = [f"{left:<{width}}{right}" for left, right in zip_longest(cards[:_CARD_ROWS], cards[_CARD_ROWS:])]
         title = " simulated cards: a letter presents one, the same letter again pulls it away "
         rule = f"{title:\N{BOX DRAWINGS LIGHT HORIZONTAL}^{columns}}"[:columns]
-        below = [*rows, f" {self._holder.problem}", f" {self._ledger}"]
+        below = [*rows, f" {self._holder.problem or self._at_point.problem}", f" {self._ledger}"]
         return [f"{_DIM}{rule}{_RESET}", *(line[:columns] for line in below)]
 
     def _card_words(self, student: Student) -> str:
         mark = "\N{BLACK RIGHT-POINTING POINTER}" if self._holder.holding is student else " "
+        mark = "\N{UPWARDS ARROW}" if self._at_point.holding is student else mark
         about = f" {student.trait.value}" if student.trait.value else ""
         return f" {mark}{student.letter}  card {student.card} {self._balances[student.letter]:>7}{about}"
 

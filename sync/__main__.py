@@ -223,7 +223,7 @@ def _sell_until_empty(point: TopUpPoint) -> None:
         try:
             point.sell(parse_yuan(typed))
         except (AmountUnreadable, LoadFailed) as error:
-            _say(f"  {words_for(error)}")
+            _say(f"NOT LOADED: {words_for(error)}")
 
 
 def run_status(options: argparse.Namespace) -> None:

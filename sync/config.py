@@ -44,9 +44,10 @@ def load_point_config(path: Path) -> PointConfig:
     reader, card = document.get("reader"), document.get("card", {"profile": "campus"})
     if not isinstance(reader, dict) or not isinstance(reader.get("card"), str):
         raise ConfigInvalid(f"{path.name}: [reader] card is the reader's PC/SC name, in quotes")
-    if not isinstance(card, dict) or card.get("profile") not in CARD_PROFILES:
+    profile = card.get("profile") if isinstance(card, dict) else None
+    if not isinstance(profile, str) or profile not in CARD_PROFILES:
         raise ConfigInvalid(f"{path.name}: [card] profile is one of {', '.join(CARD_PROFILES)}")
-    return PointConfig(reader["card"], CARD_PROFILES[card["profile"]])
+    return PointConfig(reader["card"], CARD_PROFILES[profile])
 
 
 def load_config(path: Path) -> UplinkConfig:

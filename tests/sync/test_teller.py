@@ -1,0 +1,79 @@
+"""What the top-up point says: each event in words and as JSON, and the PIN asked for."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+
+from sync.teller import JsonLines, Words, event_words
+from sync.topup import (
+    CardTrouble,
+    EarlierSettled,
+    LeaveCard,
+    Loaded,
+    OtherCard,
+    PointEvent,
+    PresentCard,
+    PutCardBack,
+    StillOpen,
+)
+from wire.ids import Asn, CardId, IssuerId
+from wire.money import Fen
+
+CARD = CardId(IssuerId(bytes(8)), Asn(bytes.fromhex("00000000000000001234")))
+OTHER = CardId(IssuerId(bytes(8)), Asn(bytes.fromhex("00000000000000005678")))
+EVENTS: list[PointEvent] = [
+    PresentCard(Fen(50_00)),
+    LeaveCard(),
+    PutCardBack(CARD, Fen(50_00), "the card left the reader"),
+    OtherCard(OTHER, CARD),
+    CardTrouble("the card does not answer"),
+    EarlierSettled(CARD, Fen(50_00), posted=True),
+    Loaded(CARD, Fen(50_00), Fen(60_00), delivered=False),
+    StillOpen(CARD, Fen(50_00)),
+]
+
+
+def test_every_event_has_words_and_a_name_and_no_card_number() -> None:
+    assert {type(event) for event in EVENTS} == set(get_args(PointEvent))
+    lines: list[str] = []
+    for event in EVENTS:
+        assert event_words(event)
+        JsonLines(lines.append, str).tell(event)
+        assert CARD.asn.hex() not in event_words(event) + lines[-1]
+    names = [json.loads(line)["event"] for line in lines]
+    assert names == [
+        "present-card",
+        "leave-card",
+        "put-card-back",
+        "other-card",
+        "card-trouble",
+        "earlier-settled",
+        "loaded",
+        "still-open",
+    ]
+    assert json.loads(lines[6])["new_balance_fen"] == 6000
+
+
+@pytest.mark.parametrize("posted", [True, False])
+def test_earlier_load_is_told_by_its_end(posted: bool) -> None:
+    words = event_words(EarlierSettled(CARD, Fen(50_00), posted=posted))
+    assert ("is on the card" in words) is posted
+
+
+def test_pin_is_asked_for_with_the_tries_left() -> None:
+    said: list[str] = []
+    answers = iter(["1234", ""])
+    words = Words(said.append, lambda prompt: next(answers))
+    assert words.ask_pin(None, "") == "1234"
+    assert said == []
+    assert words.ask_pin(1, "the PIN is wrong") is None
+    assert said == ["  The PIN is wrong; 1 try is left before the card locks it."]
+
+
+def test_pin_is_read_as_a_line_after_the_json_asks_for_it() -> None:
+    said: list[str] = []
+    assert JsonLines(said.append, lambda: "1234\n").ask_pin(2, "the PIN is wrong") == "1234"
+    assert json.loads(said[0]) == {"event": "ask-pin", "tries_left": 2, "why": "the PIN is wrong"}

@@ -26,6 +26,7 @@ DRIVER_LIBRARIES = {"smartcard": "drivers/pcsc.py"}
 TESTS_ACROSS_MODULES = (
     "tests/house/",
     "tests/system/",
+    "tests/sync/test_soak.py",
     "tests/terminal/test_machine.py",
     "tests/wire/test_format_doc.py",
     "tests/wire/test_vectors.py",

@@ -191,6 +191,15 @@ def _size(store: UplinkStore) -> int:
     return sum(int(str(store._all(f"SELECT count(*) FROM {table}")[0][0])) for table in tables)
 
 
+def _budgets_were_kept(day: Day, limits: SmsLimits) -> None:
+    gaps = [later - earlier for earlier, later in pairwise(day.rounds_at_s)]
+    assert all(gap >= STRAIN_PAUSES_S[1] - 1 for gap in gaps)
+    assert 1 <= len(day.rounds_at_s) <= 28
+    assert len(day.sms_at_s) <= limits.per_day
+    for at_s in day.sms_at_s:
+        assert sum(at_s - HOUR_S < other <= at_s for other in day.sms_at_s) <= limits.per_hour
+
+
 def test_day_of_a_bad_network_loses_nothing_and_grows_nowhere(
     day: Day,
     server: Server,
@@ -250,9 +259,4 @@ def test_day_of_a_bad_network_loses_nothing_and_grows_nowhere(
     assert (threading.active_count(), len(os.listdir("/proc/self/fd"))) == (threads, files)
     assert grown < 5_000_000
     assert _size(store) < 100
-    gaps = [later - earlier for earlier, later in pairwise(day.rounds_at_s)]
-    assert all(gap >= STRAIN_PAUSES_S[1] - 1 for gap in gaps)
-    assert 1 <= len(day.rounds_at_s) <= 28
-    assert len(day.sms_at_s) <= limits.per_day
-    for at_s in day.sms_at_s:
-        assert sum(at_s - HOUR_S < other <= at_s for other in day.sms_at_s) <= limits.per_hour
+    _budgets_were_kept(day, limits)

@@ -21,7 +21,7 @@ PIN: Final = "123456"  # of every card that is issued without another
 _LINE_S_MAX: Final = 30.0  # a start, a handshake and a reader's slow eye, on a busy machine too
 _PRESENTATIONS_MAX: Final = 6
 _CREDIT: Final = bytes.fromhex("8052")
-TORN: Final = (Fault.REMOVED_BEFORE, Fault.ANSWER_LOST, Fault.REMOVED_AFTER)
+TORN: Final = (Fault.REMOVED_BEFORE, Fault.ANSWER_LOST)
 _TORN_SHARE: Final = 0.3
 
 

@@ -30,7 +30,6 @@ from settlement.settings import (
     Home,
     Settings,
     SettingsInvalid,
-    SmsSettings,
     StreamSettings,
     default_settings_text,
     parse_settings,
@@ -41,6 +40,7 @@ from settlement.store.router import ALIASES, LEDGER, ONECARD, TOPUP
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
+from settlement.streams.sms import SmsDoor
 from wire.enrolment import Ticket, ticket_text
 from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, Stream, TerminalId
@@ -256,7 +256,19 @@ def _stream(args: argparse.Namespace) -> int:
         db, onecard = _open_pair(home, stream.label)
         return Desk(stream=stream, db=db, onecard=onecard, keys=keys, door=door, clock=_utc_s)
 
-    _run_gateway(home, stream, settings.streams[stream], door, open_desk, sms=settings.sms)
+    def open_sms(writer: WriterThread) -> SmsDoor | None:
+        if settings.sms is None:
+            return None
+        return SmsDoor(
+            stream=stream,
+            served=frozenset(settings.streams),
+            settings=settings.sms,
+            aside=home.sms_aside,
+            writer=writer,
+            monotonic=time.monotonic,
+        )
+
+    _run_gateway(home, stream, settings.streams[stream], door, open_desk, open_sms)
     return 0
 
 
@@ -302,20 +314,20 @@ def _run_gateway(
     settings: StreamSettings,
     door: Door,
     open_desk: Callable[[], Desk],
-    *,
-    sms: SmsSettings | None = None,
+    open_sms: Callable[[WriterThread], SmsDoor | None] = lambda _: None,
 ) -> None:
+    writer = WriterThread(
+        open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=time.monotonic
+    )
     gateway = Gateway(
         stream=stream,
         settings=settings,
         tls=authority.server_context(home.authority),
         door=door,
-        writer=WriterThread(
-            open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=time.monotonic
-        ),
+        writer=writer,
         clock=_utc_s,
         random=secrets.token_bytes,
-        sms=sms,
+        sms=open_sms(writer),
     )
     asyncio.run(_serve(gateway))
 

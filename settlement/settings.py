@@ -63,6 +63,11 @@ class Home:
         """What gateways check tickets with."""
         return self.folder / "ticket.pub"
 
+    @property
+    def sms_aside(self) -> Path:
+        """Short messages that are no terminal's, with the reason."""
+        return self.folder / "sms-aside"
+
     def database(self, alias: str) -> Path:
         """The database of one stream, of the ledger, or of the card registry."""
         return self.folder / f"{alias}.db"
@@ -107,10 +112,11 @@ class LedgerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmsSettings:
-    """The spool folders of smstools, which every stream may read and write."""
+    """The spool folders of smstools, which every stream may read and write; each sends `per_minute` at the most."""
 
     incoming: str
     outgoing: str
+    per_minute: int = 12
 
 
 @dataclass(frozen=True, slots=True)

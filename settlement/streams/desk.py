@@ -12,26 +12,27 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Generic, TypeVar
 
-from settlement.onecard.hotlist import find_hotlist, read_hotlist, read_last_change
+from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
 from settlement.streams import contacts, ingest, store, terminals
 from settlement.streams.coding import CodingStates
-from settlement.streams.contacts import Outgoing
 from settlement.streams.door import Door
+from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
-from wire.ids import Stream, TerminalId
+from wire.ids import Stream
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import Enrolled, Identify, Receipt, Refused, Welcome
 
 Clock = Callable[[], int]  # UTC seconds
 Answer = TypeVar("Answer")
+
+_FOUND_MAX: Final = 2 * PAST_VERSIONS
 
 _log: Final = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Desk:
         self._states = CodingStates()
         self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
         self._last_change: tuple[object, ...] = ()
+        self._found: dict[bytes, Hotlist | None] = {}
         for row in store.all_terminals(db):
             door.add(row.terminal, row.epoch, row.public_key)
 
@@ -92,22 +94,37 @@ class Desk:
             self._db, data, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._clock()
         )
 
-    def answer_datagram(self, data: bytes, phone: str) -> list[Outgoing]:
-        """Take in taps that came by message: the receipt, and a hotlist entry that the sender lacks. `SmsInvalid`."""
-        said = self.accept_datagram(data)
-        receipt = contacts.answer(self._db, data, phone, said, stream=self._stream, keys=self._keys)
-        return ([] if receipt is None else [receipt]) + self.push_hotlist()
-
-    def push_hotlist(self) -> list[Outgoing]:
-        """See `contacts.push_hotlist`."""
-        newest = self.hotlist().hotlist
-        return contacts.push_hotlist(
-            self._db, newest, partial(find_hotlist, self._onecard), stream=self._stream, keys=self._keys
+    def answer_datagram(self, message: Message) -> Message:
+        """Take in taps that came by message, and say so. Raises `SmsInvalid` when that calls for no answer."""
+        said = self.accept_datagram(message.data)
+        return contacts.answer(
+            self._db,
+            message.data,
+            message.phone,
+            said,
+            stream=self._stream,
+            keys=self._keys,
+            now_utc_s=self._clock(),
         )
 
-    def note_told(self, terminal: TerminalId, epoch: int, hotlist_mark: bytes) -> None:
-        """See `contacts.note_told`."""
-        contacts.note_told(self._db, terminal, epoch, hotlist_mark)
+    def push_hotlist(self, count_max: int) -> list[Message]:
+        """See `contacts.push_hotlist`."""
+        return contacts.push_hotlist(
+            self._db,
+            self.hotlist().hotlist,
+            self._find_hotlist,
+            stream=self._stream,
+            keys=self._keys,
+            now_utc_s=self._clock(),
+            count_max=count_max,
+        )
+
+    def note_session(self, message: Identify) -> None:
+        """Note which hotlist the terminal has: the one that it names, or the newest, which it is told, in its place."""
+        newest = self.hotlist()
+        known = self._find_hotlist(message.hotlist_mark) is not None
+        mark = message.hotlist_mark if known else newest.mark
+        contacts.note_session(self._db, message.terminal, message.epoch, mark)
 
     def hotlist(self) -> MarkedHotlist:
         """The newest hotlist that could be read: the registry's trouble is not the stream's."""
@@ -117,9 +134,22 @@ class Desk:
             if last_change != self._last_change:
                 hotlist = read_hotlist(self._onecard)
                 self._hotlist, self._last_change = MarkedHotlist(hotlist, hotlist.mark), last_change
+                self._found.clear()
         except StoreFault as error:
             _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.hotlist.version, error)
         return self._hotlist
+
+    def _find_hotlist(self, mark: bytes) -> Hotlist | None:
+        """See `find_hotlist`; many terminals have the same one."""
+        if mark not in self._found:
+            if len(self._found) >= _FOUND_MAX:
+                self._found.clear()
+            try:
+                self._found[mark] = find_hotlist(self._onecard, mark)
+            except StoreFault as error:
+                _log.warning("%s: earlier hotlists cannot be read: %s", self._stream.label, error)
+                return None
+        return self._found[mark]
 
     def close(self) -> None:
         """Close the databases."""

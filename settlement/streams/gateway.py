@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Final, TypeVar
 
-from settlement.settings import SmsSettings, StreamSettings
+from settlement.settings import StreamSettings
 from settlement.store.database import RuleBroken, StoreFault
 from settlement.streams.desk import Clock, Desk, MarkedHotlist, TooBusy, WriterThread
 from settlement.streams.door import Door
@@ -65,7 +65,7 @@ class Gateway:
         writer: WriterThread,
         clock: Clock,
         random: Callable[[int], bytes],
-        sms: SmsSettings | None = None,
+        sms: SmsDoor | None = None,
     ) -> None:
         self.stream = stream
         self.settings = settings
@@ -75,7 +75,7 @@ class Gateway:
         self.random = random
         self.stopping = False
         self.reaches_by_sms = sms is not None
-        self._sms = None if sms is None else SmsDoor(stream=stream, settings=sms, writer=writer)
+        self._sms = sms
         self._tls = tls
         self._connections: set[_Connection] = set()
         self._server: asyncio.Server | None = None
@@ -326,13 +326,10 @@ class _Connection:
             return Refused(Rejection.BUSY, self._cursor, error.code)
 
     async def _tell_newest(self) -> None:
-        with suppress(TooBusy):  # the watch tells it a little later
-            newest = await self._gateway.writer.ask(Desk.hotlist)
-            self.tell(newest)
+        with suppress(TooBusy, StoreFault):  # the watch tells it a little later
+            self.tell(await self._gateway.writer.ask(Desk.hotlist))
             if self._gateway.reaches_by_sms and (identity := self._identity) is not None:
-                await self._gateway.writer.ask(
-                    lambda desk: desk.note_told(identity.terminal, identity.epoch, newest.mark)
-                )
+                await self._gateway.writer.ask(lambda desk: desk.note_session(identity))
 
     def _say(self, message: Message) -> None:
         """Put a message behind what is to be sent."""

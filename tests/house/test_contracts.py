@@ -49,6 +49,7 @@ BREACHES = {
         ("sync/policy.py", "random"),
         ("settlement/ledger/counters.py", "time"),
         ("settlement/ledger/entries.py", "django.db"),
+        ("settlement/streams/smsfile.py", "time"),
         ("sim/carrier/gsm7.py", "random"),
         ("sim/carrier/tpdu.py", "time"),
         ("sim/modem/engine.py", "socket"),

@@ -96,8 +96,10 @@ class Fork(models.Model):
 
 
 class SmsContact(models.Model):
-    """A journal's way by short message: its number, the last datagram to it, and the hotlist that it is known to have.
+    """A journal's way by short message: the number, the last datagrams either way, and what it knows of the hotlist.
 
+    `heard_number` and `last_number` are those of the newest datagrams from and to the terminal, `hotlist_mark` is the
+    list that it was last known to have, `pushed_mark` the one sent since, `pushes` times, the next at `push_at_utc_s`.
     Its rows change, as those of `Terminal` do.
     """
 
@@ -105,9 +107,13 @@ class SmsContact(models.Model):
     terminal: models.Field[bytes, bytes] = models.BinaryField()
     epoch: models.Field[int, int] = models.IntegerField()
     phone: models.Field[str | None, str | None] = models.TextField(null=True)
+    heard_number: models.Field[int, int] = models.BigIntegerField()
     by_sms: models.Field[bool, bool] = models.BooleanField()
     last_number: models.Field[int, int] = models.BigIntegerField()
     hotlist_mark: models.Field[bytes, bytes] = models.BinaryField()
+    pushed_mark: models.Field[bytes, bytes] = models.BinaryField()
+    pushes: models.Field[int, int] = models.IntegerField()
+    push_at_utc_s: models.Field[int, int] = models.BigIntegerField()
 
     class Meta:
         db_table = "sms_contact"

@@ -184,7 +184,7 @@ def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
 
 
 def test_datagram_number_never_moves_back(canteen: StreamDriver) -> None:
-    canteen.db.execute("INSERT INTO sms_contact VALUES (1, x'010203040506', 1, '+1', 1, 7, x'00')")
+    canteen.db.execute("INSERT INTO sms_contact VALUES (1, x'010203040506', 1, '861', 1, 1, 7, x'00', x'', 0, 0)")
     for number in (8, 8):
         canteen.db.execute("UPDATE sms_contact SET last_number = %s", (number,))
     with pytest.raises(RuleBroken, match="datagram_number_moves_forward"):

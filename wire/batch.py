@@ -155,6 +155,8 @@ def decode_batch(data: bytes) -> SignedBatch:
         raise FormatError(f"epoch {epoch} has no {count} taps from {first_seq} on")
     hash_before, head_tag = reader.take(HASH_BYTES), reader.take(HEAD_TAG_BYTES)
     total_before_fen, total_fen = reader.varint(TOTAL_BITS), reader.varint(TOTAL_BITS)
+    if total_before_fen + total_fen >> TOTAL_BITS:
+        raise FormatError(f"a total of {total_before_fen + total_fen} fen is beyond {TOTAL_BITS} bits")
     if reader.remaining < signature.SIGNATURE_BYTES:
         raise FormatError("the batch ends before its signature")
     return SignedBatch(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wire.batch import HEAD_TAG_BYTES, TAPS_MAX, SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.directory import CodingState
 from wire.errors import CampusError
-from wire.fields import FormatError
+from wire.fields import FormatError, varint
 from wire.frame import BODY_BYTES_MAX
 from wire.ids import SEQ_MAX, Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import FEN_MAX, Fen
@@ -185,6 +185,14 @@ def test_batch_of_taps_that_no_journal_has_is_refused(epoch: int, first_seq: int
     body = bytearray(_sign(_batch(2)).raw[:-SIGNATURE_BYTES])
     body[7:13] = epoch.to_bytes(2, "big") + first_seq.to_bytes(4, "big")
     with pytest.raises(FormatError, match="has no 2 taps"):
+        _signed_anew(bytes(body))
+
+
+def test_totals_whose_sum_no_database_holds_are_refused() -> None:
+    body = bytearray(_sign(_batch(1)).raw[:-SIGNATURE_BYTES])
+    assert body[HEADER_BYTES] == 0
+    body[HEADER_BYTES : HEADER_BYTES + 1] = varint((1 << 63) - 1)
+    with pytest.raises(FormatError, match="beyond 63 bits"):
         _signed_anew(bytes(body))
 
 

@@ -211,7 +211,7 @@ bootstrap() { # runtime or dev, then the command line; sets VENV and ARGS
     take_python_option "$@"
     if [[ $kind == dev ]]; then
         [[ ${ARGS[*]} == "" || ${ARGS[*]} == --slow ]] ||
-            give_up 2 "unknown arguments: ${ARGS[*]} (only --python VERSION and --slow are taken)"
+            give_up 2 "unknown argument: ${ARGS[*]} (only --python VERSION and --slow are taken)"
     elif [[ " ${ARGS[*]} " =~ \ (-h|--help)\  ]]; then
         usage_of_run
     fi

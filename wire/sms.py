@@ -33,6 +33,10 @@ SMS_KEY_BYTES: Final = 16
 SMS_TAG_BYTES: Final = 8
 DATAGRAM_NUMBER_BYTES: Final = 3
 DATAGRAM_NUMBER_MAX: Final = (1 << 8 * DATAGRAM_NUMBER_BYTES) - 1
+# A sender's numbers never fall behind this clock: whoever lost the last one, or has an old backup of it, gives out none
+# again. Networks let far fewer messages through than it counts. It runs until 2040, then the last number alone counts.
+NUMBERS_FROM_UTC_S: Final = 1_735_689_600  # 2025-01-01
+NUMBER_S: Final = 30
 UP_TAPS_MAX: Final = 32
 UP_TAG_BYTES: Final = 4  # of the chain after the last tap: finds another history, which a batch then proves
 RECEIPT_TAG_BYTES: Final = 8
@@ -112,6 +116,15 @@ def derive_sms_key(master: bytes, terminal: TerminalId, epoch: int) -> bytes:
     """The key of one journal's datagrams; HKDF-SHA-256, so that no terminal's key tells anything of another's."""
     info = _KEY_LABEL + terminal + epoch.to_bytes(2, "big")
     return HKDF(algorithm=SHA256(), length=SMS_KEY_BYTES, salt=None, info=info).derive(master)
+
+
+def next_number(last: int, *, now_utc_s: int) -> int:
+    """The number for a sender's next datagram, to be kept before it is used; `SmsInvalid` if none is left."""
+    by_clock = (now_utc_s - NUMBERS_FROM_UTC_S) // NUMBER_S
+    number = max(last, by_clock if by_clock < DATAGRAM_NUMBER_MAX else 0) + 1
+    if number > DATAGRAM_NUMBER_MAX:
+        raise SmsInvalid("the numbers for short messages have run out; enrol the terminal with a new ticket")
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

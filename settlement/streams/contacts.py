@@ -19,7 +19,7 @@ from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream, TerminalId
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt
-from wire.sms import DATAGRAM_NUMBER_MAX, DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, SmsInvalid
+from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, SmsInvalid, next_number
 
 PATIENCE_S: Final = 600  # a terminal with data asks for news every 300 s by itself
 PUSH_GAPS_S: Final = (
@@ -30,13 +30,11 @@ PUSH_GAPS_S: Final = (
     14_400,
     86_400,
 )  # soon made good, yet a dead phone costs little
-NUMBER_S: Final = 30  # numbers keep ahead of this clock, so a restored database gives out none again; good for 15 years
 
 _CONTACT: Final = """
     SELECT contact.terminal, contact.epoch, phone, heard_number, by_sms, last_number, hotlist_mark, pushed_mark, pushes,
-           push_at_utc_s, enrolled_at_utc_s
+           push_at_utc_s
     FROM sms_contact contact
-    JOIN terminal ON terminal.terminal = contact.terminal AND terminal.epoch = contact.epoch
 """
 _FIND: Final = f"{_CONTACT} WHERE contact.terminal = %s AND contact.epoch = %s"
 _BEHIND: Final = f"""
@@ -79,7 +77,6 @@ class _Contact:
     pushed_mark: bytes
     pushes: int
     push_at_utc_s: int
-    enrolled_at_utc_s: int
 
 
 def note_session(db: Database, terminal: TerminalId, epoch: int, hotlist_mark: bytes) -> None:
@@ -185,9 +182,7 @@ def _seal(
 ) -> Message:
     """Give the next number, in the caller's transaction; nothing leaves before that is kept."""
     assert contact.phone is not None, "it has one once it was heard"
-    number = max(contact.last_number, (now_utc_s - contact.enrolled_at_utc_s) // NUMBER_S) + 1
-    if number > DATAGRAM_NUMBER_MAX:
-        raise SmsInvalid("the datagram numbers have run out: enrol the terminal again")
+    number = next_number(contact.last_number, now_utc_s=now_utc_s)
     db.execute(_NUMBERED, (number, contact.terminal, contact.epoch))
     envelope = Envelope(kind=kind, stream=stream, terminal=contact.terminal, number=number)
     key = keys.sms_key(contact.terminal, contact.epoch)

@@ -28,6 +28,7 @@ from wire.sms import (
     HotlistDatagram,
     ReceiptDatagram,
     SmsInvalid,
+    next_number,
     pack_up,
 )
 
@@ -131,7 +132,7 @@ class SmsRoute:
         if not records:
             return None
         packed = pack_up(self._coder.state(cursor), cursor.head_hash, records)
-        number = 1 if kept is None else kept.number + 1
+        number = self._next_number(0 if kept is None else kept.number)
         raw = self._envelope(number).seal(packed.to_bytes(), self._key, cursor.epoch)
         datagram = KeptDatagram(number, cursor.next_seq, cursor.next_seq + packed.count, raw)
         self._store.save_datagram(datagram)
@@ -140,6 +141,12 @@ class SmsRoute:
     def _envelope(self, number: int) -> Envelope:
         stream = self._store.enrolled().stream
         return Envelope(kind=DatagramKind.UP, stream=stream, terminal=self._journal.terminal, number=number)
+
+    def _next_number(self, last: int) -> int:
+        try:
+            return next_number(last, now_utc_s=self._clock.utc_s())
+        except SmsInvalid as error:  # the other ways to the server go on
+            raise LinkDown(str(error)) from error
 
     def _is_answered(self, datagram: KeptDatagram) -> bool:
         """By message or over data; one that begins elsewhere than the server now stands is of no use any more."""

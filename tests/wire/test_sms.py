@@ -18,6 +18,8 @@ from wire.record import TapRecord, next_hash
 from wire.sms import (
     DATAGRAM_BYTES_MAX,
     DATAGRAM_NUMBER_MAX,
+    NUMBER_S,
+    NUMBERS_FROM_UTC_S,
     UP_TAPS_MAX,
     DatagramKind,
     Envelope,
@@ -26,6 +28,7 @@ from wire.sms import (
     SmsInvalid,
     UpDatagram,
     derive_sms_key,
+    next_number,
     pack_up,
 )
 
@@ -170,6 +173,18 @@ def test_list_that_lost_a_card_or_grew_by_too_many_goes_another_way() -> None:
     two = Hotlist(1, frozenset(CARDS[:2]))
     assert HotlistDatagram.between(two, EMPTY_HOTLIST) is None
     assert HotlistDatagram.between(EMPTY_HOTLIST, Hotlist(2, frozenset(CARDS))) is None
+
+
+def test_number_that_was_lost_is_not_given_again() -> None:
+    now = NUMBERS_FROM_UTC_S + 5_000 * NUMBER_S
+    assert next_number(0, now_utc_s=now) == 5_001
+    assert next_number(5_001, now_utc_s=now) == 5_002
+    assert next_number(5_002, now_utc_s=now - 10**6) == 5_003, "a clock that was set back repeats none"
+    assert next_number(7, now_utc_s=1) == 8
+    assert next_number(7, now_utc_s=4_000_000_000) == 8, "a clock beyond all numbers takes none away"
+    assert next_number(DATAGRAM_NUMBER_MAX - 1, now_utc_s=now) == DATAGRAM_NUMBER_MAX
+    with pytest.raises(SmsInvalid, match="run out"):
+        next_number(DATAGRAM_NUMBER_MAX, now_utc_s=now)
 
 
 def test_keys_of_two_journals_have_nothing_in_common() -> None:

@@ -17,7 +17,7 @@ from settlement.settings import Home, SmsSettings
 from settlement.store.database import open_reader, open_writer
 from settlement.streams import sms
 from settlement.streams.coding import CodingStates
-from settlement.streams.contacts import NUMBER_S, PATIENCE_S, PUSH_GAPS_S
+from settlement.streams.contacts import PATIENCE_S, PUSH_GAPS_S
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.ingest import accept_datagram
@@ -25,7 +25,7 @@ from settlement.streams.sms import SmsDoor
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import CardId, Stream
 from wire.messages import Identify
-from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, pack_up
+from wire.sms import NUMBER_S, DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, pack_up
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -266,6 +266,27 @@ def test_numbers_of_datagrams_do_not_come_again_after_a_restore(
     spool.now += 2 * NUMBER_S
     spool.put(_sealed(enrolled))
     assert [_opened(enrolled, data)[0].number for data in spool.turn()] > before
+
+
+def test_numbers_of_datagrams_do_not_come_again_after_a_restore_from_before_the_enrolment(
+    spool: Spool, till: FakeTill, canteen: StreamDriver
+) -> None:
+    path = spool.home.database("canteen")
+    backup = path.read_bytes()
+    canteen.enrol(till)
+    canteen.db.close()
+    till.tap()
+    spool.now += 10 * NUMBER_S
+    spool.put(_sealed(till))
+    before = [_opened(till, data)[0].number for data in spool.turn()]
+    for name in ("-wal", "-shm"):
+        path.with_name(path.name + name).unlink(missing_ok=True)
+    path.write_bytes(backup)
+    spool.now += 2 * NUMBER_S
+    with open_writer(path, "canteen") as canteen.db:
+        canteen.enrol(till, canteen.ticket(till.terminal, expires_utc_s=spool.now), now_utc_s=spool.now)
+    spool.put(_sealed(till))
+    assert [_opened(till, data)[0].number for data in spool.turn()] > before
 
 
 def test_terminal_of_another_stream_is_left_to_that(spool: Spool, enrolled: FakeTill) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,13 +20,21 @@ from sync.links.modemport import ModemPort
 from sync.links.sms import SmsBudgetSpent, SmsRoute
 from sync.outbox import JournalCoder
 from sync.policy import SmsLimits
-from sync.store import UplinkStore
+from sync.store import KeptDatagram, UplinkStore
 from wire.directory import CodingState
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId
 from wire.receipt import BatchReceipt, Cursor, Rejected, Rejection
 from wire.record import genesis_hash
-from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, UpDatagram
+from wire.sms import (
+    DATAGRAM_NUMBER_MAX,
+    NUMBER_S,
+    DatagramKind,
+    Envelope,
+    HotlistDatagram,
+    ReceiptDatagram,
+    UpDatagram,
+)
 
 if TYPE_CHECKING:
     from tests.sync.conftest import Till
@@ -128,6 +138,27 @@ def test_message_without_an_answer_goes_again_in_the_same_bytes(
     assert route.upload() is not None
     assert store.cursor().next_seq == 3
     assert len(set(desk.came)) == 2  # another number, another datagram
+
+
+def test_uplink_database_that_was_lost_repeats_no_number(
+    route: SmsRoute, desk: Desk, store: UplinkStore, till: Till, clock: Clock, tmp_path: Path
+) -> None:
+    till.tap()
+    route.open()
+    with closing(UplinkStore.open_or_make(tmp_path / "anew.db")) as anew:
+        anew.enrol(store.enrolled())
+        route._store, route._clock = anew, replace(clock, utc_s=lambda: clock.utc_s() + NUMBER_S)
+        till.tap()
+        route.open()
+    first, second = (Envelope.of(data).number for data in desk.came)
+    assert second > first > 1
+
+
+def test_numbers_that_ran_out_leave_the_other_ways(route: SmsRoute, store: UplinkStore, till: Till) -> None:
+    store.save_datagram(KeptDatagram(DATAGRAM_NUMBER_MAX, 7, 8, b"answered"))
+    till.tap()
+    with pytest.raises(LinkDown, match="run out"):
+        route.open()
 
 
 @pytest.mark.slow

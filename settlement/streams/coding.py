@@ -1,7 +1,7 @@
 """The coding states of a stream's journals, so that the next batch of each is opened without reading its past again.
 
-A state is lent out for one batch and comes back once that is committed; whatever goes wrong in between, the state is
-gone and is made anew from the tap table. Left out: what is done with a batch (`ingest`).
+A batch is opened with a copy, which takes the kept one's place once the batch is committed: one that cannot be read
+costs no state. A state that is not here is made from the tap table. Left out: what is done with a batch (`ingest`).
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ class CodingStates:
         self._kept: dict[tuple[TerminalId, int], tuple[CodingState, bytes]] = {}
 
     def lend(self, db: Database, row: TerminalRow, seq: int, hash_before: bytes) -> CodingState:
-        """The state before record `seq`, where this stream's chain has `hash_before`."""
-        key = (row.terminal, row.epoch)
-        kept = self._kept.get(key)
-        if kept is not None and kept[0].seq == seq and kept[1] == hash_before:
-            del self._kept[key]
-            self._cards -= len(kept[0].cards)
-            return kept[0]
-        return CodingState.before(seq, store.records_between(db, row, window_start(seq), seq))
+        """The caller's own state before record `seq`, where this stream's chain has `hash_before`."""
+        kept = self._kept.get((row.terminal, row.epoch))
+        if kept is not None and (kept[0].seq, kept[1]) == (seq, hash_before):
+            return kept[0].copy()
+        state = CodingState.before(seq, store.records_between(db, row, window_start(seq), seq))
+        if seq == row.next_seq:
+            self.keep(row, state.copy(), hash_before)
+        return state
 
     def keep(self, row: TerminalRow, state: CodingState, head_hash: bytes) -> None:
-        """Take a state back that stands where the journal's committed cursor stands, with the chain's hash there."""
+        """Keep a state that stands where the journal's committed cursor stands, with the chain's hash there."""
         key = (row.terminal, row.epoch)
         if (old := self._kept.pop(key, None)) is not None:
             self._cards -= len(old[0].cards)

@@ -39,7 +39,7 @@ def accept_batch(
         row = _find_sender(db, signed)
         if isinstance(row, Refused):
             return row
-        hash_before = _place(db, row, signed, now_utc_s)
+        hash_before = _place(db, row, signed, now_utc_s)  # nothing is opened before the two histories are one
         if isinstance(hash_before, Refused):
             return hash_before
         state = states.lend(db, row, signed.first_seq, hash_before)
@@ -122,7 +122,7 @@ def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
 
 
 def _place(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) -> bytes | Refused:
-    """The chain's hash where the batch begins, after proof that both sides have the same; nothing is opened yet.
+    """The chain's hash where the batch begins, after proof that both sides have the same history before it.
 
     Without that the rows mean nothing here: they refer to what came before them.
     """
@@ -133,11 +133,6 @@ def _place(db: Database, row: TerminalRow, signed: SignedBatch, now_utc_s: int) 
     ours = _hash_before(db, row, signed.first_seq)
     if ours != signed.hash_before:
         return _fork(db, row, signed, max(signed.first_seq - 1, 1), now_utc_s)
-    overlaps = signed.first_seq < row.next_seq
-    total_before_fen = row.total_fen - (store.debited_since(db, row, signed.first_seq) if overlaps else 0)
-    if signed.total_before_fen != total_before_fen:
-        detail = f"the batch says {signed.total_before_fen} fen went before it, the journal here {total_before_fen}"
-        return Refused(Rejection.MALFORMED, row.cursor, detail)
     return ours
 
 
@@ -154,12 +149,16 @@ def _hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
 def _compare(
     db: Database, row: TerminalRow, signed: SignedBatch, links: list[Link], now_utc_s: int
 ) -> list[KnownTap] | Refused:
-    """The batch's taps that are known already, after proof that they are the same."""
-    if signed.first_seq == row.next_seq:
-        return []
-    taps = store.known_taps(db, row, signed.first_seq, signed.next_seq)
-    differs_at = _first_difference(taps, links)
-    return taps if differs_at is None else _fork(db, row, signed, differs_at, now_utc_s)
+    """The batch's taps that are known already, after proof that they are the same, and that the totals agree."""
+    overlaps = signed.first_seq < row.next_seq
+    taps = store.known_taps(db, row, signed.first_seq, signed.next_seq) if overlaps else []
+    if (differs_at := _first_difference(taps, links)) is not None:
+        return _fork(db, row, signed, differs_at, now_utc_s)
+    total_fen = signed.total_before_fen + sum(link.record.debited_fen for link in links[: len(taps)])
+    if signed.next_seq >= row.next_seq and total_fen != row.total_fen:
+        detail = f"the batch comes to {total_fen} fen before tap {row.next_seq}, the journal here to {row.total_fen}"
+        return Refused(Rejection.MALFORMED, row.cursor, detail)
+    return taps
 
 
 def _first_difference(taps: list[KnownTap], links: list[Link]) -> int | None:

@@ -34,14 +34,11 @@ _ADD_BATCH: Final = """
 """
 _ADD_FORK: Final = "INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES (%s, %s, %s, %s, %s)"
 _KNOWN_TAPS: Final = """
-    SELECT seq, chain_hash, outcome, amount_fen, suspense FROM tap
+    SELECT seq, chain_hash, suspense FROM tap
     WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
 """
 _RECORDS_BETWEEN: Final = """
     SELECT record FROM tap WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
-"""
-_DEBITED_SINCE: Final = """
-    SELECT coalesce(sum(amount_fen), 0) FROM tap WHERE terminal = %s AND epoch = %s AND seq >= %s AND outcome = 1
 """
 _HEAD: Final = "SELECT position, stream_hash FROM tap ORDER BY position DESC LIMIT 1"
 _ADD_TAP: Final = """
@@ -85,8 +82,6 @@ class KnownTap:
 
     seq: int
     chain_hash: bytes
-    outcome: int
-    amount_fen: int
     suspense: int | None
 
 
@@ -205,11 +200,6 @@ def known_taps(db: Database, row: TerminalRow, first_seq: int, next_seq: int) ->
 def records_between(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[bytes]:
     """The canonical records of these numbers."""
     return db.query(_RECORDS_BETWEEN, (row.terminal, row.epoch, first_seq, next_seq), into=bytes)
-
-
-def debited_since(db: Database, row: TerminalRow, first_seq: int) -> int:
-    """The sum of debits in what the stream has from `first_seq` on."""
-    return db.number(_DEBITED_SINCE, (row.terminal, row.epoch, first_seq))
 
 
 def journal_head(db: Database, stream: Stream) -> JournalHead:

@@ -24,24 +24,39 @@ def _journal(canteen: StreamDriver, till: FakeTill, taps: int = 3) -> TerminalRo
     return row
 
 
-def test_state_that_was_kept_is_lent_once_and_then_made_from_the_taps(canteen: StreamDriver, till: FakeTill) -> None:
+def _marked(till: FakeTill) -> CodingState:
+    """A state that nobody makes of the taps."""
+    state = till.state(4)
+    state.boot = 77
+    return state
+
+
+def test_state_that_was_kept_is_lent_as_often_as_it_is_wanted(canteen: StreamDriver, till: FakeTill) -> None:
     row, states = _journal(canteen, till), CodingStates()
-    kept = till.state(4)
-    states.keep(row, kept, row.head_hash)
-    assert states.lend(canteen.db, row, 4, row.head_hash) is kept
+    states.keep(row, _marked(till), row.head_hash)
+    for _ in range(2):
+        lent = states.lend(canteen.db, row, 4, row.head_hash)
+        assert (lent.seq, lent.boot, lent.prices) == (4, 77, [1250])
+        lent.prices.append(1)  # the borrower's own
+
+
+def test_state_at_the_cursor_is_made_from_the_taps_once(canteen: StreamDriver, till: FakeTill) -> None:
+    row, states = _journal(canteen, till), CodingStates()
+    wanted = till.state(4)
+    lent = states.lend(canteen.db, row, 4, row.head_hash)
+    assert (lent.seq, lent.cards, lent.counters) == (4, wanted.cards, wanted.counters)
+    lent.cards.append(b"spoilt")
+    canteen.db.close()  # no more taps to make it from
     again = states.lend(canteen.db, row, 4, row.head_hash)
-    assert again is not kept
-    assert (again.seq, again.cards, again.counters, again.prices) == (4, kept.cards, kept.counters, kept.prices)
+    assert (again.seq, again.cards, again.counters) == (4, wanted.cards, wanted.counters)
 
 
 def test_state_of_another_place_or_history_is_not_lent(canteen: StreamDriver, till: FakeTill) -> None:
     row, states = _journal(canteen, till), CodingStates()
-    kept = till.state(4)
     for seq, head_hash in ((4, bytes(32)), (3, row.head_hash)):
-        states.keep(row, kept, row.head_hash)
+        states.keep(row, _marked(till), row.head_hash)
         lent = states.lend(canteen.db, row, seq, head_hash)
-        assert lent is not kept
-        assert lent.seq == seq
+        assert (lent.seq, lent.boot) == (seq, 1)
 
 
 def test_more_cards_than_may_be_kept_throw_out_what_was_not_used_for_longest(
@@ -50,8 +65,7 @@ def test_more_cards_than_may_be_kept_throw_out_what_was_not_used_for_longest(
     states = CodingStates(cards_max=2)
     tills = [make_till(number) for number in (1, 2, 3)]
     rows = [_journal(canteen, till) for till in tills]
-    kept: list[CodingState] = [till.state(4) for till in tills]
     for number in (0, 1, 0, 2):  # one card each; the first is used again before the third comes
-        states.keep(rows[number], kept[number], rows[number].head_hash)
-    lent = [states.lend(canteen.db, row, 4, row.head_hash) for row in rows]
-    assert [one is other for one, other in zip(lent, kept, strict=True)] == [True, False, True]
+        states.keep(rows[number], _marked(tills[number]), rows[number].head_hash)
+    kept = [states.lend(canteen.db, rows[number], 4, rows[number].head_hash).boot for number in (2, 0, 1)]
+    assert kept == [77, 77, 1]

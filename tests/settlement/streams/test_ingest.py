@@ -19,7 +19,7 @@ from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, Stream
 from wire.messages import Enrolled, Receipt, Refused
 from wire.receipt import BatchReceipt, Rejection, Suspense
-from wire.record import Mac2, Outcome, TapRecord, genesis_hash
+from wire.record import Mac2, Outcome, TapRecord
 from wire.signature import SIGNATURE_BYTES
 from wire.sms import DatagramKind, Envelope, SmsInvalid, pack_up
 
@@ -198,18 +198,24 @@ def test_fork_right_at_the_cursor_is_found_by_the_hash_before(
     assert refused(canteen.accept(twin.batch(2))).rejection is Rejection.FORK
 
 
-def test_totals_that_contradict_the_journal_are_refused(canteen: StreamDriver, till: FakeTill) -> None:
+@pytest.mark.parametrize(("first_seq", "next_seq", "total_before_fen"), [(3, 4, 2501), (2, 4, 1249), (1, 3, 1)])
+def test_totals_that_contradict_the_journal_are_refused(
+    canteen: StreamDriver, till: FakeTill, first_seq: int, next_seq: int, total_before_fen: int
+) -> None:
     canteen.enrol(till)
-    till.tap()
+    for _ in range(3):
+        till.tap()
+    taken(canteen.accept(till.batch(1, 3)))
     lying = SettlementBatch(
         terminal=till.terminal,
         epoch=till.epoch,
-        hash_before=genesis_hash(till.terminal, till.epoch),
-        total_before_fen=1,
-        records=tuple(till.records),
+        hash_before=till.head_hash(first_seq),
+        total_before_fen=total_before_fen,
+        records=tuple(till.records[first_seq - 1 : next_seq - 1]),
     )
-    assert refused(canteen.accept(sign_batch(lying, till.key, till.state(1)))).rejection is Rejection.MALFORMED
-    assert canteen.counts()["tap"] == 0
+    answer = refused(canteen.accept(sign_batch(lying, till.key, till.state(first_seq))))
+    assert answer.rejection is Rejection.MALFORMED
+    assert canteen.counts() == {"tap": 2, "batch": 1, "fork": 0}
 
 
 def test_flipped_bit_anywhere_in_a_batch_stores_nothing(canteen: StreamDriver, till: FakeTill) -> None:

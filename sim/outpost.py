@@ -22,7 +22,7 @@ from drivers.purse import CAMPUS_CARD, read_psam
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from sim.audit import Finding, audit
-from sim.card.issue import issue_card
+from sim.card.issue import issue_card, read_card_image
 from sim.card.memory import open_memory
 from sim.card.purse import Purse
 from sim.crowd import ISSUER
@@ -35,12 +35,12 @@ from sync.clock import Clock
 from sync.status import Status, read_status
 from terminal.downlink import Downlink
 from terminal.journal import Journal
-from terminal.result import Torn
+from terminal.result import Refused, Torn
 from terminal.rules import Limits
 from terminal.sale import Sale
 from wire.ids import Asn, CardId, Stream, TerminalId
 from wire.money import Fen
-from wire.record import ClockQuality, TapTime
+from wire.record import ClockQuality, Refusal, TapTime
 
 STREAM: Final = Stream.CANTEEN
 TERMINAL: Final = TerminalId(bytes.fromhex("000000000901"))
@@ -116,10 +116,29 @@ class Outpost:
             if not child.alive:
                 raise child.failure()
 
-    def tap(self) -> None:
-        """One purchase with any card. One in a hundred is torn, and its customer walks away."""
+    def reach_by_sms(self, incoming: Path, outgoing: Path) -> None:
+        """The server hears short messages from now on, by the folders of smstools."""
+        section = f'\n[sms]\nincoming = "{incoming}"\noutgoing = "{outgoing}"\nper_minute = 60\n'
+        settings = Home(self.home).settings
+        settings.write_text(settings.read_text(encoding="utf-8") + section, encoding="utf-8")
+        self.restart_server()
+
+    def report_lost(self, number: int) -> None:
+        """Card `number`, from 0, is put on the hotlist at the server."""
+        card = read_card_image(self._cards[number]).card
+        self._command("settlement", "hotlist", "add", card.issuer.hex(), card.asn.hex(), "--reason", "lost")
+
+    def refuses(self, number: int) -> bool:
+        """Whether the till turns card `number` away as one of the hotlist. The attempt is a tap."""
+        chip = self._chips[number]
+        result = self._sale.charge(local_channel(chip), Fen(_PRICES_FEN[0]))
+        chip.reset()
+        return isinstance(result, Refused) and result.refusal is Refusal.HOTLISTED
+
+    def tap(self, *, torn_share: float = 0.01) -> None:
+        """One purchase with any card. Some are torn, and their customers walk away."""
         chip = self._rng.choice(self._chips)
-        if torn := self._rng.random() < 0.01:
+        if torn := self._rng.random() < torn_share:
             chip.tear(self._rng.choice(tuple(Tear)), after=_PURCHASE_DEBIT)
         result = self._sale.charge(local_channel(chip), Fen(self._rng.choice(_PRICES_FEN)))
         chip.reset()

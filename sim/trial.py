@@ -28,6 +28,8 @@ from sim.modem.modem import SimulatedModem
 from sim.modem.profile import PROFILES
 from sim.modem.simcard import SimCard
 from sim.outpost import Outpost
+from sim.smstrial import CALM, PACE_S, SMS, STORMY, try_sms
+from sim.smstrial import TAPS as SMS_TAPS
 from sync.clock import Clock
 
 if TYPE_CHECKING:
@@ -175,14 +177,16 @@ def add_parser(commands: Commands) -> None:
         epilog="example: campus-sim storm --link quectel-ec25 --taps 500 --seconds 60 --seed 7",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--link", choices=LINKS, help="one link (default: each of them)")
-    parser.add_argument("--taps", type=int, default=TAPS, help=f"sales (default: {TAPS})")
+    parser.add_argument("--link", choices=(*LINKS, SMS), help="one link (default: each of them but sms)")
+    parser.add_argument("--taps", type=int, help=f"sales (default: {TAPS}; with sms, at a pace of its own, {SMS_TAPS})")
     parser.add_argument("--seconds", type=float, default=STORM_S, help=f"how long it storms (default: {STORM_S:.0f})")
     parser.add_argument("--seed", type=int, default=1, help="of the storm and the sales (default: 1)")
 
 
 def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], None]) -> int:
     """Each link in storm and in calm; 0 if the auditor is content with all of them."""
+    if arguments.link == SMS:
+        return _run_sms(arguments, clock=clock, say=say)
     trials = []
     for link in (arguments.link,) if arguments.link else LINKS:
         for stormy in (True, False):
@@ -190,7 +194,7 @@ def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], Non
                 trial = try_link(
                     link,
                     home=Path(folder) / "home",
-                    taps=arguments.taps,
+                    taps=arguments.taps or TAPS,
                     seconds=arguments.seconds,
                     stormy=stormy,
                     seed=arguments.seed,
@@ -200,5 +204,27 @@ def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], Non
             if not trial.content:
                 say("\n".join([trial.line(), *report_lines(trial.findings)]))
             trials.append(trial)
+    say("\n".join(trial.line() for trial in trials))
+    return 0 if all(trial.content for trial in trials) else 1
+
+
+def _run_sms(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], None]) -> int:
+    trials = []
+    for conditions in (STORMY, CALM):
+        with tempfile.TemporaryDirectory(prefix="campus-storm-") as folder:
+            trial = try_sms(
+                home=Path(folder) / "home",
+                taps=arguments.taps or SMS_TAPS,
+                pace_s=PACE_S,
+                conditions=conditions,
+                seed=arguments.seed,
+                restarts=2 if conditions is STORMY else 0,
+                links=("ip", "sms"),
+                clock=clock,
+                say=say,
+            )
+        if not trial.content:
+            say("\n".join([trial.line(), *report_lines(trial.findings)]))
+        trials.append(trial)
     say("\n".join(trial.line() for trial in trials))
     return 0 if all(trial.content for trial in trials) else 1

@@ -55,6 +55,7 @@ class SmsDoor:
         self._passed: set[str] = set()
         self._looks: dict[str, int] = {}
         self._sent_at_s: deque[float] = deque()
+        self._answered_at_s: dict[bytes, float] = {}
 
     async def run(self) -> None:
         """Serve until cancelled. What is busy, or a disk that is full, is tried again."""
@@ -104,6 +105,9 @@ class SmsDoor:
             await self._answer(claimed, content, message)
 
     async def _answer(self, claimed: Path, content: bytes, message: Message) -> None:
+        if message.data in self._answered_at_s:  # doubled on its way; a terminal waits three minutes before it repeats
+            claimed.unlink()
+            return
         try:
             answer = await self._writer.ask(lambda desk: desk.answer_datagram(message))
         except (SmsInvalid, RuleBroken) as error:
@@ -111,6 +115,7 @@ class SmsDoor:
             self._put_aside(claimed, content, str(error))
             return
         self._send([answer])
+        self._answered_at_s[message.data] = self._monotonic()
         claimed.unlink()  # last: a crash before it takes the same message in again, which changes nothing
 
     def _claim(self, path: Path) -> Path | None:
@@ -143,6 +148,8 @@ class SmsDoor:
 
     def _room(self) -> int:
         """How many messages may be sent now."""
-        while self._sent_at_s and self._sent_at_s[0] <= self._monotonic() - _MINUTE_S:
+        since_s = self._monotonic() - _MINUTE_S
+        while self._sent_at_s and self._sent_at_s[0] <= since_s:
             self._sent_at_s.popleft()
+        self._answered_at_s = {data: at_s for data, at_s in self._answered_at_s.items() if at_s > since_s}
         return self._per_minute - len(self._sent_at_s)

@@ -155,6 +155,15 @@ def test_taps_by_message_get_their_receipt_and_a_lost_answer_gets_another(spool:
     assert spool.aside() == []
 
 
+def test_message_that_the_network_doubled_is_answered_once(spool: Spool, enrolled: FakeTill) -> None:
+    enrolled.tap()
+    for _ in range(3):
+        spool.put(_sealed(enrolled))
+    assert len(spool.turn(2)) == 1
+    assert list(spool.incoming.iterdir()) == []
+    assert spool.aside() == []
+
+
 def test_overheard_datagram_gets_no_answer_at_another_number(spool: Spool, enrolled: FakeTill) -> None:
     enrolled.tap()
     spool.put(_sealed(enrolled))

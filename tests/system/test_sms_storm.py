@@ -1,0 +1,61 @@
+"""A terminal without data: urgent taps go up by short message, a lost card comes down; then data, and the auditor.
+
+Both modems are simulated, the server's smstools is the real one, the programs are the production programs.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from sim.audit import report_lines
+from sim.carrier.smsc import Conditions
+from sim.smstrial import PACE_S, STORMY, TAPS, SmsTrial, try_sms
+from sync.clock import Clock
+
+CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+
+
+def trial(
+    home: Path, *, taps: int, pace_s: float, conditions: Conditions, seed: int, restarts: int, links: tuple[str, ...]
+) -> SmsTrial:
+    print(f"seed {seed}")
+    tried = try_sms(
+        home=home,
+        taps=taps,
+        pace_s=pace_s,
+        conditions=conditions,
+        seed=seed,
+        restarts=restarts,
+        links=links,
+        clock=CLOCK,
+        say=print,
+    )
+    print(tried.line(), *report_lines(tried.findings), sep="\n")
+    return tried
+
+
+def test_urgent_taps_and_a_lost_card_pass_by_doubled_messages(tmp_path: Path) -> None:
+    doubled = Conditions(delay_s=(0.05, 0.2), duplication=1.0)
+    tried = trial(tmp_path / "home", taps=4, pace_s=0.0, conditions=doubled, seed=1, restarts=0, links=("sms",))
+    assert tried.content
+    assert tried.pushes == 1
+    assert tried.counts.duplicated == tried.counts.submitted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_messages_lost_doubled_and_overtaken_lose_no_tap(seed: int, tmp_path: Path) -> None:
+    tried = trial(
+        tmp_path / "home",
+        taps=TAPS,
+        pace_s=PACE_S,
+        conditions=STORMY,
+        seed=seed,
+        restarts=2,
+        links=("ip", "sms"),
+    )
+    assert tried.content
+    assert tried.counts.duplicated > 0

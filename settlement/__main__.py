@@ -13,9 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from settlement import authority
 from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
@@ -26,6 +27,7 @@ from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret, write_whole
+from settlement.serve import FAULT_MARK, SUPERVISED_ENV, Notice, programs_of, supervise
 from settlement.settings import (
     Home,
     Settings,
@@ -63,16 +65,26 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="campus-settlement",
         description="The settlement server: streams that take the terminals' taps, and the ledger that books them.",
-        epilog="example:\n  campus-settlement init\n  campus-settlement stream canteen",
+        epilog="examples:\n  campus-settlement init\n  campus-settlement serve",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    _add_commands(commands)
+    add = _adder(commands)
+    _add_operator_commands(add)
+    _add_processes(add)
     return parser
 
 
-def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+class _Add(Protocol):
+    def __call__(
+        self, name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
+    ) -> argparse.ArgumentParser: ...
+
+
+def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> _Add:
+    """What adds one command with its help."""
+
     def command(
         name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
     ) -> argparse.ArgumentParser:
@@ -87,6 +99,10 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         sub.set_defaults(run=run)
         return sub
 
+    return command
+
+
+def _add_operator_commands(command: _Add) -> None:
     text = "make keys, certificates, databases and settings, whatever of them is missing"
     init = command("init", _init, text, "init", "init --home /srv/campus --passphrase-file /run/secrets/campus")
     _add_passphrase(init)
@@ -118,6 +134,18 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     listed.add_argument("--reason", default="lost", help="kept with the change (default: lost)")
     listed.add_argument("--json", action="store_true", help="for scripts")
 
+    text = "show balances, money on its way, suspense, and which taps of each terminal are here and which are missing"
+    report = command("report", _report, text, "report", "report --resolved", "report --json | python -m json.tool")
+    report.add_argument("--resolved", action="store_true", help="also what was settled from cards' counters, and why")
+    report.add_argument("--json", action="store_true", help="for scripts")
+
+
+def _add_processes(command: _Add) -> None:
+    text = "run all that the settings name: streams, top-up desk and ledger, each a process that is started again"
+    serve = command("serve", _serve_all, text, "serve", "serve --home /srv/campus --json")
+    _add_passphrase(serve)
+    serve.add_argument("--json", action="store_true", help="a line of JSON for whatever happens, for scripts")
+
     text = "run one stream: its port and its database"
     stream = command("stream", _stream, text, "stream canteen", "stream tuition --home /srv/campus")
     stream.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
@@ -127,11 +155,6 @@ def _add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     _add_passphrase(command("top-up", _top_up, text, "top-up"))
 
     command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
-
-    text = "show balances, money on its way, suspense, and which taps of each terminal are here and which are missing"
-    report = command("report", _report, text, "report", "report --resolved", "report --json | python -m json.tool")
-    report.add_argument("--resolved", action="store_true", help="also what was settled from cards' counters, and why")
-    report.add_argument("--json", action="store_true", help="for scripts")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,14 +168,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return run(args)
     except CampusError as error:
-        print(f"campus-settlement: {error} [{error.code}]", file=sys.stderr)
-        return 1
+        return _fault(f"{error} [{error.code}]", 1)
     except UsageFault as error:
-        print(f"campus-settlement: {error}", file=sys.stderr)
-        return 2
+        return _fault(str(error), 2)
     except OSError as error:
-        print(f"campus-settlement: {error}", file=sys.stderr)
-        return 1
+        return _fault(str(error), 1)
+
+
+def _fault(words: str, status: int) -> int:
+    """Say what went wrong, to a supervisor as well; the exit status."""
+    print(f"{FAULT_MARK}{words}", file=sys.stderr)
+    if SUPERVISED_ENV in os.environ:
+        print(f"{FAULT_MARK}{words}".replace("\n", "; "), flush=True)
+    return status
 
 
 def _add_passphrase(parser: argparse.ArgumentParser) -> None:
@@ -245,9 +273,23 @@ def _hotlist(args: argparse.Namespace) -> int:
     return 0
 
 
+def _serve_all(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    programs = programs_of(_read_settings(home), home.root, args.passphrase_file)
+
+    def tell(notice: Notice) -> None:
+        with suppress(OSError):  # nobody reads any more; what is told of goes on
+            print(notice.as_json() if args.json else notice, flush=True)
+
+    async def run() -> bool:
+        return await supervise(programs, _stop_asked(), tell=tell, monotonic_s=time.monotonic)
+
+    return 0 if asyncio.run(run()) else 1
+
+
 def _stream(args: argparse.Namespace) -> int:
     home, stream = Home(args.home), _stream_of(args.stream)
-    settings = _read_settings(home)
+    settings = _read_settings(home).checked(f"streams.{stream.label}")
     if stream not in settings.streams:
         raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
     keys, door = _keys(home, args), _door(home, stream)
@@ -261,7 +303,7 @@ def _stream(args: argparse.Namespace) -> int:
             return None
         return SmsDoor(
             stream=stream,
-            served=frozenset(settings.streams),
+            served=settings.served,
             settings=settings.sms,
             aside=home.sms_aside,
             writer=writer,
@@ -274,7 +316,7 @@ def _stream(args: argparse.Namespace) -> int:
 
 def _top_up(args: argparse.Namespace) -> int:
     home = Home(args.home)
-    settings = _read_settings(home).top_up
+    settings = _read_settings(home).checked("top-up").top_up
     if settings is None:
         raise SettingsInvalid("settlement.toml has no [top-up]")
     keys, door = _keys(home, args), _door(home, Stream.TOP_UP)
@@ -334,23 +376,29 @@ def _run_gateway(
 
 async def _serve(gateway: Gateway) -> None:
     """Serve until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop = _stop_asked()
     port = await gateway.start()
     print(f"listening on {gateway.settings.host}:{port}", flush=True)
     await stop.wait()
     await gateway.stop()
 
 
+def _stop_asked() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
 def _ledger(args: argparse.Namespace) -> int:
     """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     home = Home(args.home)
-    settings = _read_settings(home)
+    settings = _read_settings(home).checked("ledger")
     openings = OpeningSource(home.database(ONECARD))
     sources: list[JournalSource] = [
-        StreamSource(home.database(stream.label), stream) for stream in sorted(settings.streams)
+        StreamSource(home.database(stream.label), stream) for stream in sorted(settings.served)
     ]
     sources.append(LoadSource(home.database(TOPUP)))
     stop = threading.Event()
@@ -393,7 +441,7 @@ def _pull_until(
 
 def _report(args: argparse.Namespace) -> int:
     home = Home(args.home)
-    report = read_report(home, now_utc_s=_utc_s(), outage_s=_read_settings(home).ledger.outage_s)
+    report = read_report(home, now_utc_s=_utc_s(), outage_s=_read_settings(home).checked("ledger").ledger.outage_s)
     if args.json:
         print(json.dumps(report_json(report, resolved=args.resolved)))
     else:

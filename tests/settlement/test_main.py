@@ -80,7 +80,7 @@ def test_help_of_ticket_says_what_each_option_is_for(capsys: pytest.CaptureFixtu
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("init", "ticket", "import-cards", "hotlist", "stream", "ledger", "report"):
+    for command in ("init", "ticket", "import-cards", "hotlist", "serve", "stream", "ledger", "report"):
         with pytest.raises(SystemExit) as ended:
             build_parser().parse_args([command, "--help"])
         assert ended.value.code == 0

@@ -50,6 +50,12 @@ def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
     )
 
 
+def raise_first_fault(text: str) -> None:
+    settings = parse_settings(text)
+    for title in settings.faults:
+        settings.checked(title)
+
+
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
@@ -59,15 +65,15 @@ def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
         ("[streams", "settlement.toml"),
         ("[other]", "[other] is not known"),
         ("top-up = 1", "[top-up] is not a table"),
-        ("[top-up]", "[top-up] needs a port"),
+        ("[top-up]", "[top-up] needs the key port"),
         ("[top-up]\nport=0\nload_fen_max=-1", "load_fen_max = -1 is out of range"),
         ("sms = 1", "[sms] is not a table"),
-        ("[sms]\nincoming='/in'", "[sms] needs outgoing"),
+        ("[sms]\nincoming='/in'", "[sms] needs the key outgoing"),
         ("[sms]\nincoming='/in'\noutgoing=3", "outgoing = 3 is not of type str"),
         ("streams = 1", "[streams] is not a table"),
         ("[streams.bank]\nport=1", "no stream 'bank'"),
-        ("[streams]\ncanteen=1", "no stream 'canteen'"),
-        ("[streams.canteen]", "needs a port"),
+        ("[streams]\ncanteen=1", "[streams.canteen] is not a table"),
+        ("[streams.canteen]", "needs the key port"),
         ("[streams.canteen]\nport='x'", "port = 'x' is not of type int"),
         ("[streams.canteen]\nport=true", "port = True is not of type int"),
         ("[streams.canteen]\nport=70000", "port = 70000 is out of range"),
@@ -76,8 +82,24 @@ def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
 )
 def test_wrong_setting_is_named(text: str, fault: str) -> None:
     with pytest.raises(SettingsInvalid) as caught:
-        parse_settings(text)
+        raise_first_fault(text)
     assert fault in str(caught.value)
+
+
+def test_wrong_section_is_the_trouble_of_its_own_process() -> None:
+    text = "[streams.canteen]\ncolour=1\n[streams.shops]\nport=1\n[top-up]\n[ledger]\nterminal_outage_days_max='x'"
+    settings = parse_settings(text)
+    assert settings.checked("streams.shops").streams == {Stream.SHOPS: StreamSettings(port=1)}
+    assert settings.served == {Stream.CANTEEN, Stream.SHOPS}
+    assert settings.has_top_up
+    assert set(settings.faults) == {"streams.canteen", "top-up", "ledger"}
+
+
+def test_canteen_refuses_sooner_than_the_others_and_tuition_last() -> None:
+    streams = parse_settings(default_settings_text()).streams
+    longest_first = sorted(streams, key=lambda stream: streams[stream].deadline_s, reverse=True)
+    assert (longest_first[0], longest_first[-1]) == (Stream.TUITION, Stream.CANTEEN)
+    assert parse_settings("[streams.canteen]\nport=1\ndeadline_s=9").streams[Stream.CANTEEN].deadline_s == 9
 
 
 def test_spool_folders_are_read() -> None:

@@ -5,7 +5,9 @@ Both modems are simulated, the server's smstools is the real one, the programs a
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,9 @@ def test_urgent_taps_and_a_lost_card_pass_by_doubled_messages(tmp_path: Path) ->
     assert tried.content
     assert tried.pushes == 1
     assert tried.counts.duplicated == tried.counts.submitted
+    with closing(sqlite3.connect(tmp_path / "home" / "settlement" / "canteen.db")) as db:
+        shown = db.execute("SELECT by_sms, length(pushed_mark) FROM sms_contact").fetchall()
+    assert shown == [(0, 0)]  # the session over data said that it has the list: no further message is due
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from enum import Enum, auto
 class UnknownTap:
     """A tap with an unknown outcome: its suspense item, the journal it is from (terminal and epoch), its place there.
 
-    `claimed` says that the books have its number or its PSAM's serial for something else already.
+    `claimed` says that the books have its number or its PSAM's serial for something else already, or that its count was
+    settled for another tap before this one was there to contradict.
     """
 
     item: int

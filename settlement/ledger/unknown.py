@@ -29,12 +29,16 @@ _NEW: Final = """
 """
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM suspense_item"
 _COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (VALUES {rows})"
+# An item is claimed, too, when its count was settled from counters without it: of what it says nothing was known then.
 _ITEMS: Final = """
     WITH line (card, counter) AS (VALUES {rows})
     SELECT id, source, source_position, terminal, epoch, seq, item.card, item.counter, ttsn, amount_fen, since_utc_s,
            coalesce(happened_at_utc_s, since_utc_s), coalesce(clock_quality, 0),
            EXISTS (SELECT 1 FROM entry WHERE kind = 2 AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
            OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
+           OR EXISTS (SELECT 1 FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
+                      WHERE kind = 2 AND entry.card = item.card AND entry.counter = item.counter
+                      AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq))
     FROM line CROSS JOIN suspense_item item
     WHERE item.card = line.card AND item.counter = line.counter AND reason = 3
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id)

@@ -143,6 +143,27 @@ def test_of_several_at_one_count_in_one_journal_the_last_is_booked_and_proves_th
     }
 
 
+@pytest.mark.parametrize("from_same_till", [True, False])
+def test_unknown_tap_that_comes_after_its_count_was_settled_for_another_is_a_persons(
+    ledger_db: Database,
+    till: FakeTill,
+    make_till: Callable[[int], FakeTill],
+    unsettled: Unsettled,
+    posted_taps: PostedTaps,
+    *,
+    from_same_till: bool,
+) -> None:
+    tap, later = torn(till, 500, 3), make_till(8).tap(700, counter=4)
+    post(ledger_db, tap, later)
+    assert settle(ledger_db, unsettled, DUE) == 1
+    late = torn(till if from_same_till else make_till(9), 600, 3)
+    post(ledger_db, late, received=DUE + 1)
+    assert settle(ledger_db, unsettled, DUE + OUTAGE_S) == 0
+    assert [found.origin for found in store.open_suspense(ledger_db)] == [late.tap_id]
+    assert list(awaited(ledger_db, now_utc_s=DUE, outage_s=OUTAGE_S).values()) == [Waiting(Awaited.PERSON)]
+    assert posted_taps(ledger_db) == {tap.tap_id: 500, later.tap_id: 700}
+
+
 def test_what_was_settled_from_counters_starts_no_time_for_another(
     ledger_db: Database, till: FakeTill, unsettled: Unsettled
 ) -> None:

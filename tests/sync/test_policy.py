@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -192,6 +192,17 @@ def test_answer_begins_the_ladder_anew_and_forgives_after_an_hour() -> None:
     assert day.policy.strain == Strain()
 
 
+def test_message_that_got_through_does_not_end_a_round_of_repairs() -> None:
+    day = Day(AT_TCP, SMS)
+    while day.fail().repair is not Repair.RADIO:
+        pass
+    day.urgent = True
+    assert day.attempt() == Attempt(SMS)
+    day.policy.worked(SMS, now_utc_s=NOW_UTC_S + int(day.now_s))
+    day.urgent = False
+    assert day.attempt() == Attempt(AT_TCP, Repair.RESET)
+
+
 def test_round_of_the_day_before_is_forgiven() -> None:
     assert Strain(3, NOW_UTC_S).begun(NOW_UTC_S + DAY_S) == Strain(1, NOW_UTC_S + DAY_S)
 
@@ -241,7 +252,8 @@ class Storm(RuleBasedStateMachine):
         else:
             self.policy.worked(step.link, now_utc_s=self.now_utc_s)
             self.failures[step.link] = 0
-            self.radio_was_off = False
+            if step.link is AT_TCP:  # a message that got through says nothing of the bearer
+                self.radio_was_off = False
 
     @rule()
     def restart(self) -> None:
@@ -267,10 +279,15 @@ class Storm(RuleBasedStateMachine):
             self.radio_was_off = True
 
     @invariant()
-    def rounds_are_ten_minutes_apart_and_few_a_day(self) -> None:
+    def rounds_are_ten_minutes_apart_and_three_an_hour(self) -> None:
         gaps = [later - earlier for earlier, later in pairwise(self.rounds)]
         assert all(gap >= STRAIN_PAUSES_S[1] - 1 for gap in gaps)  # whole seconds are kept
+        for first, *_, fourth in zip(self.rounds, self.rounds[1:], self.rounds[2:], self.rounds[3:], strict=False):
+            assert fourth - first >= HEALING_S - 1
 
 
-Storm.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+# What may be shrunk for minutes is reported after the first example that fails; the fixed ones stand above.
+Storm.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=60, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate)
+)
 TestStorm = Storm.TestCase

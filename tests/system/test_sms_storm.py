@@ -51,14 +51,13 @@ def test_urgent_taps_and_a_lost_card_pass_by_doubled_messages(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2])
-def test_messages_lost_doubled_and_overtaken_lose_no_tap(seed: int, tmp_path: Path) -> None:
+def test_messages_lost_doubled_and_overtaken_lose_no_tap(tmp_path: Path) -> None:
     tried = trial(
         tmp_path / "home",
         taps=TAPS,
         pace_s=PACE_S,
         conditions=STORMY,
-        seed=seed,
+        seed=1,
         restarts=2,
         links=("ip", "sms"),
     )

@@ -24,7 +24,7 @@ from sync.uplink import Exchange
 from terminal.journal import JournalMissing, JournalReader
 from wire.batch import decode_batch
 from wire.hotlist import EMPTY_HOTLIST
-from wire.messages import HotlistUpdate, Identify, Receipt, Upload, Welcome
+from wire.messages import Identify, News, Receipt, Upload, Welcome
 
 BOOKED_S_MAX: Final = 30.0  # a linger, a reconnect with back-off and a round of the ledger; more is worth an objection
 _LASTS_S: Final = 1.0  # somebody who waits longer wants to know for what
@@ -87,7 +87,7 @@ def replay(terminal_folder: Path, raw: bytes, clock: Clock) -> bytes:
             hotlist_mark=EMPTY_HOTLIST.mark,
         ).signed(key, exchange.challenge().nonce)
         exchange.send(identify, Upload(decode_batch(raw)))
-        while isinstance(answer := exchange.answer(), Welcome | HotlistUpdate):
+        while isinstance(answer := exchange.answer(), Welcome | News):
             pass
     return answer.to_bytes() if isinstance(answer, Receipt) else repr(answer).encode()
 

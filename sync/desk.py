@@ -17,7 +17,7 @@ from sync.store import Enrolment
 from sync.uplink import ANSWER_S, Exchange, rejected
 from wire.hotlist import EMPTY_HOTLIST
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
-from wire.messages import HotlistUpdate, Identify, Refused, Welcome
+from wire.messages import Identify, News, Refused, Welcome
 
 LoadAnswer = LoadGrant | LoadOutcome | LoadRefused
 
@@ -68,7 +68,7 @@ class DeskLine:
         exchange = self._exchange or self._open()
         exchange.send(question)
         message = exchange.answer()
-        while isinstance(message, HotlistUpdate):  # for tills; the desk itself refuses cards that are on it
+        while isinstance(message, News):  # for tills; the desk itself refuses cards that are on it
             message = exchange.answer()
         assert isinstance(message, LoadGrant | LoadOutcome | LoadRefused), "the session's table allows nothing else"
         return message

@@ -21,6 +21,7 @@ from sync.identity import sync_folder
 from sync.policy import DAY_S, Strain
 from sync.tables import MIGRATIONS
 from wire.batch import SignedBatch
+from wire.downlink import NO_MARK
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -253,10 +254,10 @@ class UplinkReader:
         rows = self._all("SELECT at_utc_s FROM sms_sent ORDER BY at_utc_s") if self._has("sms_sent") else []
         return [_number(at_utc_s) for (at_utc_s,) in rows]
 
-    def refused_pin(self, iccid: str) -> bytes | None:
-        """The digest of the PIN that this SIM refused."""
-        row = self._one("SELECT pin_digest FROM refused_pins WHERE iccid = ?", (iccid,))
-        return None if row is None else _blob(row[0])
+    def refused_pin(self, iccid: str) -> tuple[bytes, int | None] | None:
+        """The digest of the PIN that did not open this SIM, and how many tries the SIM told before; None: it did not."""
+        row = self._one("SELECT pin_digest, tries_before FROM refused_pins WHERE iccid = ?", (iccid,))
+        return None if row is None else (_blob(row[0]), None if row[1] is None else _number(row[1]))
 
     def last_datagram(self) -> KeptDatagram | None:
         """The last one that was sealed; its number is not given again."""
@@ -288,6 +289,7 @@ class UplinkStore(UplinkReader):
     def __init__(self, connection: sqlite3.Connection, path: Path, lock: BinaryIO) -> None:
         super().__init__(connection, path)
         self._lock = lock
+        self.wants_whole_hotlist = False  # forgotten with the process: then changes prove unfit once more
 
     @classmethod
     def open_or_make(cls, path: Path) -> Self:
@@ -384,6 +386,11 @@ class UplinkStore(UplinkReader):
         """Put a hotlist in place of the one before, whole."""
         with self._commit():
             self._write("INSERT OR REPLACE INTO hotlist VALUES (1, ?, ?)", (hotlist.to_bytes(), received_at_utc_s))
+        self.wants_whole_hotlist = False
+
+    def hotlist_mark(self) -> bytes:
+        """What tells the server which hotlist is here, or that all of it is wanted."""
+        return NO_MARK if self.wants_whole_hotlist else self.hotlist().mark
 
     def save_verdict(self, verdict: Verdict) -> None:
         """Keep what stands against this terminal; the same code again stands since it first came."""
@@ -447,10 +454,10 @@ class UplinkStore(UplinkReader):
                 (datagram.number, datagram.first_seq, datagram.next_seq, datagram.raw),
             )
 
-    def save_refused_pin(self, iccid: str, pin_digest: bytes) -> None:
-        """Remember for good that this SIM refused this PIN."""
+    def save_refused_pin(self, iccid: str, pin_digest: bytes, tries_before: int | None) -> None:
+        """Remember for good that this PIN is tried on this SIM, as if it had been refused."""
         with self._commit():
-            self._write("INSERT OR REPLACE INTO refused_pins VALUES (?, ?)", (iccid, pin_digest))
+            self._write("INSERT OR REPLACE INTO refused_pins VALUES (?, ?, ?)", (iccid, pin_digest, tries_before))
 
     def forget_refused_pin(self, iccid: str) -> None:
         """It was taken after all."""

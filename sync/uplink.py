@@ -7,6 +7,7 @@ leaves the store such that the next session carries on.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,14 +21,15 @@ from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, 
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
+from wire.downlink import DeltaUnfit, HotlistDelta
 from wire.enrolment import Ticket
 from wire.messages import (
     Challenge,
     Enrol,
     Enrolled,
-    HotlistUpdate,
     Identify,
     Message,
+    News,
     Receipt,
     Refused,
     Upload,
@@ -66,6 +68,9 @@ VERDICTS: Final = frozenset(
         Rejection.SIGNATURE_INVALID,
     }
 )
+
+
+log = logging.getLogger("campus.sync")
 
 
 def may_pass(error: Rejected) -> bool:
@@ -173,8 +178,8 @@ class Uplink:
         """Take in what the server says unasked; `LinkDown` as soon as it has gone."""
         message = self._exchange.poll(timeout_s)
         if message is not None:
-            assert isinstance(message, HotlistUpdate), "without a batch under way nothing else may come"
-            self._take_hotlist(message)
+            assert isinstance(message, News), "without a batch under way nothing else may come"
+            self._take_news(message)
             self._count()
 
     def close(self) -> None:
@@ -189,7 +194,7 @@ class Uplink:
             epoch=self._journal.epoch,
             head_seq=head.seq,
             total_fen=head.total_fen,
-            hotlist_mark=self._store.hotlist().mark,
+            hotlist_mark=self._store.hotlist_mark(),
         ).signed(self._key, challenge.nonce)
         self._exchange.send(identify, *([Upload(signed)] if signed else []))
         message = self._exchange.answer()
@@ -216,8 +221,8 @@ class Uplink:
         """Wait for a batch's answer and commit it; False when the server wants another batch instead."""
         while True:
             message = self._exchange.answer()
-            if isinstance(message, HotlistUpdate):
-                self._take_hotlist(message)
+            if isinstance(message, News):
+                self._take_news(message)
             elif isinstance(message, Receipt):
                 self._mark(signed, message.receipt)
                 self._count(batches=1)
@@ -225,6 +230,9 @@ class Uplink:
             else:
                 assert isinstance(message, Refused), "the session's table allows nothing else here"
                 self._count()
+                if message.rejection is Rejection.MALFORMED:  # nothing of it was kept there; cut anew it may be right
+                    self._coder.forget()
+                    self._store.drop_cut()
                 if message.rejection is not Rejection.GAP or message.cursor is None or self._gaps == GAPS_MAX:
                     raise rejected(message)
                 self._gaps += 1
@@ -242,8 +250,15 @@ class Uplink:
         check_cursor(self._journal, cursor)
         self._store.follow(cursor, heard_at_utc_s=self._clock.utc_s())
 
-    def _take_hotlist(self, message: HotlistUpdate) -> None:
-        self._store.save_hotlist(message.hotlist, received_at_utc_s=self._clock.utc_s())
+    def _take_news(self, message: News) -> None:
+        """Keep what came down; what does not fit what is here stays out, and taps go on."""
+        try:
+            hotlist = message.apply(self._store.hotlist()) if isinstance(message, HotlistDelta) else message.hotlist
+        except DeltaUnfit as error:
+            log.warning("%s [%s]; the whole list is asked for", error, error.code)
+            self._store.wants_whole_hotlist = True
+            return
+        self._store.save_hotlist(hotlist, received_at_utc_s=self._clock.utc_s())
 
     def _count(self, batches: int = 0) -> None:
         session = self._exchange.session

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire import signature
 from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
+from wire.downlink import HotlistDelta
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
@@ -259,6 +260,8 @@ class HotlistUpdate:
         return cls(Hotlist.from_bytes(data))
 
 
+News = HotlistUpdate | HotlistDelta  # what a server says unasked
+
 Message = (
     Challenge
     | Identify
@@ -269,6 +272,7 @@ Message = (
     | Receipt
     | Refused
     | HotlistUpdate
+    | HotlistDelta
     | LoadRequest
     | LoadGrant
     | LoadResult

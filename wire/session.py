@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
+from wire.downlink import HotlistDelta
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -64,6 +65,7 @@ _SENDER: Final[dict[type[Message], Role]] = {
     Receipt: Role.SERVER,
     Refused: Role.SERVER,
     HotlistUpdate: Role.SERVER,
+    HotlistDelta: Role.SERVER,
     LoadRequest: Role.CLIENT,
     LoadGrant: Role.SERVER,
     LoadResult: Role.CLIENT,
@@ -88,6 +90,7 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, Receipt): State.OPEN,
     (State.OPEN, Refused): State.OPEN,
     (State.OPEN, HotlistUpdate): State.OPEN,
+    (State.OPEN, HotlistDelta): State.OPEN,
     (State.OPEN, LoadRequest): State.OPEN,
     (State.OPEN, LoadGrant): State.OPEN,
     (State.OPEN, LoadResult): State.OPEN,

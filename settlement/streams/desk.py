@@ -22,12 +22,13 @@ from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
+from wire.downlink import HotlistDelta
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
-from wire.messages import Enrolled, Identify, Receipt, Refused, Welcome
+from wire.messages import Enrolled, HotlistUpdate, Identify, News, Receipt, Refused, Welcome
 
 Clock = Callable[[], int]  # UTC seconds
 Answer = TypeVar("Answer")
@@ -43,6 +44,22 @@ class MarkedHotlist:
 
     hotlist: Hotlist
     mark: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a terminal has of what comes down, by its mark."""
+
+    hotlist_mark: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tidings:
+    """What brings a terminal from `before` to `after`."""
+
+    before: Held
+    after: Held
+    messages: tuple[News, ...]
 
 
 class Desk:
@@ -138,6 +155,26 @@ class Desk:
         except StoreFault as error:
             _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.hotlist.version, error)
         return self._hotlist
+
+    def newest(self) -> Held:
+        """What a terminal has that has all."""
+        return Held(self.hotlist().mark)
+
+    def tidings(self, held: Held) -> Tidings:
+        """What a terminal with `held` has to be told."""
+        newest = self.newest()
+        messages: list[News] = []
+        if held.hotlist_mark != newest.hotlist_mark:
+            messages.append(self._hotlist_news(held.hotlist_mark))
+        return Tidings(held, newest, tuple(messages))
+
+    def _hotlist_news(self, mark: bytes) -> HotlistUpdate | HotlistDelta:
+        """The changes since the list with this mark if that is known here and they are shorter, else the list whole."""
+        whole = HotlistUpdate(self.hotlist().hotlist)
+        if (known := self._find_hotlist(mark)) is None:
+            return whole
+        changes = HotlistDelta.between(known, whole.hotlist)
+        return changes if len(changes.to_bytes()) < len(whole.to_bytes()) else whole
 
     def _find_hotlist(self, mark: bytes) -> Hotlist | None:
         """See `find_hotlist`; many terminals have the same one."""

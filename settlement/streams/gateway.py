@@ -11,13 +11,15 @@ import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Final, TypeVar
 
 from settlement.settings import StreamSettings
 from settlement.store.database import RuleBroken, StoreFault
-from settlement.streams.desk import Clock, Desk, MarkedHotlist, TooBusy, WriterThread
+from settlement.streams.desk import Clock, Desk, Held, Tidings, TooBusy, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.sms import SmsDoor
+from wire.downlink import NO_MARK
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
@@ -28,7 +30,6 @@ from wire.messages import (
     Challenge,
     Enrol,
     Enrolled,
-    HotlistUpdate,
     Identify,
     Message,
     Receipt,
@@ -43,7 +44,7 @@ _READ_MAX: Final = 65_536
 _HANDSHAKE_TIMEOUT_S: Final = 10.0
 _SEND_TIMEOUT_S: Final = 20.0  # a receipt has few bytes; a link that does not take them is dead
 _TLS_CLOSE_TIMEOUT_S: Final = 1.0
-_HOTLIST_POLL_S: Final = 1.0
+_NEWS_POLL_S: Final = 1.0
 _STOP_TIMEOUT_S: Final = 10.0
 _BACKLOG: Final = 512
 
@@ -98,7 +99,7 @@ class Gateway:
         except OSError:
             self.writer.finish()
             raise
-        self._watches.append(asyncio.create_task(self._watch_hotlist()))
+        self._watches.append(asyncio.create_task(self._watch_news()))
         if self._sms is not None:
             self._watches.append(asyncio.create_task(self._sms.run()))
         port: int = self._server.sockets[0].getsockname()[1]
@@ -147,17 +148,17 @@ class Gateway:
         finally:
             self._connections.discard(connection)
 
-    async def _watch_hotlist(self) -> None:
-        """Tell everybody who is connected of a new hotlist, within a second or so."""
-        told = None
+    async def _watch_news(self) -> None:
+        """Tell everybody who is connected what is new, within a second or so."""
         while True:
             with suppress(TooBusy):  # sales first; the next second will do
-                hotlist = await self.writer.ask(Desk.hotlist)
-                if hotlist.mark != told:
-                    told = hotlist.mark
+                newest = await self.writer.ask(Desk.newest)
+                behind = {other.held for other in self._connections if other.is_identified} - {newest}
+                for held in behind:
+                    tidings = await self.writer.ask(partial(Desk.tidings, held=held))
                     for connection in self._connections:
-                        connection.tell(hotlist)
-            await asyncio.sleep(_HOTLIST_POLL_S)
+                        connection.tell(tidings)
+            await asyncio.sleep(_NEWS_POLL_S)
 
 
 class _Connection:
@@ -172,7 +173,7 @@ class _Connection:
         self._nonce = gateway.random(NONCE_BYTES)
         self._identity: Identify | None = None
         self._cursor: Cursor | None = None
-        self._hotlist_mark = b""
+        self.held = Held(NO_MARK)
         self._reading = False
         self._out = bytearray()
         self._identify_timeout = asyncio.Timeout(None)
@@ -211,11 +212,11 @@ class _Connection:
         if self._reading and self.task is not None:
             self.task.cancel()
 
-    def tell(self, newest: MarkedHotlist) -> None:
-        """Send a hotlist that the terminal does not have yet."""
-        if self._session.state is State.OPEN and newest.mark != self._hotlist_mark:
-            self._hotlist_mark = newest.mark
-            self._out += self._session.send(HotlistUpdate(newest.hotlist))
+    def tell(self, tidings: Tidings) -> None:
+        """Send what the terminal does not have yet, if this is made for one that has what it has."""
+        if self._session.state is State.OPEN and tidings.before == self.held:
+            self.held = tidings.after
+            self._out += b"".join(self._session.send(message) for message in tidings.messages)
             if self._reading:  # else it goes with the answer that is being made
                 self._write()
 
@@ -278,7 +279,7 @@ class _Connection:
         return await self._ask(lambda desk: desk.enrol(ticket, message.public_key))
 
     async def _identify(self, message: Identify) -> None:
-        self._hotlist_mark = message.hotlist_mark
+        self.held = Held(message.hotlist_mark)
         refused = self._gateway.door.check_identity(message, self._nonce)
         answer = refused or await self._ask(lambda desk: desk.identify(message))
         if isinstance(answer, Welcome):
@@ -327,7 +328,7 @@ class _Connection:
 
     async def _tell_newest(self) -> None:
         with suppress(TooBusy, StoreFault):  # the watch tells it a little later
-            self.tell(await self._gateway.writer.ask(Desk.hotlist))
+            self.tell(await self._gateway.writer.ask(partial(Desk.tidings, held=self.held)))
             if self._gateway.reaches_by_sms and (identity := self._identity) is not None:
                 await self._gateway.writer.ask(lambda desk: desk.note_session(identity))
 

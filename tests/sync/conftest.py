@@ -38,6 +38,7 @@ from wire.messages import (
     HotlistUpdate,
     Identify,
     Message,
+    News,
     Receipt,
     Refused,
     Upload,
@@ -93,6 +94,7 @@ class Server:
     hashes: list[bytes] = field(default_factory=lambda: [genesis_hash(TERMINAL, EPOCH)])
     taps: dict[int, bytes] = field(default_factory=dict)
     hotlist: Hotlist = EMPTY_HOTLIST
+    news: deque[News] = field(default_factory=deque)
     suspend: dict[int, Suspense] = field(default_factory=dict)
     quirks: deque[Quirk] = field(default_factory=deque)
     refusals: deque[Rejection] = field(default_factory=deque)
@@ -169,7 +171,9 @@ class Server:
                 tls.sendall(session.send(self._refused(self.unwelcome)))
                 return False
             tls.sendall(session.send(Welcome(self.cursor)))
-            if message.hotlist_mark != self.hotlist.mark:
+            if self.news:
+                tls.sendall(session.send(self.news.popleft()))
+            elif message.hotlist_mark != self.hotlist.mark:
                 tls.sendall(session.send(HotlistUpdate(self.hotlist)))
         else:
             assert isinstance(message, Upload)

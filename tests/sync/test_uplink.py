@@ -16,6 +16,7 @@ from sync.tls import TlsLink, client_context
 from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
 from wire.batch import decode_batch
+from wire.downlink import NO_MARK, HotlistDelta
 from wire.enrolment import Ticket
 from wire.frame import FrameCorrupt
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -199,7 +200,35 @@ def test_server_that_keeps_finding_gaps_is_not_believed(server: Server, start: S
         uplink.upload()
 
 
-@pytest.mark.parametrize("rejection", [r for r in Rejection if r is not Rejection.GAP])
+def test_batch_that_the_server_cannot_read_is_cut_anew_from_the_journal(
+    server: Server,
+    connect: Connect,
+    store: UplinkStore,
+    till: Till,
+    key: Ed25519PrivateKey,
+    clock: Clock,
+) -> None:
+    till.tap(1)
+    spoilt = till.coder.state(store.cursor())
+    spoilt.ttsn = 7  # as if memory had failed
+    till.coder.keep(spoilt, store.cursor().head_hash)
+    server.refusals.append(Rejection.MALFORMED)
+
+    def open_session() -> None:
+        uplink = Uplink(
+            connect(), store=store, journal=till.reader, key=key, coder=till.coder, clock=clock, answer_s=0.4
+        )
+        uplink.open()
+
+    with pytest.raises(Rejected, match="MALFORMED"):
+        open_session()
+    open_session()
+    assert store.cursor() == server.cursor
+    assert store.cursor().next_seq == 2
+    assert server.uploads[0] != server.uploads[1]
+
+
+@pytest.mark.parametrize("rejection", sorted(set(Rejection) - {Rejection.GAP, Rejection.MALFORMED}))
 def test_rejection_is_a_typed_fault_that_leaves_the_batch_under_way(
     rejection: Rejection, server: Server, start: Start, store: UplinkStore, till: Till
 ) -> None:
@@ -346,6 +375,33 @@ def test_receipt_that_ends_before_its_batch_is_refused(
     with pytest.raises(ProtocolViolation, match="before its batch"):
         start().open()
     assert store.unanswered() == server.uploads[0]
+
+
+def test_changes_are_made_to_the_hotlist_that_is_here(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    old, new = _hotlist(1, 3), _hotlist(2, 1)
+    store.save_hotlist(old, received_at_utc_s=0)
+    server.news.append(HotlistDelta.between(old, new))
+    till.tap()
+    assert start().open() is not None
+    assert store.hotlist() == new
+
+
+def test_changes_that_do_not_fit_leave_the_list_and_bring_it_whole_at_the_next_contact(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    old, server.hotlist = _hotlist(1, 3), _hotlist(2, 1)
+    store.save_hotlist(old, received_at_utc_s=0)
+    server.news.append(HotlistDelta.between(EMPTY_HOTLIST, server.hotlist))
+    till.tap()
+    assert start().open() is not None
+    assert store.hotlist() == old
+    till.tap()
+    assert start().open() is not None
+    assert store.hotlist() == server.hotlist
+    assert [identify.hotlist_mark for identify in server.identified] == [old.mark, NO_MARK]
+    assert store.hotlist_mark() == server.hotlist.mark
 
 
 def test_hotlist_is_replaced_whole(server: Server, start: Start, store: UplinkStore, till: Till) -> None:

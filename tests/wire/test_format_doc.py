@@ -12,6 +12,7 @@ import pytest
 from wire import (
     batch,
     directory,
+    downlink,
     enrolment,
     fields,
     frame,
@@ -34,7 +35,21 @@ ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "wire" / "FORMAT.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "wire_v1.json").read_text())
 CODING = (record, directory, row_coding, batch, sms)
-MODULES = (*CODING, ids, money, fields, signature, receipt, hotlist, enrolment, frame, load, messages, session)
+MODULES = (
+    *CODING,
+    ids,
+    money,
+    fields,
+    signature,
+    receipt,
+    hotlist,
+    downlink,
+    enrolment,
+    frame,
+    load,
+    messages,
+    session,
+)
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     record.Outcome,
     record.Mac2,

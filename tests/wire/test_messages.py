@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.directory import CodingState
+from wire.downlink import HotlistDelta
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
@@ -76,6 +77,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.text(max_size=50, alphabet=st.characters(codec="utf-8")),
     ),
     st.builds(HotlistUpdate, st.from_type(Hotlist)),
+    st.builds(HotlistDelta.between, st.from_type(Hotlist), st.from_type(Hotlist)),
     st.builds(LoadRequest, number=st.integers(1, 0xFFFF_FFFF), card=st.from_type(CardId), init=st.from_type(LoadInit)),
     st.from_type(LoadGrant),
     st.builds(LoadResult, load_id=st.from_type(LoadId), tac=TACS, init=st.none() | st.from_type(LoadInit)),

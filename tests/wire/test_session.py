@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wire.downlink import HotlistDelta
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -53,6 +54,7 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, Receipt, SERVER): State.OPEN,
     (State.OPEN, Refused, SERVER): State.OPEN,
     (State.OPEN, HotlistUpdate, SERVER): State.OPEN,
+    (State.OPEN, HotlistDelta, SERVER): State.OPEN,
     (State.OPEN, LoadRequest, CLIENT): State.OPEN,
     (State.OPEN, LoadGrant, SERVER): State.OPEN,
     (State.OPEN, LoadResult, CLIENT): State.OPEN,

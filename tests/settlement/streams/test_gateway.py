@@ -18,6 +18,7 @@ from settlement.onecard.hotlist import list_card
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home, StreamSettings
 from settlement.store.database import open_writer
+from wire.downlink import NO_MARK, HotlistDelta
 from wire.frame import encode_frame
 from wire.ids import CardId
 from wire.messages import (
@@ -484,10 +485,16 @@ def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(
             assert isinstance(update, HotlistUpdate)
             assert (update.hotlist.version, update.hotlist.cards) == (1, frozenset({numbered_card(1)}))
             await asyncio.to_thread(listed, 2)
-            update = await client.hear()
-            assert isinstance(update, HotlistUpdate)
-            assert (update.hotlist.version, len(update.hotlist.cards)) == (2, 2)
-            newest = update.hotlist
+            changes = await client.hear()
+            assert isinstance(changes, HotlistDelta)
+            newest = changes.apply(update.hotlist)
+            assert (newest.version, newest.cards) == (2, frozenset({numbered_card(1), numbered_card(2)}))
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, hotlist_mark=update.hotlist.mark), Welcome)
+            assert await client.hear() == changes
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, hotlist_mark=NO_MARK), Welcome)
+            assert await client.hear() == HotlistUpdate(newest)
         async with port.connect() as client:
             assert isinstance(await client.identify(enrolled, hotlist_mark=newest.mark), Welcome)
             enrolled.tap()

@@ -19,7 +19,7 @@ from drivers.apdu import Sw, describe_sw
 from drivers.purchase import ToCard
 from drivers.purse import CardProfile, CardUnreadable, PurseInfo, parse_select
 from wire.ids import TerminalId
-from wire.load import LoadInit
+from wire.load import CHALLENGE_FEN, LoadInit
 from wire.money import Fen
 from wire.pboc import MAC_BYTES, TTI_LOAD
 from wire.record import NO_TAC, TAC_BYTES
@@ -111,7 +111,7 @@ class Load:
         self._terminal = terminal
         self.wrong_pins = set(wrong_pins)
         self._state = _State.SELECTING
-        self._amount_fen = Fen(0)
+        self._amount_fen, self._named = Fen(0), terminal
         self._digits = ""
         self._tries_left: int | None = None
         self._pin_shown = False
@@ -123,12 +123,11 @@ class Load:
 
     def initialise(self, amount_fen: Fen) -> ToCard:
         """Have the card ask for this amount; whatever an earlier INITIALIZE began on the card is over then."""
-        assert self._state in (_State.SELECTED, _State.INITIALIZED), f"no INITIALIZE may go out in {self._state}"
-        self._state = _State.INITIALIZING
-        self._amount_fen = amount_fen
-        return ToCard(
-            apdu.initialize_for_load(key_index=LOAD_KEY_INDEX, amount_fen=amount_fen, terminal=self._terminal)
-        )
+        return self._ask_init(amount_fen, self._terminal)
+
+    def answer_challenge(self, challenge: TerminalId) -> ToCard:
+        """Have the card answer to the number that the issuer named: `Initialised`, which is never granted."""
+        return self._ask_init(CHALLENGE_FEN, challenge)
 
     def prove(self, online_counter: int) -> ToCard:
         """Ask the card for the TAC of the load at this counter, by the profile's number first, then by the other."""
@@ -211,7 +210,7 @@ class Load:
         if sw == Sw.OK:
             self._pin_shown = True
             self._state = _State.INITIALIZED
-            return self.initialise(self._amount_fen)
+            return self._ask_init(self._amount_fen, self._named)
         if sw & 0xFFF0 == _TRIES_LEFT:
             self.wrong_pins.add(self._digits)
             self._tries_left = sw & 0xF
@@ -221,6 +220,12 @@ class Load:
         if sw == Sw.PIN_LOCKED or self._tries_left == 0:
             return self._end(NotLoaded("the card has locked its PIN; its issuer can unlock it"))
         return self._end(NotLoaded(f"the card does not check the PIN: {describe_sw(sw)}"))
+
+    def _ask_init(self, amount_fen: Fen, terminal: TerminalId) -> ToCard:
+        assert self._state in (_State.SELECTED, _State.INITIALIZED), f"no INITIALIZE may go out in {self._state}"
+        self._state = _State.INITIALIZING
+        self._amount_fen, self._named = amount_fen, terminal
+        return ToCard(apdu.initialize_for_load(key_index=LOAD_KEY_INDEX, amount_fen=amount_fen, terminal=terminal))
 
     def _ask_proof(self) -> ToCard:
         return ToCard(apdu.get_transaction_prove(self._numbers.pop(0), TTI_LOAD))

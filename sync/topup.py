@@ -37,7 +37,7 @@ from wire.money import Fen
 from wire.record import NO_TAC
 
 _EARLIER_MAX: Final = 2  # a card has one open load; a desk that keeps finding others contradicts itself
-_CHALLENGES_MAX: Final = 2  # a desk that was started anew in between names another amount, once
+_CHALLENGES_MAX: Final = 2  # a desk that was started anew in between names another number, once
 
 
 class LoadFailed(CampusError):
@@ -261,7 +261,9 @@ class _Presentation:
         """Ask for the load and carry out what is granted; or the earlier load that stands in the way."""
         store = self._point.store
         request = LoadRequest(
-            number=store.last_load_number() + 1, card=card, init=self._initialise(self._sale.amount_fen)
+            number=store.last_load_number() + 1,
+            card=card,
+            init=self._initialised(self._dialogue.initialise(self._sale.amount_fen)),
         )
         store.begin_load(request)
         granted = False
@@ -322,7 +324,7 @@ class _Presentation:
             assert isinstance(answer, LoadOutcome), "a result is never answered by a grant"
             if answer.state is not LoadState.PENDING:
                 break
-            init = self._initialise(answer.challenge_fen)
+            init = self._initialised(self._dialogue.answer_challenge(answer.challenge))
             answer = desk.ask(LoadResult(load_id=pending.load_id, tac=step.tac, init=init))
         if not isinstance(answer, LoadOutcome) or answer.state is LoadState.PENDING:
             raise LoadFailed(
@@ -339,8 +341,8 @@ class _Presentation:
         self._dialogue.wrong_pins = self._point.wrong_pins[card]
         return card
 
-    def _initialise(self, amount_fen: Fen) -> LoadInit:
-        step = self._drive(self._dialogue.initialise(amount_fen))
+    def _initialised(self, command: ToCard) -> LoadInit:
+        step = self._drive(command)
         if not isinstance(step, Initialised):
             raise _lost(step)
         return step.init

@@ -1,9 +1,10 @@
 """A load's messages between a top-up point and the issuer's desk, in the order in which they go.
 
 The card asks with MAC1, the desk grants with MAC2, the card proves with a TAC. While a load of a card has no end at the
-desk, nothing more is granted to that card: the desk names the load, and an amount to INITIALIZE with. An answer to that
-which shows the load's own counter proves that its session on the card is over, and that it was never carried out; one
-that shows the next counter proves that it was. Left out: keys (`wire.pboc`), and what may follow what (`wire.session`).
+desk, nothing more is granted to that card: the desk names the load, and a terminal number to INITIALIZE with, for the
+least amount there is, since a card may refuse one that would overfill it. An answer to that which shows the load's own
+counter proves that its session on the card is over, and that it was never carried out; one that shows the next counter
+proves that it was. Left out: keys (`wire.pboc`), and what may follow what (`wire.session`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from enum import IntEnum
 from typing import ClassVar, Final, Self
 
 from wire.fields import FieldReader, FormatError
-from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, TERMINAL_ID_BYTES, CardId, LoadId, load_id
+from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, TERMINAL_ID_BYTES, CardId, LoadId, TerminalId, load_id
 from wire.money import Fen
 from wire.pboc import MAC_BYTES
 from wire.record import CAMPUS_ZONE, NO_TAC, TAC_BYTES
@@ -22,6 +23,9 @@ from wire.record import CAMPUS_ZONE, NO_TAC, TAC_BYTES
 _RANDOM_BYTES: Final = 4
 _CARD_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 _DETAIL_BYTES_MAX: Final = 200
+
+CHALLENGE_FEN: Final = Fen(1)  # some cards refuse an amount of zero
+NO_CHALLENGE: Final = TerminalId(bytes(TERMINAL_ID_BYTES))
 
 
 class LoadState(IntEnum):
@@ -131,7 +135,7 @@ class LoadGrant:
 class LoadResult:
     """Point: what the card says of any point's load; with neither TAC (zeros) nor INITIALIZE, a question.
 
-    `init` was made with the amount that the desk named for this load.
+    `init` was made for `CHALLENGE_FEN` at the terminal number that the desk named for this load.
     """
 
     kind: ClassVar[int] = 18
@@ -163,7 +167,7 @@ class LoadOutcome:
     online_counter: int
     amount_fen: Fen
     old_balance_fen: Fen
-    challenge_fen: Fen  # the amount to INITIALIZE with, if the card cannot give the TAC; 0 once the load has ended
+    challenge: TerminalId  # to INITIALIZE with, if the card cannot give the TAC; zeros once the load has ended
 
     @property
     def new_balance_fen(self) -> Fen:
@@ -171,11 +175,9 @@ class LoadOutcome:
         return Fen(self.old_balance_fen + self.amount_fen)
 
     def to_bytes(self) -> bytes:
-        """load 12, state 1, online counter 2, amount 4, old balance 4, challenge 4."""
+        """load 12, state 1, online counter 2, amount 4, old balance 4, challenge 6."""
         head = _load_bytes(self.load_id) + bytes((self.state,)) + self.online_counter.to_bytes(2, "big")
-        return head + b"".join(
-            value.to_bytes(4, "big") for value in (self.amount_fen, self.old_balance_fen, self.challenge_fen)
-        )
+        return head + self.amount_fen.to_bytes(4, "big") + self.old_balance_fen.to_bytes(4, "big") + self.challenge
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -190,7 +192,7 @@ class LoadOutcome:
             online_counter=reader.uint(2),
             amount_fen=Fen(reader.uint(4)),
             old_balance_fen=Fen(reader.uint(4)),
-            challenge_fen=Fen(reader.uint(4)),
+            challenge=TerminalId(reader.take(TERMINAL_ID_BYTES)),
         )
         reader.finish()
         return outcome

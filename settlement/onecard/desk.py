@@ -2,9 +2,10 @@
 
 A card has one open load. It ends as CONFIRMED with the card's TAC, or with a MAC1 over the next online counter: nothing
 else was granted at this one, so nothing else can have moved it. It ends as VOIDED with a MAC1 over its own counter and
-an amount that the desk chose after the grant: to make that MAC1 the card had to begin anew, which ended the only
-session in which MAC2 was good. So no point, honest or not, can have a load voided that is on a card or will be. Left
-out: connections (`settlement.streams.gateway`), and the books.
+a terminal number that the desk drew after the grant: to make that MAC1 the card had to begin anew, which ended the only
+session in which MAC2 was good. So no point, honest or not, can have a load voided that is on a card or will be. An
+amount would not do in place of the number: a card may refuse it, and amounts are so few that a point could collect
+MAC1s beforehand and ask for loads until one fits. Left out: connections (`settlement.streams.gateway`), the books.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from settlement.store.database import Database
 from settlement.streams.desk import Clock, Desk
 from settlement.streams.door import Door
 from wire.batch import SignedBatch
-from wire.ids import LoadId, Stream
+from wire.ids import TERMINAL_ID_BYTES, LoadId, Stream, TerminalId
 from wire.load import (
+    CHALLENGE_FEN,
+    NO_CHALLENGE,
     LoadGrant,
     LoadInit,
     LoadOutcome,
@@ -38,7 +41,6 @@ from wire.purse_keys import KeyHalvesEqual
 from wire.receipt import Rejection
 from wire.record import NO_TAC
 
-_CHALLENGE_BYTES: Final = 3  # up to 167,772.16: far below what a card can count, far more than can be collected ahead
 _STATES: Final = {LoadEventKind.CONFIRMED: LoadState.POSTED, LoadEventKind.VOIDED: LoadState.VOIDED}
 
 _log: Final = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class TopupDesk(Desk):
         super().__init__(stream=Stream.TOP_UP, db=db, onecard=onecard, keys=keys, door=door, clock=clock)
         self._limits = limits
         self._random = random
-        self._challenges: dict[LoadId, Fen] = {}
+        self._challenges: dict[LoadId, TerminalId] = {}
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """A top-up point has no taps."""
@@ -154,10 +156,11 @@ class TopupDesk(Desk):
 
     def _prove(self, granted: LoadEvent, init: LoadInit, point: Identify) -> LoadAnswer:
         """What a fresh INITIALIZE shows of the open load."""
-        if init.amount_fen != self._challenge(granted.load_id):
-            return LoadRefused(LoadRefusal.WRONG_PROOF, "the card was not asked with the amount that the desk named")
-        if not self._keys.verify_load_mac1(granted.card, init, point.terminal):
-            return self._wrong_mac1(granted.load_id)
+        if init.amount_fen != CHALLENGE_FEN or not self._keys.verify_load_mac1(
+            granted.card, init, self._challenge(granted.load_id)
+        ):
+            _log.warning("top-up: load %s: MAC1 is not over the number that was named", granted.load_id)
+            return LoadRefused(LoadRefusal.WRONG_PROOF, "the card did not answer to the number that the desk named")
         if init.online_counter == granted.online_counter:
             return self._end(granted, point, LoadEventKind.VOIDED, LoadEvidence.COUNTER_UNCHANGED)
         if init.online_counter == granted.online_counter + 1:
@@ -202,13 +205,13 @@ class TopupDesk(Desk):
             online_counter=granted.online_counter,
             amount_fen=granted.amount_fen,
             old_balance_fen=granted.old_balance_fen,
-            challenge_fen=self._challenge(granted.load_id) if ended is None else Fen(0),
+            challenge=self._challenge(granted.load_id) if ended is None else NO_CHALLENGE,
         )
 
-    def _challenge(self, load_id: LoadId) -> Fen:
-        """The amount for a fresh INITIALIZE, not to be guessed before it is told; another one after a restart."""
+    def _challenge(self, load_id: LoadId) -> TerminalId:
+        """The number for a fresh INITIALIZE, not to be guessed before it is told; another one after a restart."""
         if load_id not in self._challenges:
-            self._challenges[load_id] = Fen(1 + int.from_bytes(self._random(_CHALLENGE_BYTES)))
+            self._challenges[load_id] = TerminalId(self._random(TERMINAL_ID_BYTES))
         return self._challenges[load_id]
 
     def _wrong_mac1(self, load_id: LoadId) -> LoadRefused:

@@ -40,6 +40,8 @@ OPENING = Fen(10_00)
 PIN = "123456"
 MASTERS = PurseKeys(*(bytes(range(start, start + 16)) for start in (1, 50, 100)))
 LIMITS = LoadLimits(load_fen_max=500_00, purse_fen_max=1000_00)
+CARD_FEN_MAX = LIMITS.purse_fen_max + 1  # cards are issued with a little more room than the school fills
+_INIT_LOAD = bytes.fromhex("80500002")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class _FaultyCard:
             if self.fault.carried_out:
                 self.purse.transmit_raw(apdu)
             raise CardRemoved("the card left the reader")
+        if _overfills(self.purse, apdu):
+            return bytes.fromhex("6985")
         try:
             answer = self.purse.transmit_raw(apdu)
         except (MemoryFault, PowerCut) as error:
@@ -109,6 +113,11 @@ class _FaultyCard:
             bit = self.fault.flipped_bit % (8 * len(answer))
             return (int.from_bytes(answer) ^ 1 << bit).to_bytes(len(answer))
         return answer
+
+
+def _overfills(purse: Purse, apdu: bytes) -> bool:
+    """INITIALIZE FOR LOAD of more than the card may hold, which real cards refuse each in their own words."""
+    return apdu[:4] == _INIT_LOAD and purse.balance_fen + int.from_bytes(apdu[6:10]) > CARD_FEN_MAX
 
 
 class ScriptedReader:

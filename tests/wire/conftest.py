@@ -135,7 +135,7 @@ st.register_type_strategy(
         online_counter=_U16,
         amount_fen=_FEN,
         old_balance_fen=_FEN,
-        challenge_fen=_FEN,
+        challenge=_TERMINALS,
     ),
 )
 st.register_type_strategy(TapRecord, _records(st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS)))

@@ -14,8 +14,9 @@ from settlement.store.database import open_writer
 from settlement.store.router import ONECARD
 from tests.system.loads import LIMITS, OPENING, PIN, Point, SimCard, World, card_number, make_template
 from wire import pboc
-from wire.ids import Asn, CardId, LoadId
+from wire.ids import Asn, CardId, LoadId, TerminalId
 from wire.load import (
+    CHALLENGE_FEN,
     LoadGrant,
     LoadInit,
     LoadOutcome,
@@ -51,8 +52,11 @@ class Hand:
         self.purse.transmit_raw(bytes.fromhex("00A4040009A00000000386980701"))
         assert self.purse.transmit_raw(bytes.fromhex("0020000003") + bytes.fromhex(PIN)) == b"\x90\x00"
 
-    def initialise(self, amount_fen: int) -> LoadInit:
-        data = b"\x01" + amount_fen.to_bytes(4) + self.point.terminal
+    def answer(self, challenge: TerminalId) -> LoadInit:
+        return self.initialise(CHALLENGE_FEN, challenge)
+
+    def initialise(self, amount_fen: int, terminal: TerminalId | None = None) -> LoadInit:
+        data = b"\x01" + amount_fen.to_bytes(4) + (terminal or self.point.terminal)
         answer = self.purse.transmit_raw(bytes.fromhex("805000020B") + data + b"\x10")
         assert answer[-2:] == b"\x90\x00"
         return LoadInit(
@@ -194,7 +198,7 @@ def test_nothing_is_granted_to_a_card_with_an_open_load(world: World, hand: Hand
 
 
 def test_initialize_collected_before_credit_does_not_void_a_load_that_is_on_the_card(world: World, hand: Hand) -> None:
-    collected = [hand.initialise(amount_fen) for amount_fen in (5000, 1, 777)]
+    collected = [hand.initialise(amount_fen) for amount_fen in (5000, CHALLENGE_FEN, 777)]
     grant = granted(hand.point, hand.request(5000))
     tac = hand.credit(grant)
     for init in collected:
@@ -207,7 +211,7 @@ def test_initialize_collected_before_credit_does_not_void_a_load_that_is_on_the_
 def test_load_that_was_voided_cannot_be_credited_any_more(world: World, hand: Hand) -> None:
     grant = granted(hand.point, hand.request(5000))
     outcome = pending(hand.point, LoadResult(load_id=load_of(hand.point)))
-    proof = LoadResult(load_id=load_of(hand.point), init=hand.initialise(outcome.challenge_fen))
+    proof = LoadResult(load_id=load_of(hand.point), init=hand.answer(outcome.challenge))
     assert state_of(hand.point, proof) is LoadState.VOIDED
     assert hand.credit(grant) == b""
     assert hand.purse.balance_fen == OPENING
@@ -215,21 +219,43 @@ def test_load_that_was_voided_cannot_be_credited_any_more(world: World, hand: Ha
     granted(hand.point, hand.request(5000, 2))
 
 
+def test_mac1s_collected_for_every_amount_void_no_load_that_the_card_then_takes(world: World, hand: Hand) -> None:
+    """Amounts are few: a point collects thousands from a card of its own, and asks for loads until one fits."""
+    grant = granted(hand.point, hand.request(5000))
+    named = pending(hand.point, LoadResult(load_id=load_of(hand.point)))
+    assert len(set(named.challenge)) > 1
+    for amount_fen in (CHALLENGE_FEN, 5000, int.from_bytes(named.challenge[:3])):
+        session = Hand(hand.card, hand.point).initialise(amount_fen)
+        result = LoadResult(load_id=load_of(hand.point), init=session)
+        assert state_of(hand.point, result) is LoadRefusal.WRONG_PROOF
+    assert hand.credit(grant)
+    assert world.kinds() == ["GRANTED"]
+
+
+def test_number_of_one_load_is_not_that_of_the_next(hand: Hand) -> None:
+    granted(hand.point, hand.request(5000))
+    first = pending(hand.point, LoadResult(load_id=load_of(hand.point)))
+    proof = hand.answer(first.challenge)
+    assert state_of(hand.point, LoadResult(load_id=load_of(hand.point), init=proof)) is LoadState.VOIDED
+    granted(hand.point, hand.request(5000, 2))
+    assert state_of(hand.point, LoadResult(load_id=load_of(hand.point, 2), init=proof)) is LoadRefusal.WRONG_PROOF
+
+
 def test_initialize_after_credit_confirms_the_load(world: World, hand: Hand) -> None:
     hand.credit(granted(hand.point, hand.request(5000)))
     outcome = pending(hand.point, LoadResult(load_id=load_of(hand.point)))
-    proof = LoadResult(load_id=load_of(hand.point), init=hand.initialise(outcome.challenge_fen))
+    proof = LoadResult(load_id=load_of(hand.point), init=hand.answer(outcome.challenge))
     assert state_of(hand.point, proof) is LoadState.POSTED
     assert world.events()[-1].evidence is LoadEvidence.COUNTER_MOVED
 
 
-def test_amount_that_the_desk_names_lives_until_it_is_started_anew(world: World, hand: Hand) -> None:
+def test_number_that_the_desk_names_lives_until_it_is_started_anew(world: World, hand: Hand) -> None:
     granted(hand.point, hand.request(5000))
     question = LoadResult(load_id=load_of(hand.point))
-    named = pending(hand.point, question).challenge_fen
-    assert pending(hand.point, question).challenge_fen == named
+    named = pending(hand.point, question).challenge
+    assert pending(hand.point, question).challenge == named
     world.restart_desk()
-    assert pending(hand.point, question).challenge_fen != named
+    assert pending(hand.point, question).challenge != named
 
 
 @pytest.mark.parametrize("tac", [b"\1\2\3\4", b"\xff" * 4])

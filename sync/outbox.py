@@ -41,6 +41,10 @@ class JournalCoder:
         """Where the next cut is likely to begin."""
         self._kept = (state, head_hash)
 
+    def forget(self) -> None:
+        """Make the next state of the journal alone."""
+        self._kept = None
+
 
 def next_batch(
     store: UplinkStore,

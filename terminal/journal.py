@@ -203,11 +203,14 @@ class JournalReader:
         return records
 
     def canonical(self, first_seq: int, next_seq: int) -> list[bytes]:
-        """The canonical bytes of sealed records, all of them there; the chain is not looked at again."""
+        """The canonical bytes of sealed records, all of them there, each following from the one before."""
         rows = self._all("SELECT record FROM sealed WHERE seq >= ? AND seq < ? ORDER BY seq", (first_seq, next_seq))
         found = [raw for (raw,) in rows if isinstance(raw, bytes) and len(raw) == RECORD_BYTES]
-        if len(found) != next_seq - first_seq:
-            raise JournalDamaged(f"{self._path.name} lacks records between {first_seq} and {next_seq}")
+        head_hash = self.hash_before(first_seq)
+        for raw in found:
+            head_hash = next_hash(head_hash, raw)
+        if len(found) != next_seq - first_seq or head_hash != self.hash_before(next_seq):
+            raise JournalDamaged(f"{self._path.name} has not the records from {first_seq} to {next_seq} that it sealed")
         return found
 
     def hash_before(self, seq: int) -> bytes:

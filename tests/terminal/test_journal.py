@@ -166,6 +166,20 @@ def test_records_come_in_pages(open_journal: OpenJournal) -> None:
         journal.hash_before(9)
 
 
+def test_past_that_was_changed_is_not_given_out(open_journal: OpenJournal, tmp_path: Path) -> None:
+    journal = open_journal()
+    sell(journal, 5)
+    assert journal.canonical(2, 6) == [record.to_bytes() for record in journal.records(2, 4)]
+    changed = bytearray(journal.canonical(3, 4)[0])
+    changed[20] ^= 1
+    with closing(apsw.Connection(str(tmp_path / "journal.db"))) as other:
+        other.execute("DROP TRIGGER sealed_is_never_changed")
+        other.execute("UPDATE sealed SET record = ? WHERE seq = 3", (bytes(changed),))
+    assert len(journal.canonical(4, 6)) == 2
+    with pytest.raises(JournalDamaged, match="from 2 to 6"):
+        journal.canonical(2, 6)
+
+
 def test_each_boot_is_counted_once(open_journal: OpenJournal) -> None:
     journal = open_journal()
     assert [journal.boot_number(name) for name in ("one", "two", "one")] == [1, 2, 1]

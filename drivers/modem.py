@@ -334,6 +334,12 @@ class Modem:
             except AtError:
                 return None
 
+    @property
+    def attached(self) -> bool:
+        """Whether the data bearer is up, as far as the modem has told; a restart or the network may have ended it."""
+        with self._ready():
+            return self._stack.attached
+
     def attach(self, *, apn: str, user: str = "", password: str = "") -> None:
         """Make the data bearer anew; `RegistrationDenied`, `BearerLost` or another `ModemFault`."""
         if self.registration().state is RegistrationState.DENIED:

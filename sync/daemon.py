@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from random import Random
 from threading import Event
+from types import MappingProxyType
 from typing import Final
 
 from sync.clock import Clock
@@ -78,6 +79,7 @@ class Daemon:
                     self._serve(journal)
             except CampusError as error:
                 log.error("%s; trying again in %.0f s", words_for(error), HOPELESS_S)
+                self._beat()  # the attempt took its time, and so does this
                 self._stop.wait(HOPELESS_S)
 
     def _journal(self) -> JournalReader | None:
@@ -155,6 +157,7 @@ class Daemon:
         elif isinstance(error, NoCoverage):
             trouble = Trouble.SEARCHING
         elif not heals(error):
+            self._say_seen(None, policy, {link.value: words_for(error)})
             raise error
         now_s = self._clock.monotonic_s()
         ready_s = policy.failed(link, trouble, words_for(error), now_s=now_s, spread=self._rng.random())
@@ -197,13 +200,15 @@ class Daemon:
             self._hotlist_mark = hotlist.mark
             log.info("hotlist %d came down, %d cards", hotlist.version, len(hotlist.cards))
 
-    def _say_seen(self, link: LinkKind | None, policy: Policy) -> None:
-        """Write down how the links stand, for `status`."""
+    def _say_seen(
+        self, link: LinkKind | None, policy: Policy, hopeless: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Write down how the links stand, for `status`; `hopeless` is what no other link would help."""
         body = {
             "at_utc_s": self._clock.utc_s(),
             "link": None if link is None else link.value,
             "failing": {kind.value: words for kind, words in policy.words().items()},
-            "technician": {kind.value: words for kind, words in policy.needs_person().items()},
+            "technician": {kind.value: words for kind, words in policy.needs_person().items()} | dict(hopeless),
             **self._seen(),
         }
         with suppress(StoreUnwritable):  # a full disk has other worries

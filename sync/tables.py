@@ -123,6 +123,8 @@ CREATE TABLE datagrams (
 ) STRICT;
 """
 
+_PIN_TRIES: Final = "ALTER TABLE refused_pins ADD COLUMN tries_before INTEGER;"
+
 MIGRATIONS: Final = (
     _FIRST_TABLES,
     _VERDICT_AND_CLOCK,
@@ -130,4 +132,5 @@ MIGRATIONS: Final = (
     _LOADS,
     _LINKS,
     _MESSAGES,
+    _PIN_TRIES,
 )  # PRAGMA user_version counts them; 0 stands for the first

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
@@ -59,6 +59,9 @@ class ModemDevice(Protocol):
 
     def signal(self) -> Signal: ...
 
+    @property
+    def attached(self) -> bool: ...
+
     def attach(self, *, apn: str, user: str = "", password: str = "") -> None: ...
 
     def detach(self) -> None: ...
@@ -86,8 +89,8 @@ class Access:
 
     apn: str = ""
     user: str = ""
-    password: str = ""
-    pin: str = ""
+    password: str = field(default="", repr=False)
+    pin: str = field(default="", repr=False)
 
 
 class ModemPort:
@@ -136,7 +139,7 @@ class ModemPort:
     def connect(self, host: str, port: int) -> ModemLink:
         """A TCP connection by the modem's own stack."""
         with self.registered() as modem:
-            if not self._attached:
+            if not (self._attached and modem.attached):
                 modem.attach(apn=self._access.apn, user=self._access.user, password=self._access.password)
                 self._attached = True
             return ModemLink(modem.open_socket(host, port, timeout_s=CONNECT_S), self._faults)
@@ -180,7 +183,7 @@ class ModemPort:
         return self._modem
 
     def _let_in(self, modem: ModemDevice) -> None:
-        """Enter the PIN if the SIM wants one: once for a SIM and a PIN, whatever happens."""
+        """Enter the PIN if the SIM wants one: never again what the SIM may have counted as wrong."""
         sim = modem.sim()
         if sim.state is SimState.READY:
             return
@@ -191,9 +194,14 @@ class ModemPort:
         if sim.iccid is None:
             raise SimLocked("the SIM wants a PIN but does not tell its number: a technician enters it")
         digest = hashlib.sha256(f"{sim.iccid} {self._access.pin}".encode()).digest()
-        if self._store.refused_pin(sim.iccid) == digest:
-            raise SimLocked("the SIM refused the PIN in terminal.toml before; it is not tried again: correct it")
-        self._store.save_refused_pin(sim.iccid, digest)  # before it is tried: a power cut must not try it twice
+        before = self._store.refused_pin(sim.iccid)
+        if before is not None and before[0] == digest and not _is_uncounted(before[1], sim.tries_left):
+            raise SimLocked(
+                "the SIM did not open with the PIN in terminal.toml before; it is not tried again: "
+                "correct it, or switch the SIM's PIN off in a telephone"
+            )
+        # Before it is tried: a power cut must not try it twice.
+        self._store.save_refused_pin(sim.iccid, digest, sim.tries_left)
         modem.enter_pin(self._access.pin)
         self._store.forget_refused_pin(sim.iccid)
 
@@ -213,6 +221,11 @@ class ModemPort:
             if isinstance(error, BearerLost | ModemSilent):
                 self._attached = False
             raise LinkDown(str(error)) from error
+
+
+def _is_uncounted(before: int | None, now: int | None) -> bool:
+    """Whether the SIM itself says that it has counted no wrong PIN since: the try was cut off, or it was right."""
+    return before is not None and now is not None and now >= before
 
 
 def registered(modem: ModemDevice, search_s: float) -> Registration:

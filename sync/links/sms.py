@@ -7,7 +7,7 @@ out: bytes (`wire.sms`), the modem (`drivers.modem`), and whether it is worth it
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drivers.modem import SmsArrived
@@ -138,6 +138,12 @@ class SmsRoute:
         self._store.save_datagram(datagram)
         return datagram
 
+    def _forget_cut(self) -> None:
+        """What the server cannot read in these bytes it may read in others; the number stays used."""
+        self._coder.forget()
+        if (kept := self._store.last_datagram()) is not None:
+            self._store.save_datagram(replace(kept, first_seq=0, next_seq=1, raw=b""))
+
     def _envelope(self, number: int) -> Envelope:
         stream = self._store.enrolled().stream
         return Envelope(kind=DatagramKind.UP, stream=stream, terminal=self._journal.terminal, number=number)
@@ -210,6 +216,8 @@ class SmsRoute:
         if receipt.rejection is Rejection.GAP:
             self._store.follow(cursor, heard_at_utc_s=now_utc_s)
         elif receipt.rejection is not None:
+            if receipt.rejection is Rejection.MALFORMED:
+                self._forget_cut()
             raise Rejected(receipt.rejection, "said by message")
         else:
             self._store.mark(BatchReceipt(cursor, receipt.suspended), heard_at_utc_s=now_utc_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -215,6 +216,8 @@ def test_rejection_that_needs_a_person_is_said_and_seldom_asked_about(
     assert "[rejected]" in caplog.text
     assert (verdict := daemon.reader.verdict()) is not None
     assert verdict.code == rejection.name
+    assert (seen := daemon.reader.links_seen()) is not None
+    assert rejection.name in json.loads(seen)["technician"]["ip"]
     daemon.stop.set()
     assert len(server.uploads) == 1
 

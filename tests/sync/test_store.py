@@ -344,6 +344,8 @@ def test_budgets_are_kept_and_old_messages_forgotten(store: UplinkStore, folder:
 
 
 def test_refused_pin_is_remembered_for_its_sim(store: UplinkStore) -> None:
-    store.save_refused_pin("8986001", bytes(32))
-    assert store.refused_pin("8986001") == bytes(32)
+    store.save_refused_pin("8986001", bytes(32), 3)
+    assert store.refused_pin("8986001") == (bytes(32), 3)
+    store.save_refused_pin("8986001", bytes(32), None)
+    assert store.refused_pin("8986001") == (bytes(32), None)
     assert store.refused_pin("8986002") is None

@@ -180,6 +180,20 @@ def test_refusal_by_message_is_told(route: SmsRoute, desk: Desk, till: Till) -> 
         route.open()
 
 
+def test_datagram_that_the_server_cannot_read_is_cut_anew(
+    route: SmsRoute, desk: Desk, store: UplinkStore, till: Till
+) -> None:
+    desk.rejection = Rejection.MALFORMED
+    till.tap()
+    with pytest.raises(Rejected, match="MALFORMED"):
+        route.open()
+    desk.rejection = None
+    route.open()
+    first, second = desk.came
+    assert Envelope.of(second).number > Envelope.of(first).number
+    assert store.cursor().next_seq == 2
+
+
 def test_lost_card_is_known_after_one_message(
     route: SmsRoute,
     desk: Desk,

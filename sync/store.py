@@ -273,10 +273,10 @@ class UplinkReader:
         """Whether the file has this table; one that no newer daemon opened yet lacks the later ones."""
         return self._one("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,)) is not None
 
-    def _one(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> tuple[object, ...] | None:
+    def _one(self, sql: str, values: tuple[int | bytes | str | None, ...] = ()) -> tuple[object, ...] | None:
         return next(iter(self._all(sql, values)), None)
 
-    def _all(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
+    def _all(self, sql: str, values: tuple[int | bytes | str | None, ...] = ()) -> list[tuple[object, ...]]:
         try:
             return [tuple(row.values()) for row in self._db.query(sql, values)]
         except sqlite3.DatabaseError as error:
@@ -484,7 +484,7 @@ class UplinkStore(UplinkReader):
             (cursor.epoch, cursor.next_seq, cursor.head_hash, heard_at_utc_s),
         )
 
-    def _write(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> None:
+    def _write(self, sql: str, values: tuple[int | bytes | str | None, ...] = ()) -> None:
         self._db.execute(sql, values)
 
     @contextmanager

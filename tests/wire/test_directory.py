@@ -101,6 +101,22 @@ def test_card_is_foretold_what_its_last_tap_left_it() -> None:
         assert (state.cards, state.balances, state.counters) == ([paid.card.to_bytes()], [balance_fen], [counter])
 
 
+def test_purse_that_wraps_is_foretold_within_its_bounds() -> None:
+    paid = replace(record(1, Random(1)), outcome=Outcome.DEBITED, reason=None, amount_fen=Fen(300))
+    state = CodingState()
+    state.advance_canonical(replace(paid, balance_before_fen=Fen(100), counter=0xFFFF).to_bytes())
+    assert (state.balances, state.counters) == ([0xFFFF_FFFF - 199], [0])
+
+
+def test_serial_from_before_the_window_is_forgotten() -> None:
+    drawn = replace(record(1, Random(1)), outcome=Outcome.DEBITED, reason=None, ttsn=9)
+    none = replace(drawn, ttsn=0).to_bytes()
+    state = CodingState.before(2 * WINDOW_TAPS - 1, [drawn.to_bytes(), *[none] * (2 * WINDOW_TAPS - 3)])
+    assert state.ttsn == 9
+    state.advance_canonical(none)
+    assert state.ttsn == CodingState.before(2 * WINDOW_TAPS, [none] * WINDOW_TAPS).ttsn == 0
+
+
 def test_first_ranks_are_the_prices_paid_most_often(journal: list[bytes]) -> None:
     state = CodingState.before(WINDOW_TAPS, journal[: WINDOW_TAPS - 1])
     assert len(state.prices) == len(state.ranks) == PRICES_MAX

@@ -187,6 +187,16 @@ def test_number_that_was_lost_is_not_given_again() -> None:
         next_number(DATAGRAM_NUMBER_MAX, now_utc_s=now)
 
 
+def test_two_directions_never_share_a_nonce() -> None:
+    sealed = [replace(ENVELOPE, kind=kind).seal(bytes(40), KEY, 3)[10:-8] for kind in DatagramKind]
+    assert sealed[0] not in sealed[1:]
+
+
+def test_first_number_is_never_below_one() -> None:
+    up = UpDatagram(seq_bits=0xFFFF, count=1, pace=1, head_tag=bytes(4), rows=b"\0")
+    assert up.first_seq(3) == 0xFFFF
+
+
 def test_keys_of_two_journals_have_nothing_in_common() -> None:
     keys = {derive_sms_key(m, t, e) for m in (bytes(16), b"\1" * 16) for t in (TERMINAL, OTHER) for e in (1, 2)}
     assert len(keys) == 8

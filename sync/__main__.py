@@ -32,7 +32,7 @@ from sync.status import read_status, status_lines
 from sync.store import AlreadyEnrolled, NotEnrolled, UplinkReader, UplinkStore
 from sync.teller import JsonLines, Words
 from sync.tls import ClientContext, SessionKeeper, TlsLink, client_context
-from sync.topup import LoadFailed, TopUpPoint
+from sync.topup import LoadFailed, LoadOpen, TopUpPoint
 from sync.uplink import enrol, present_ticket, ticket_digest
 from terminal.journal import JournalReader
 from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
@@ -200,19 +200,28 @@ def run_topup(options: argparse.Namespace) -> None:
                 desk=desk,
                 person=JsonLines(_say, sys.stdin.readline) if options.json else Words(_say, getpass.getpass),
             )
-            point.settle_kept()
-            if options.amount is not None:
-                point.sell(options.amount)
-            else:
+            if options.amount is None:
+                point.settle_kept()
                 _sell_until_empty(point)
+            else:
+                _sell_one(point, options.amount)
         finally:
             desk.close()
     finally:
         store.close()
 
 
+def _sell_one(point: TopUpPoint, amount_fen: Fen) -> None:
+    """One sale; it ends well only once the card is loaded."""
+    try:
+        point.settle_kept()
+        point.sell(amount_fen)
+    except KeyboardInterrupt as error:
+        raise LoadFailed("stopped by hand") from error
+
+
 def _sell_until_empty(point: TopUpPoint) -> None:
-    """Amounts from the keyboard until an empty line or Ctrl-D; one that cannot be loaded ends nothing."""
+    """Amounts from the keyboard until an empty line, Ctrl-D or Ctrl-C; a sale that is given up ends nothing."""
     while True:
         try:
             typed = input("Amount in yuan (empty to end): ").strip()
@@ -221,9 +230,11 @@ def _sell_until_empty(point: TopUpPoint) -> None:
         if not typed:
             return
         try:
-            point.sell(parse_yuan(typed))
+            point.sell(_parse_amount(typed))
         except (AmountUnreadable, LoadFailed) as error:
             _say(f"NOT LOADED: {words_for(error)}")
+        except LoadOpen as error:
+            _say(f"NOT FINISHED: {words_for(error)}")
 
 
 def run_status(options: argparse.Namespace) -> None:
@@ -267,9 +278,16 @@ def _command(
 
 def _amount(text: str) -> Fen:
     try:
-        return parse_yuan(text)
+        return _parse_amount(text)
     except AmountUnreadable as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _parse_amount(text: str) -> Fen:
+    amount_fen = parse_yuan(text)
+    if amount_fen == 0:
+        raise AmountUnreadable("a top-up brings at least 0.01")
+    return amount_fen
 
 
 def _say(line: str) -> None:

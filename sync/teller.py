@@ -17,6 +17,7 @@ from sync.topup import (
     PresentCard,
     PutCardBack,
     StillOpen,
+    StillThere,
 )
 from wire.ids import CardId
 from wire.money import format_fen
@@ -37,7 +38,10 @@ class Words:
         """See `sync.topup.Person`; an empty line gives up."""
         if why:
             self._say(f"  {why[0].upper()}{why[1:]}{_tries(tries_left)}.")
-        return self._ask_secret("  The card's PIN (empty to give up): ").strip() or None
+        try:
+            return self._ask_secret("  The card's PIN (empty to give up): ").strip() or None
+        except EOFError:  # Ctrl-D
+            return None
 
 
 class JsonLines:
@@ -74,12 +78,17 @@ def event_words(event: PointEvent) -> str:
         case PutCardBack(card, amount_fen, why):
             return (
                 f"  NOT FINISHED: put card {card} back on the reader.\n"
-                f"  Whether the {format_fen(amount_fen)} are on it only the card can tell ({why})."
+                f"  Whether the {format_fen(amount_fen)} are on it only the card can tell ({why}).\n"
+                "  If it does not come back, Ctrl-C: the top-up then ends when the card comes to any point."
             )
         case OtherCard(card, wanted):
             return f"  This is card {card}. Put card {wanted} back first: its top-up is not finished."
         case CardTrouble(why):
             return f"  That did not work: {why}.\n  Put the card on the reader again."
+        case StillThere(card):
+            return (
+                f"  This is card {card}, which was loaded just now. Take it away, then put the next one on the reader."
+            )
         case EarlierSettled(card, amount_fen, posted):
             what = "had arrived: it is on the card" if posted else "never reached the card: it is cancelled"
             return f"  An earlier top-up of {format_fen(amount_fen)} to card {card} {what}."

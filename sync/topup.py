@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -19,7 +20,7 @@ from drivers.purchase import ToCard
 from drivers.purse import CardProfile, CardUnreadable
 from drivers.reader import CardPresented, CardSilent, Reader, ReaderEvent, ReaderLost
 from sync.link import LinkDown
-from sync.store import Enrolment, LoadEnd, UplinkStore
+from sync.store import Enrolment, LoadEnd, StoreUnwritable, UplinkStore
 from wire.errors import CampusError
 from wire.ids import CardId, LoadId
 from wire.load import (
@@ -33,10 +34,12 @@ from wire.load import (
     LoadState,
     load_date_time,
 )
-from wire.money import Fen
+from wire.money import Fen, format_fen
 from wire.record import NO_TAC
 
 _EARLIER_MAX: Final = 2  # a card has one open load; a desk that keeps finding others contradicts itself
+_AGAIN_MAX: Final = 3  # attempts with a card that the reader reports anew after each and that may never have left
+_NUMBERS_MAX: Final = 24  # doubling steps past what a point restored from a backup has forgotten: 2**24 loads
 _CHALLENGES_MAX: Final = 2  # a desk that was started anew in between names another number, once
 
 
@@ -44,6 +47,12 @@ class LoadFailed(CampusError):
     """Nothing was loaded, for the reason in the text; the card is as it was."""
 
     code = "load-failed"
+
+
+class LoadOpen(CampusError):
+    """The sale was ended after the card was told to take its load; only the card can tell whether it did."""
+
+    code = "load-open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,13 @@ class CardTrouble:
 
 
 @dataclass(frozen=True, slots=True)
+class StillThere:
+    """The card that was loaded last has not left the reader since; nothing was done with it."""
+
+    card: CardId
+
+
+@dataclass(frozen=True, slots=True)
 class EarlierSettled:
     """An earlier load of the card is at its end: posted (it was on the card) or voided (it never was)."""
 
@@ -109,7 +125,9 @@ class StillOpen:
     amount_fen: Fen
 
 
-PointEvent = PresentCard | LeaveCard | PutCardBack | OtherCard | CardTrouble | EarlierSettled | Loaded | StillOpen
+PointEvent = (
+    PresentCard | LeaveCard | PutCardBack | OtherCard | CardTrouble | StillThere | EarlierSettled | Loaded | StillOpen
+)
 
 
 class Person(Protocol):
@@ -158,6 +176,8 @@ class TopUpPoint:
         self.person = person
         self._events: Iterator[ReaderEvent] | None = None
         self.wrong_pins: defaultdict[CardId, set[str]] = defaultdict(set)
+        self.last_loaded: CardId | None = None  # until a card comes that was certainly lifted
+        self._again = 0
 
     def settle_kept(self) -> None:
         """Deliver the proofs that are kept, and hear of loads that ended elsewhere; what stays open is told."""
@@ -172,9 +192,21 @@ class TopUpPoint:
                 self.person.tell(StillOpen(kept.request.card, kept.request.init.amount_fen))
 
     def sell(self, amount_fen: Fen) -> Loaded:
-        """Load one card with this amount; raises `LoadFailed`. Ends early only by an interrupt, which loses nothing."""
+        """Load one card with this amount; raises `LoadFailed`, or `LoadOpen` if it cannot wait for a torn card."""
         sale = _Sale(amount_fen)
-        self.person.tell(PresentCard(amount_fen))
+        try:
+            return self._sell(sale)
+        except (KeyboardInterrupt, CampusError) as error:
+            why = str(error) or "stopped by hand"
+            if sale.torn is not None:
+                card, fen = sale.torn.card, format_fen(sale.torn.init.amount_fen)
+                raise LoadOpen(f"whether {fen} are on card {card} only the card can tell ({why})") from error
+            if isinstance(error, CampusError):
+                raise
+            raise LoadFailed(why) from error
+
+    def _sell(self, sale: _Sale) -> Loaded:
+        self.person.tell(PresentCard(sale.amount_fen))
         while True:
             self._await_card()
             try:
@@ -191,6 +223,7 @@ class TopUpPoint:
                     self.person.tell(CardTrouble(why))
             else:
                 if loaded is not None:
+                    self.last_loaded, self._again = loaded.card, 0
                     self.person.tell(loaded)
                     return loaded
 
@@ -198,13 +231,22 @@ class TopUpPoint:
         if self._events is None:
             self._events = self._reader.events()
         for event in self._events:
-            if isinstance(event, CardPresented):
+            if isinstance(event, CardPresented) and self._is_welcome(event):
                 return
             if isinstance(event, CardSilent):
                 self.person.tell(CardTrouble("the card does not answer: put one card flat on the reader"))
             if isinstance(event, ReaderLost):
                 self.person.tell(CardTrouble(event.why))
         raise LoadFailed("the reader was stopped")
+
+    def _is_welcome(self, event: CardPresented) -> bool:
+        """Whether to look at a card: one that is only reported anew, time after time, has to be lifted first."""
+        if not event.perhaps_same:
+            self.last_loaded, self._again = None, 0
+        self._again += event.perhaps_same
+        if self._again == _AGAIN_MAX + 1:
+            self.person.tell(CardTrouble("it was tried several times: take the card away first"))
+        return self._again <= _AGAIN_MAX
 
     def _load_id(self, number: int) -> LoadId:
         return LoadId(self.enrolment.terminal, self.enrolment.epoch, number)
@@ -237,6 +279,9 @@ class _Presentation:
     def run(self) -> Loaded | None:
         """The load, or None when the card has to come again; raises `LoadFailed`, or what channel and desk raise."""
         card = self._select()
+        if card == self._point.last_loaded:
+            self._point.person.tell(StillThere(card))
+            return None
         torn = self._sale.torn
         if torn is not None:
             if card != torn.card:
@@ -259,26 +304,31 @@ class _Presentation:
 
     def _request(self, card: CardId) -> Loaded | LoadOutcome | None:
         """Ask for the load and carry out what is granted; or the earlier load that stands in the way."""
-        store = self._point.store
-        request = LoadRequest(
-            number=store.last_load_number() + 1,
-            card=card,
-            init=self._initialised(self._dialogue.initialise(self._sale.amount_fen)),
-        )
+        init = self._initialised(self._dialogue.initialise(self._sale.amount_fen))
+        for doubled in range(_NUMBERS_MAX):
+            number = self._point.store.last_load_number() + (1 << doubled)
+            request = LoadRequest(number=number, card=card, init=init)
+            answer = self._ask(request)
+            if isinstance(answer, LoadGrant):
+                return self._credit(request, answer)
+            if isinstance(answer, LoadOutcome):
+                return answer
+            if answer.refusal is not LoadRefusal.NUMBER_TAKEN:
+                raise LoadFailed(_refusal_words(answer))
+        raise LoadFailed("the desk knows later loads of this point; report it to the operator")
+
+    def _ask(self, request: LoadRequest) -> LoadGrant | LoadOutcome | LoadRefused:
+        store, granted = self._point.store, False
         store.begin_load(request)
-        granted = False
         try:
             answer = self._point.desk.ask(request)
             if isinstance(answer, LoadGrant):
                 store.save_grant(answer)
                 granted = True
-                return self._credit(request, answer)
+            return answer
         finally:
             if not granted:  # CREDIT was not sent for it, and a grant that still comes finds no card
                 store.end_load(request.number, LoadEnd.NOT_BEGUN)
-        if isinstance(answer, LoadRefused):
-            raise LoadFailed(_refusal_words(answer))
-        return answer
 
     def _credit(self, request: LoadRequest, grant: LoadGrant) -> Loaded | None:
         self._sale.torn = request  # from here on only the card or the desk can say that it is not
@@ -288,11 +338,12 @@ class _Presentation:
             self._point.person.tell(PutCardBack(request.card, request.init.amount_fen, step.why))
             return None
         assert isinstance(step, LoadProof), f"CREDIT ends in a proof or torn, not in {step}"
-        self._point.store.save_tac(request.number, step.tac)
+        with suppress(StoreUnwritable):  # the desk can be told all the same, and the card can say it again
+            self._point.store.save_tac(request.number, step.tac)
         try:
             outcome = self._point.ask_end(request, step.tac)
-        except CampusError:
-            outcome = None  # the proof is kept, and goes with the next sale
+        except (CampusError, KeyboardInterrupt):
+            outcome = None  # the money is on the card; the proof is kept, and goes with the next sale
         if outcome is not None and outcome.state is LoadState.PENDING:
             # Damaged between card and reader, or no card of ours; PROVE tells.
             self._point.person.tell(

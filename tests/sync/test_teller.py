@@ -18,6 +18,7 @@ from sync.topup import (
     PresentCard,
     PutCardBack,
     StillOpen,
+    StillThere,
 )
 from wire.ids import Asn, CardId, IssuerId
 from wire.money import Fen
@@ -30,6 +31,7 @@ EVENTS: list[PointEvent] = [
     PutCardBack(CARD, Fen(50_00), "the card left the reader"),
     OtherCard(OTHER, CARD),
     CardTrouble("the card does not answer"),
+    StillThere(CARD),
     EarlierSettled(CARD, Fen(50_00), posted=True),
     Loaded(CARD, Fen(50_00), Fen(60_00), delivered=False),
     StillOpen(CARD, Fen(50_00)),
@@ -50,11 +52,12 @@ def test_every_event_has_words_and_a_name_and_no_card_number() -> None:
         "put-card-back",
         "other-card",
         "card-trouble",
+        "still-there",
         "earlier-settled",
         "loaded",
         "still-open",
     ]
-    assert json.loads(lines[6])["new_balance_fen"] == 6000
+    assert json.loads(lines[7])["new_balance_fen"] == 6000
 
 
 @pytest.mark.parametrize("posted", [True, False])
@@ -71,6 +74,13 @@ def test_pin_is_asked_for_with_the_tries_left() -> None:
     assert said == []
     assert words.ask_pin(1, "the PIN is wrong") is None
     assert said == ["  The PIN is wrong; 1 try is left before the card locks it."]
+
+
+def test_end_of_input_at_the_pin_gives_up() -> None:
+    def ask(prompt: str) -> str:
+        raise EOFError
+
+    assert Words(print, ask).ask_pin(None, "") is None
 
 
 def test_pin_is_read_as_a_line_after_the_json_asks_for_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -12,7 +13,18 @@ from drivers.purse import CAMPUS_CARD, CardProfile
 from settlement.onecard.loads import LoadEvidence
 from sim.card.profile import CAMPUS, CAMPUS_T0, PROVE_BEFORE
 from sim.card.profile import CardProfile as SimProfile
-from sync.topup import EarlierSettled, Loaded, LoadFailed, OtherCard, PutCardBack, StillOpen
+from sync.store import StoreUnwritable, UplinkStore
+from sync.topup import (
+    EarlierSettled,
+    LeaveCard,
+    Loaded,
+    LoadFailed,
+    LoadOpen,
+    OtherCard,
+    PutCardBack,
+    StillOpen,
+    StillThere,
+)
 from tests.system.loads import NO_FAULT, OPENING, PIN, Fault, World, make_template
 from wire.money import Fen
 
@@ -81,7 +93,7 @@ def test_card_torn_at_any_command_is_loaded_once_when_it_is_back(
             here.sell(50_00, (card, fault), (card, NO_FAULT))
             assert card.purse().balance_fen == OPENING + 50_00
         else:
-            with suppress(LoadFailed):  # the clerk gives up
+            with suppress(LoadFailed, LoadOpen):  # the clerk gives up
                 here.sell(50_00, (card, fault))
             taken, was_open = card.purse().balance_fen > OPENING, world.open_load(card) is not None
             if taken and was_open:
@@ -124,7 +136,7 @@ def test_torn_load_that_was_taken_is_confirmed_by_its_tac_without_a_pin(world: W
 
 def test_card_that_cannot_prove_its_load_any_more_is_believed_by_its_counter(world: World) -> None:
     card, (here, there) = world.cards[0], world.points
-    with pytest.raises(LoadFailed, match="stopped"):
+    with pytest.raises(LoadOpen, match="stopped"):
         here.sell(50_00, (card, Fault(apdu=CREDIT, carried_out=True)))
     card.spend(12_00)
     with pytest.raises(LoadFailed, match="nothing more was loaded"):
@@ -148,7 +160,7 @@ def test_other_card_is_not_loaded_while_one_is_torn(world: World) -> None:
 
 def test_load_open_over_a_restart_of_the_point_is_named_and_ended_by_the_card(world: World) -> None:
     card, point = world.cards[0], world.points[0]
-    with pytest.raises(LoadFailed):
+    with pytest.raises(LoadOpen):
         point.sell(50_00, (card, Fault(apdu=CREDIT)))
     point.restart()
     point.program().settle_kept()
@@ -166,7 +178,7 @@ def test_line_lost_at_any_message_loses_no_money(make_world: MakeWorld, question
         point.wire.losses = [""] * question + [loss]
         try:
             point.sell(50_00, (card, fault), (card, NO_FAULT), (card, NO_FAULT))
-        except LoadFailed:
+        except (LoadFailed, LoadOpen):
             assert card.purse().balance_fen == OPENING
         world.assert_no_money_lost_or_made()
         point.restart()
@@ -197,7 +209,7 @@ def test_desk_restarted_between_any_two_messages_ends_the_load_all_the_same(make
         point.wire.ask = ask_after_restart  # type: ignore[method-assign,assignment] # every question finds a new desk
         try:
             point.sell(50_00, (card, fault), (card, NO_FAULT))
-        except LoadFailed:
+        except (LoadFailed, LoadOpen):
             # Each desk names another amount: the proof by INITIALIZE needs one that lives from question to answer.
             assert fault == Fault(apdu=CREDIT)
             assert card.purse().balance_fen == OPENING
@@ -241,4 +253,77 @@ def test_damaged_answer_to_credit_is_settled_by_the_card(make_world: MakeWorld, 
     card = world.cards[0]
     world.points[0].sell(50_00, (card, Fault(apdu=CREDIT, flipped_bit=bit)), (card, NO_FAULT))
     assert card.purse().balance_fen == OPENING + 50_00
+    assert world.kinds() == ["GRANTED", "CONFIRMED"]
+
+
+@pytest.mark.parametrize("apdu", range(NORMAL_APDUS))
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_stopped_by_hand_at_any_command_says_what_is_known(world: World, apdu: int, carried_out: bool) -> None:
+    card, point = world.cards[0], world.points[0]
+    fault = Fault(apdu=apdu, carried_out=carried_out, by_hand=True)
+    with pytest.raises(LoadOpen if apdu == CREDIT else LoadFailed, match="stopped by hand"):
+        point.sell(50_00, (card, fault))
+    assert (world.open_load(card) is not None) is (apdu == CREDIT)
+    world.assert_no_money_lost_or_made()
+
+
+def test_stopped_by_hand_after_the_cards_proof_is_loaded(world: World) -> None:
+    card, point = world.cards[0], world.points[0]
+    point.wire.losses = ["", "by hand"]
+    assert not point.sell(50_00, (card, NO_FAULT)).delivered
+    point.program().settle_kept()
+    assert world.kinds() == ["GRANTED", "CONFIRMED"]
+
+
+def test_desk_that_is_no_longer_trusted_leaves_a_torn_load_open_in_words(world: World) -> None:
+    card, point = world.cards[0], world.points[0]
+    point.wire.losses = ["", "not trusted"]
+    with pytest.raises(LoadOpen, match="run out"):
+        point.sell(50_00, (card, Fault(apdu=CREDIT)), (card, NO_FAULT))
+
+
+def test_point_restored_from_a_backup_passes_the_numbers_that_it_has_forgotten(world: World) -> None:
+    card, point = world.cards[0], world.points[0]
+    backup = point.path.read_bytes()
+    for _ in range(9):
+        point.sell(1, (card, NO_FAULT))
+    point.store.close()
+    point.path.write_bytes(backup)
+    point.store = UplinkStore.open_or_make(point.path)
+    point.store.enrol(point.enrolment)
+    assert point.sell(5, (card, NO_FAULT)).new_balance_fen == OPENING + 14
+    world.assert_no_money_lost_or_made()
+
+
+def test_card_that_never_left_is_not_loaded_for_the_next_customer(world: World) -> None:
+    first, second = world.cards
+    point = world.points[0]
+    point.reader.perhaps_same = [False, True, False]
+    point.reader.coming = [(first, NO_FAULT), (first, NO_FAULT), (second, NO_FAULT)]
+    program = point.program()
+    program.sell(Fen(1_00))
+    assert program.sell(Fen(2_00)).card == second.card
+    assert StillThere(first.card) in point.clerk.told
+    assert first.purse().balance_fen == OPENING + 1_00
+
+
+def test_card_that_is_reported_anew_after_each_failure_is_not_tried_for_ever(world: World) -> None:
+    card, point = world.cards[0], world.points[0]
+    point.reader.perhaps_same = [False] + [True] * 20
+    with pytest.raises(LoadFailed, match="stopped"):
+        point.sell(1_00, *[(card, Fault(apdu=0))] * 20)
+    assert len([event for event in point.clerk.told if isinstance(event, LeaveCard)]) == 4
+    assert "away" in str(point.clerk.told[-1])
+
+
+def test_full_disk_after_credit_does_not_hide_the_proof_from_the_desk(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, point = world.cards[0], world.points[0]
+
+    def full(number: int, tac: bytes) -> NoReturn:
+        raise StoreUnwritable("the disk is full")
+
+    monkeypatch.setattr(point.store, "save_tac", full)
+    assert point.sell(50_00, (card, NO_FAULT)).delivered
     assert world.kinds() == ["GRANTED", "CONFIRMED"]

@@ -28,6 +28,7 @@ from sim.card.profile import CardProfile as SimProfile
 from sim.card.purse import Purse
 from sync.link import LinkDown
 from sync.store import Enrolment, UplinkStore
+from sync.tls import ServerNotTrusted
 from sync.topup import Loaded, PointEvent, TopUpPoint
 from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
@@ -54,6 +55,7 @@ class Fault:
     carried_out: bool = False
     flipped_bit: int | None = None
     write_steps: int | None = None
+    by_hand: bool = False  # not the card goes, but somebody presses Ctrl-C
 
 
 NO_FAULT = Fault()
@@ -101,7 +103,7 @@ class _FaultyCard:
             self.gone = True
             if self.fault.carried_out:
                 self.purse.transmit_raw(apdu)
-            raise CardRemoved("the card left the reader")
+            raise KeyboardInterrupt if self.fault.by_hand else CardRemoved("the card left the reader")
         if _overfills(self.purse, apdu):
             return bytes.fromhex("6985")
         try:
@@ -125,12 +127,13 @@ class ScriptedReader:
 
     def __init__(self) -> None:
         self.coming: list[tuple[SimCard, Fault]] = []
+        self.perhaps_same: list[bool] = []
         self._present: _FaultyCard | None = None
 
     def events(self) -> Iterator[ReaderEvent]:
         while self.coming:
             self._present = _FaultyCard(*self.coming.pop(0))
-            yield CardPresented(b"")
+            yield CardPresented(b"", self.perhaps_same.pop(0) if self.perhaps_same else False)
 
     @contextmanager
     def connect(self) -> Iterator[CardChannel]:
@@ -174,6 +177,10 @@ class Wire:
         assert isinstance(read, LoadRequest | LoadResult)
         self.asked.append(read)
         answer = self.world.desk.load(read, self.identity)
+        if loss == "not trusted":
+            raise ServerNotTrusted("its certificate has run out")
+        if loss == "by hand":
+            raise KeyboardInterrupt
         if loss == "answer":
             raise LinkDown("the answer was lost")
         assert _carried(answer) == answer

@@ -18,7 +18,7 @@ from settlement.store.database import open_writer
 from settlement.store.router import LEDGER
 from sim.card.memory import Memory
 from sim.card.profile import CAMPUS, PROVE_BEFORE
-from sync.topup import Loaded, LoadFailed
+from sync.topup import Loaded, LoadFailed, LoadOpen
 from tests.system.loads import LIMITS, NO_FAULT, OPENING, PIN, Fault, World, make_template
 
 _TEMPLATE: Final = make_template(Path(tempfile.mkdtemp(prefix="campus-loads-")))
@@ -63,7 +63,7 @@ class Loads(RuleBasedStateMachine):
         before = [card.purse().balance_fen for card in cards]
         try:
             loaded = at.sell(amount_fen, *((cards[index], fault) for index, fault in coming))
-        except LoadFailed:
+        except (LoadFailed, LoadOpen):
             return
         finally:
             at.wire.losses = []
@@ -110,7 +110,7 @@ class Loads(RuleBasedStateMachine):
             for card in self.world.cards:
                 for point in self.world.points:  # calm: each card comes once more, and everything is heard
                     point.clerk.pins = []
-                    with suppress(LoadFailed):
+                    with suppress(LoadFailed, LoadOpen):
                         point.sell(1, (card, NO_FAULT), (card, NO_FAULT))
             for point in self.world.points:
                 point.program().settle_kept()

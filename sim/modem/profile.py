@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -91,5 +91,15 @@ SIM800: Final = Profile(
     me_messages_max=25,
     off_urc="NORMAL POWER DOWN",
 )
+
+
+def hurried(profile: Profile, times: int = 10) -> Profile:
+    """The same make, booting so many times faster, for whoever is not interested in how it boots."""
+    return replace(
+        profile,
+        boot_urcs=tuple((delay_s / times, line) for delay_s, line in profile.boot_urcs),
+        ready_urcs=tuple((delay_s / times, line) for delay_s, line in profile.ready_urcs),
+    )
+
 
 PROFILES: Final = {profile.name: profile for profile in (EC25, SIM7600, SIM800)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
+
 from drivers.purse import PsamIdentity
 from wire.ids import TerminalId
 from wire.record import ClockQuality, TapTime
@@ -16,3 +18,9 @@ MAC1_ANSWER: Final = bytes.fromhex("0000002A 11223344")
 DEBIT_ANSWER: Final = bytes.fromhex("AABBCCDD 55667788")
 PSAM: Final = PsamIdentity(terminal=TerminalId(bytes.fromhex("610000000001")), key_index=1)
 NOON: Final = TapTime(utc_s=1_772_424_000, boot=1, uptime_s=5, quality=ClockQuality.NETWORK)  # 2026-03-02 12:00
+
+
+@pytest.fixture(autouse=True)
+def _quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pseudo-terminal pauses for less within an answer than a modem at 115200 Bd."""
+    monkeypatch.setattr("drivers.line.QUIET_S", 0.08)

@@ -140,6 +140,11 @@ class BadModem:
         self._speak()
         return Signal(-97)
 
+    @property
+    def attached(self) -> bool:
+        self._speak()
+        return True
+
     def attach(self, *, apn: str, user: str = "", password: str = "") -> None:
         self._speak()
 

@@ -11,7 +11,7 @@ import pytest
 from drivers.modem import Modem
 from sim.carrier.carrier import Carrier
 from sim.modem.modem import SimulatedModem
-from sim.modem.profile import EC25, Profile
+from sim.modem.profile import EC25, Profile, hurried
 from sim.modem.simcard import SimCard
 from sync.links.modemport import Access, ModemPort
 from sync.store import UplinkStore
@@ -25,8 +25,17 @@ PlugIn = Callable[..., SimulatedModem]
 def carrier() -> Iterator[Carrier]:
     """An operator on the real clock."""
     carrier = Carrier(Random(1), time.monotonic)
+    carrier.register_s = 0.02
+    carrier.smsc.conditions.delay_s = (0.02, 0.1)
     yield carrier
     carrier.close()
+
+
+@pytest.fixture(autouse=True)
+def _quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pseudo-terminal pauses for less within an answer than a modem at 115200 Bd."""
+    monkeypatch.setattr("drivers.line.QUIET_S", 0.08)
+    monkeypatch.setattr("sync.links.modemport.LOOK_S", 0.05)
 
 
 @pytest.fixture
@@ -36,7 +45,7 @@ def plug_in(carrier: Carrier) -> Iterator[PlugIn]:
 
     def plug(profile: Profile = EC25, sim: SimCard | None = None) -> SimulatedModem:
         modem = SimulatedModem(
-            profile=profile, sim=sim or SimCard(number=TERMINAL_NUMBER), carrier=carrier, rng=Random(2)
+            profile=hurried(profile), sim=sim or SimCard(number=TERMINAL_NUMBER), carrier=carrier, rng=Random(2)
         )
         modem.__enter__()
         plugged.append(modem)

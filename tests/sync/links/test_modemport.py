@@ -17,7 +17,7 @@ from drivers.modemfaults import NotAModem, RegistrationDenied, SimLocked
 from drivers.serialport import find_port
 from sim.carrier.carrier import Carrier, Registration
 from sim.modem.modem import SimulatedModem
-from sim.modem.profile import EC25
+from sim.modem.profile import EC25, hurried
 from sim.modem.simcard import SimCard
 from sync.link import LinkDown
 from sync.links.modemport import Access, ModemPort, NoCoverage
@@ -96,8 +96,9 @@ def test_bearer_that_went_while_nothing_was_connected_is_made_anew(plug_in: Plug
 def test_stranger_in_the_modems_place_is_asked_who_it_is_and_nothing_more(store: UplinkStore, tmp_path: Path) -> None:
     place = tmp_path / "usb-modem-if02-port0"
     carrier = Carrier(Random(1), time.monotonic)
+    carrier.register_s = 0.02
     port = ModemPort(lambda: Modem.open(find_port(str(place))), Access(apn="internet"), store=store, search_s=1.5)
-    with SimulatedModem(profile=EC25, sim=SimCard(), carrier=carrier, rng=Random(2), link=place) as modem:
+    with SimulatedModem(profile=hurried(EC25), sim=SimCard(), carrier=carrier, rng=Random(2), link=place) as modem:
         _registers(port)
         modem.unplug()
         with pytest.raises(LinkDown), port.registered():

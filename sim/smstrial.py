@@ -191,9 +191,11 @@ class _FarOut:
             self.post.end("syncd")
             self._configure(("ip",))
             self.post.start("syncd")
+        # What falls due while a contact by message lasts goes with it: the tap waits for the session.
+        self.wait_for("data is back", lambda: (self.post.status().links or {}).get("link") == "ip")
         batches = self.post.status().batches
         self.post.tap(torn_share=0.0)
-        self.wait_for("data is back", lambda: self.post.status().batches > batches)
+        self.wait_for("a batch went up", lambda: self.post.status().batches > batches)
 
     def _configure(self, links: tuple[str, ...], modem: str = "") -> None:
         listed = ", ".join(f'"{link}"' for link in links)

@@ -225,7 +225,8 @@ def _sell_until_empty(point: TopUpPoint) -> None:
     while True:
         try:
             typed = input("Amount in yuan (empty to end): ").strip()
-        except EOFError:
+        except (EOFError, KeyboardInterrupt):
+            print()
             return
         if not typed:
             return

@@ -197,6 +197,7 @@ class TopUpPoint:
         try:
             return self._sell(sale)
         except (KeyboardInterrupt, CampusError) as error:
+            self._events = None  # an interrupt has ended the watch, if it came from there
             why = str(error) or "stopped by hand"
             if sale.torn is not None:
                 card, fen = sale.torn.card, format_fen(sale.torn.init.amount_fen)

@@ -25,7 +25,7 @@ from sync.topup import (
     StillOpen,
     StillThere,
 )
-from tests.system.loads import NO_FAULT, OPENING, PIN, Fault, World, make_template
+from tests.system.loads import NO_FAULT, OPENING, PIN, STOPPED, Fault, World, make_template
 from wire.money import Fen
 
 MakeWorld = Callable[..., World]
@@ -265,6 +265,15 @@ def test_stopped_by_hand_at_any_command_says_what_is_known(world: World, apdu: i
         point.sell(50_00, (card, fault))
     assert (world.open_load(card) is not None) is (apdu == CREDIT)
     world.assert_no_money_lost_or_made()
+
+
+def test_next_sale_finds_the_reader_after_one_was_stopped_by_hand(world: World) -> None:
+    card, point = world.cards[0], world.points[0]
+    point.reader.coming = [(card, STOPPED), (card, NO_FAULT)]
+    program = point.program()
+    with pytest.raises(LoadFailed, match="stopped by hand"):
+        program.sell(Fen(1_00))
+    assert program.sell(Fen(2_00)).new_balance_fen == OPENING + 2_00
 
 
 def test_stopped_by_hand_after_the_cards_proof_is_loaded(world: World) -> None:

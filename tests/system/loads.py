@@ -59,6 +59,7 @@ class Fault:
 
 
 NO_FAULT = Fault()
+STOPPED = Fault(by_hand=True)  # before the card comes
 
 
 class SimCard:
@@ -132,7 +133,10 @@ class ScriptedReader:
 
     def events(self) -> Iterator[ReaderEvent]:
         while self.coming:
-            self._present = _FaultyCard(*self.coming.pop(0))
+            card, fault = self.coming.pop(0)
+            if fault == STOPPED:
+                raise KeyboardInterrupt
+            self._present = _FaultyCard(card, fault)
             yield CardPresented(b"", self.perhaps_same.pop(0) if self.perhaps_same else False)
 
     @contextmanager

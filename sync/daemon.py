@@ -16,6 +16,7 @@ from sync.links.modemport import NoCoverage
 from sync.links.route import Carried, Contact, Route
 from sync.policy import Attempt, LinkKind, Pause, Policy, Trouble, is_due, is_urgent
 from sync.store import StoreUnwritable, UplinkStore
+from sync.tls import ServerNotTrusted
 from sync.uplink import ADVICE, may_pass
 from terminal.journal import JournalMissing, JournalReader
 from wire.errors import CampusError
@@ -156,6 +157,8 @@ class Daemon:
             trouble = Trouble.NEEDS_PERSON
         elif isinstance(error, NoCoverage):
             trouble = Trouble.SEARCHING
+        elif isinstance(error, ServerNotTrusted) and link is LinkKind.IP and policy.has_dearer(link):
+            pass  # a network that wants its guests to log in answers in everybody's name; the modem's may be better
         elif not heals(error):
             self._say_seen(None, policy, {link.value: words_for(error)})
             raise error

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from drivers.modem import Modem, RegistrationState, SimState
+from drivers.modem import LAST_TRY, Modem, RegistrationState, SimState, SimStatus
 from drivers.modemfaults import ModemFault, PortBusy
 from drivers.serialport import find_port
 from sync.clock import Clock
-from sync.config import UplinkConfig
+from sync.config import ConfigInvalid, UplinkConfig
 from sync.daemon import words_for
 from sync.identity import load_key
 from sync.link import Link, LinkDown, TcpLink
@@ -99,7 +99,7 @@ class Doctor:
         try:
             modem = self._open_modem()
         except PortBusy as error:
-            yield Finding("modem: port", str(error), "the daemon holds it: stop campus-syncd while the doctor looks")
+            yield Finding("modem: port", str(error), "if campus-syncd runs, stop it while the doctor looks")
             return
         except ModemFault as error:
             yield Finding("modem: port", words_for(error), "check plug and power, and [modem] port in terminal.toml")
@@ -115,7 +115,7 @@ class Doctor:
     def _radio(self, modem: Modem) -> Iterator[Finding]:
         sim = modem.sim()
         if sim.state is not SimState.READY:
-            yield Finding("modem: SIM", _sim_words(sim.state, sim.tries_left), _SIM_ADVICE.get(sim.state, _NEW_SIM))
+            yield Finding("modem: SIM", _sim_words(sim), _sim_advice(sim, has_pin=bool(self._links.access.pin)))
             return
         yield Finding("modem: SIM", "ready")
         registration, dbm = registered(modem, SEARCH_S), modem.signal().dbm
@@ -167,6 +167,10 @@ class Doctor:
                 f"{way}: TLS", str(error), "compare ca.pem and server_name with the operator; check the clock"
             )
             return
+        except ConfigInvalid as error:
+            link.close()
+            yield Finding(f"{way}: TLS", str(error), "put the operator's ca.pem into the terminal's folder")
+            return
         except CampusError as error:
             link.close()
             yield Finding(f"{way}: TLS", words_for(error), "something else than the settlement server answers there")
@@ -201,7 +205,6 @@ class Doctor:
 
 _NEW_SIM: Final = "take the SIM out and look at it, or try another one"
 _SIM_ADVICE: Final = {
-    SimState.PIN: "put its PIN into terminal.toml, [modem] pin; the daemon enters it once",
     SimState.PUK: "a technician enters the PUK in a telephone; nothing here ever does",
     SimState.ABSENT: "put a SIM in, contacts down, and switch the modem off and on",
 }
@@ -213,5 +216,17 @@ def finding_lines(finding: Finding) -> list[str]:
     return [head] if finding.is_well else [head, f"       -> {finding.advice}"]
 
 
-def _sim_words(state: SimState, tries_left: int | None) -> str:
-    return state.value if tries_left is None else f"{state.value}, {tries_left} tries left"
+def _sim_words(sim: SimStatus) -> str:
+    if sim.state is not SimState.PIN or sim.tries_left is None:
+        return sim.state.value
+    return f"{sim.state.value}, {sim.tries_left} {'try' if sim.tries_left == 1 else 'tries'} left"
+
+
+def _sim_advice(sim: SimStatus, *, has_pin: bool) -> str:
+    if sim.state is not SimState.PIN:
+        return _SIM_ADVICE.get(sim.state, _NEW_SIM)
+    if sim.tries_left is not None and sim.tries_left <= LAST_TRY:
+        return "a technician enters the PIN in a telephone; nothing here ever uses up the last try"
+    if has_pin:
+        return "the daemon enters the PIN of terminal.toml once; if it ran since, that PIN is wrong: correct it"
+    return "put its PIN into terminal.toml, [modem] pin; the daemon enters it once"

@@ -212,6 +212,10 @@ class Policy:
             )
         return self._health[link].not_before_s
 
+    def has_dearer(self, link: LinkKind) -> bool:
+        """Whether there is another way once this one is dead."""
+        return list(self._health)[-1] is not link
+
     def words(self) -> dict[LinkKind, str]:
         """For each link that is not well: what it last failed with."""
         return {link: health.words for link, health in self._health.items() if health.failures or health.words}

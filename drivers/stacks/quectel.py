@@ -30,7 +30,7 @@ ERRORS: Final = {
     563: "the socket's number is in use",
     564: "the name service is busy",
     565: "the name service did not know the name",
-    566: "no connection: the far end refuses or does not answer",
+    566: "the far end refuses or does not answer",
     567: "the socket was closed",
     568: "operation busy",
     569: "operation timed out",

@@ -133,7 +133,7 @@ class ModemPort:
                     "the network refuses this SIM: ask the operator whether it is blocked or unpaid"
                 )
             if state not in (RegistrationState.HOME, RegistrationState.ROAMING):
-                raise NoCoverage(f"the modem is {state.value}")
+                raise NoCoverage(f"the modem has no network: {state.value}")
             yield modem
 
     def connect(self, host: str, port: int) -> ModemLink:

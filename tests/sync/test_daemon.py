@@ -44,6 +44,7 @@ class Running:
         self.open_journal: Callable[[], JournalReader] = lambda: JournalReader.open(folder / "journal.db")
         self.linger_s = 0.05
         self.connect = connect
+        self.dearer: Callable[[], Link] | None = None
         self._parts = (folder, key, clock)
         self._thread = threading.Thread(target=self._run)
 
@@ -63,7 +64,10 @@ class Running:
         def routes(journal: JournalReader) -> dict[LinkKind, Route]:
             coder = JournalCoder(journal)
             ip = StreamRoute(self.connect, store=store, journal=journal, coder=coder, key=key, clock=clock)
-            return {LinkKind.IP: ip}
+            if self.dearer is None:
+                return {LinkKind.IP: ip}
+            dearer = StreamRoute(self.dearer, store=store, journal=journal, coder=coder, key=key, clock=clock)
+            return {LinkKind.IP: ip, LinkKind.AT_TCP: dearer}
 
         Daemon(
             store=store,
@@ -233,3 +237,16 @@ def test_server_that_is_not_trusted_is_seldom_asked(
     daemon.start()
     wait_until(lambda: "another authority [server-not-trusted]; trying again in 300 s" in caplog.text)
     assert server.uploads == []
+
+
+def test_network_that_answers_in_the_servers_name_does_not_keep_taps_from_the_modem(
+    daemon: Running, till: Till, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def portal() -> Link:
+        raise ServerNotTrusted("a certificate of the guest network")
+
+    monkeypatch.setattr("sync.policy.RECONNECTS", 1)
+    daemon.dearer, daemon.connect = daemon.connect, portal
+    till.tap()
+    daemon.start()
+    wait_until(_acknowledged(daemon, 1))

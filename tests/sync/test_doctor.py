@@ -16,12 +16,13 @@ from drivers.modem import Modem
 from drivers.modemfaults import NotAModem, PortBusy, PortMissing
 from sim.carrier.carrier import Carrier, Registration
 from sim.modem.modem import SimulatedModem
-from sim.modem.profile import EC25
+from sim.modem.profile import EC25, hurried
 from sim.modem.simcard import SimCard
 from sync.clock import Clock
 from sync.config import UplinkConfig
 from sync.doctor import Doctor, Finding, finding_lines
 from sync.linkconfig import LinksConfig
+from sync.links.modemport import Access
 from sync.policy import LinkKind
 from sync.store import UplinkStore
 from wire.receipt import Rejection
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 Ask = Callable[..., list[Finding]]
 IP, AT_TCP = (LinkKind.IP,), (LinkKind.AT_TCP,)
+NO_ACCESS = Access()
 
 
 @pytest.fixture
@@ -50,7 +52,10 @@ def ask(
     )
 
     def look(
-        links: tuple[LinkKind, ...] = IP, server_name: str = "settlement.campus", modem: object = None
+        links: tuple[LinkKind, ...] = IP,
+        server_name: str = "settlement.campus",
+        modem: object = None,
+        access: Access = NO_ACCESS,
     ) -> list[Finding]:
         def open_modem() -> Modem:
             if isinstance(modem, SimulatedModem):
@@ -59,7 +64,8 @@ def ask(
             raise modem
 
         config = UplinkConfig(host="127.0.0.1", port=server.port, server_name=server_name)
-        doctor = Doctor(config, LinksConfig(links=links), folder=folder, clock=clock, open_modem=open_modem)
+        chosen = LinksConfig(links=links, access=access)
+        doctor = Doctor(config, chosen, folder=folder, clock=clock, open_modem=open_modem)
         return list(doctor.examine())
 
     return look
@@ -115,6 +121,33 @@ def test_modem_is_walked_through_to_the_server(ask: Ask, carrier: Carrier) -> No
         "at-tcp: TLS",
         "at-tcp: identity",
     ]
+
+
+@pytest.mark.parametrize(
+    ("pin", "tries", "words", "advice"),
+    [
+        ("", 3, "PIN wanted, 3 tries left", "put its PIN into terminal.toml"),
+        ("1111", 2, "PIN wanted, 2 tries left", "that PIN is wrong"),
+        ("1111", 1, "PIN wanted, 1 try left", "in a telephone"),
+        ("1111", 0, "PUK wanted", "in a telephone"),
+    ],
+)
+def test_locked_sim_is_told_with_what_helps(
+    pin: str, tries: int, words: str, advice: str, ask: Ask, carrier: Carrier
+) -> None:
+    sim = SimCard(pin_enabled=True, pin_tries=tries)
+    with SimulatedModem(profile=hurried(EC25), sim=sim, carrier=carrier, rng=Random(2)) as modem:
+        last = ask(AT_TCP, modem=modem, access=Access(pin=pin))[-1]
+    assert last.words == words
+    assert advice in last.advice
+    assert sim.pin_tries == tries
+
+
+def test_authority_that_is_missing_is_not_the_servers_fault(ask: Ask, folder: Path) -> None:
+    (folder / "ca.pem").unlink()
+    last = ask()[-1]
+    assert (last.step, last.is_well) == ("ip: TLS", False)
+    assert "ca.pem" in last.advice
 
 
 def test_locked_sim_and_a_network_that_refuses_end_the_walk(ask: Ask, carrier: Carrier) -> None:

@@ -157,8 +157,10 @@ class ModemPort:
                 modem.soft_reset()
 
     def events(self, timeout_s: float) -> list[ModemEvent]:
-        """What a modem that is open has told since; none while it is not."""
+        """What a modem that is open has told since; while it is not, none, and `LinkDown` for who would wait."""
         if self._modem is None:
+            if timeout_s > 0:
+                raise LinkDown("the modem went away")
             return []
         with self._faults():
             return self._modem.poll(timeout_s)

@@ -194,6 +194,15 @@ def test_datagram_that_the_server_cannot_read_is_cut_anew(
     assert store.cursor().next_seq == 2
 
 
+def test_modem_that_went_away_ends_the_contact(route: SmsRoute, till: Till) -> None:
+    till.tap()
+    contact, _ = route.open()
+    route._port.close()
+    with pytest.raises(LinkDown, match="went away"):
+        contact.listen(0.2)
+    route.overhear()  # who does not wait is not troubled
+
+
 def test_lost_card_is_known_after_one_message(
     route: SmsRoute,
     desk: Desk,

@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
@@ -121,20 +121,22 @@ def _run(home: Path, taps: int | None, seed: int) -> int:
         lines = []
         if taps is None:
             Counter(campus, monotonic_s=time.monotonic, seed=seed).run()
-            _say(f"The till has closed; {_WAITING}")
         else:
             tally = run_taps(campus, count=taps, seed=seed, progress=lambda done, tally: _progress(done, taps, tally))
             lines += [f"Run of {taps} taps, seed {seed}", *tally_lines(tally)]
-        lines += _wait(campus, lasting=lambda: None if taps is None else _say(_WAITING))
+        lines += _wait(campus, till_has_closed=taps is None)
         lines.append(uplink_line(before, uplink_status(campus)))
         findings: list[Finding] = audit_campus(campus, _CLOCK)
     print("\n".join([*lines, *report_lines(findings), *places_lines(campus.home)]))
     return 0 if all(finding.holds for finding in findings) else 1
 
 
-def _wait(campus: Campus, *, lasting: Callable[[], None]) -> list[str]:
+def _wait(campus: Campus, *, till_has_closed: bool) -> list[str]:
     """Until everything is booked or somebody has had enough of it; what there is to say if it is not."""
-    try:
+    try:  # whoever reads the line may press Ctrl-C at once
+        if till_has_closed:
+            _say(f"The till has closed; {_WAITING}")
+        lasting = (lambda: None) if till_has_closed else (lambda: _say(_WAITING))
         if wait_until_booked(campus, monotonic_s=time.monotonic, lasting=lasting):
             return []
         why = "not everything reached the ledger in time"

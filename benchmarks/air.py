@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -174,7 +173,7 @@ class _Terminal:
             ticket,
             store=self._store,
             key=self._key,
-            keep_sms_key=partial(save_sms_key, folder / "sms.key"),
+            keep=lambda gifts: save_sms_key(folder / "sms.key", gifts.sms_key),
             clock=self._clock,
         )
         link.close()

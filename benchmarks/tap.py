@@ -164,7 +164,7 @@ def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tup
                 psam_channel=psam_channel,
                 psam=read_psam(psam_channel),
                 profile=CAMPUS_CARD,
-                limits=Limits(tap_fen_max=Fen(100_00)),
+                limits=lambda: Limits(tap_fen_max=Fen(100_00)),
                 hotlist=downlink.hotlist,
                 now=_now,
             )

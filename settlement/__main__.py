@@ -23,6 +23,12 @@ from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, Str
 from settlement.ledger.store import Posted
 from settlement.ledger.unknown import Unsettled
 from settlement.onecard import hotlist, registry, tickets
+from settlement.onecard.configuration import (
+    ConfigurationInvalid,
+    configuration_text,
+    parse_configuration,
+    put_configuration,
+)
 from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
 from settlement.report import read_report, report_json, report_text
@@ -133,6 +139,11 @@ def _add_operator_commands(command: _Add) -> None:
     listed.add_argument("asn", nargs="?", help="20 digits")
     listed.add_argument("--reason", default="lost", help="kept with the change (default: lost)")
     listed.add_argument("--json", action="store_true", help="for scripts")
+
+    text = "put limit, prices and meal periods of a stream's terminals in force, signed with the operator's key"
+    configure = command("configure", _configure, text, "configure canteen canteen.toml")
+    configure.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
+    configure.add_argument("file", type=Path, help="TOML with tap_fen_max, [[prices]] and [[periods]]")
 
     text = "show balances, money on its way, suspense, and which taps of each terminal are here and which are missing"
     report = command("report", _report, text, "report", "report --resolved", "report --json | python -m json.tool")
@@ -270,6 +281,19 @@ def _hotlist(args: argparse.Namespace) -> int:
         changed = hotlist.list_card(db, card, listed=args.action == "add", reason=args.reason, now_utc_s=_utc_s())
         version = hotlist.read_version(db)
     print(f"card {card}: " + (f"changed, the hotlist is version {version} now" if changed else "nothing to change"))
+    return 0
+
+
+def _configure(args: argparse.Namespace) -> int:
+    home = Home(args.home)
+    try:
+        text = args.file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigurationInvalid(f"{args.file} cannot be read: {error}") from error
+    wanted = parse_configuration(text, _stream_of(args.stream))
+    with _registry_writer(home) as db:
+        made = put_configuration(db, wanted, authority.load_ticket_key(home.ticket_key), now_utc_s=_utc_s())
+    print(configuration_text(made))
     return 0
 
 

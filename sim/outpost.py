@@ -221,7 +221,7 @@ class Outpost:
             psam_channel=channel,
             psam=read_psam(channel),
             profile=CAMPUS_CARD,
-            limits=Limits(tap_fen_max=Fen(100_00)),
+            limits=lambda: Limits(tap_fen_max=Fen(100_00)),
             hotlist=downlink.hotlist,
             now=now,
         )

@@ -23,7 +23,7 @@ from sync.config import UplinkConfig, load_config, load_point_config
 from sync.daemon import Daemon, heals, words_for
 from sync.desk import DeskLine
 from sync.doctor import Doctor, NotWell, finding_lines
-from sync.identity import load_key, load_or_make_key, save_sms_key
+from sync.identity import load_key, load_or_make_key, save_operator_key, save_sms_key
 from sync.link import Link, TcpLink
 from sync.linkconfig import load_links
 from sync.links.assembly import Ways
@@ -38,6 +38,7 @@ from terminal.journal import JournalReader
 from wire.enrolment import Ticket, TicketUnreadable, parse_ticket_text
 from wire.errors import CampusError
 from wire.ids import Stream
+from wire.messages import Enrolled
 from wire.money import AmountUnreadable, Fen, parse_yuan
 
 STOP_S: Final = 2.0  # what an exchange under way gets to finish; cutting it short loses nothing but its answer
@@ -114,9 +115,7 @@ def run_enrol(options: argparse.Namespace) -> None:
             raise AlreadyEnrolled("this terminal is enrolled by another ticket; a new life begins in an empty folder")
         link = _connect(config, context, store)
         try:
-            enrolment = enrol(
-                link, ticket, store=store, key=key, keep_sms_key=partial(save_sms_key, folder / "sms.key"), clock=CLOCK
-            )
+            enrolment = enrol(link, ticket, store=store, key=key, keep=partial(_keep_keys, folder), clock=CLOCK)
         finally:
             link.close()
     finally:
@@ -311,6 +310,11 @@ def _ticket(options: argparse.Namespace) -> bytes:
     return parse_ticket_text(text)
 
 
+def _keep_keys(folder: Path, gifts: Enrolled) -> None:
+    save_sms_key(folder / "sms.key", gifts.sms_key)
+    save_operator_key(folder / "operator.pub", gifts.operator_key)
+
+
 def _enrolled_with(folder: Path, ticket: bytes) -> bool:
     """Whether this very ticket let the terminal in before; needs no lock, so it works beside a running daemon."""
     if not (folder / "uplink.db").exists():
@@ -330,7 +334,7 @@ def _present_again(folder: Path, ticket: bytes) -> str:
     try:
         link = _connect(config, context)
         try:
-            present_ticket(link, ticket, key=key, keep_sms_key=partial(save_sms_key, folder / "sms.key"), clock=CLOCK)
+            present_ticket(link, ticket, key=key, keep=partial(_keep_keys, folder), clock=CLOCK)
         finally:
             link.close()
     except CampusError as error:

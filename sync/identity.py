@@ -1,4 +1,4 @@
-"""The terminal's secrets: its own key, made here and never given away, and the server's gift, the key for SMS."""
+"""The terminal's keys: its own, made here and never given away, and what came with the enrolment."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire.errors import CampusError
+from wire.signature import PUBLIC_KEY_BYTES
 from wire.sms import SMS_KEY_BYTES
 
 
 class KeyUnreadable(CampusError):
-    """`terminal.key` or `sms.key` is missing, or is not what it should be."""
+    """`terminal.key`, `sms.key` or `operator.pub` is missing, or is not what it should be."""
 
     code = "key-unreadable"
 
@@ -47,16 +48,30 @@ def save_sms_key(path: Path, key: bytes) -> None:
     _write_secret(path, key.hex().encode() + b"\n")
 
 
+def save_operator_key(path: Path, key: bytes) -> None:
+    """Keep what configurations are checked with, in hexadecimal; as `load_or_make_key` keeps its own."""
+    _write_secret(path, key.hex().encode() + b"\n")
+
+
+def load_operator_key(path: Path) -> bytes:
+    """What configurations are checked with; `KeyUnreadable` otherwise."""
+    return _load_gift(path, PUBLIC_KEY_BYTES)
+
+
 def load_sms_key(path: Path) -> bytes:
     """The key that the server gave out at enrolment; `KeyUnreadable` otherwise."""
+    return _load_gift(path, SMS_KEY_BYTES)
+
+
+def _load_gift(path: Path, size: int) -> bytes:
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii"))
     except FileNotFoundError as error:
         raise KeyUnreadable(f"there is no {path}; campus-syncd enrol with the same ticket fetches it") from error
     except (OSError, ValueError) as error:
         raise KeyUnreadable(f"{path} cannot be read") from error
-    if len(key) != SMS_KEY_BYTES:
-        raise KeyUnreadable(f"{path} does not hold {SMS_KEY_BYTES} bytes")
+    if len(key) != size:
+        raise KeyUnreadable(f"{path} does not hold {size} bytes")
     return key
 
 

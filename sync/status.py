@@ -11,6 +11,7 @@ from typing import Final
 from sync.policy import DAY_S, HOUR_S
 from sync.store import Enrolment, UplinkReader, Verdict
 from terminal.journal import JournalMissing, JournalReader
+from wire.downlink import Configuration
 from wire.hotlist import EMPTY_HOTLIST
 from wire.money import format_fen
 from wire.receipt import Suspense
@@ -34,6 +35,7 @@ class Status:
     suspended: tuple[tuple[int, Suspense], ...] = ()
     hotlist_version: int = EMPTY_HOTLIST.version
     hotlist_cards: int = 0
+    configuration: Configuration | None = None
     bytes_sent: int = 0
     bytes_received: int = 0
     batches: int = 0
@@ -55,6 +57,9 @@ class Status:
                 "stream": self.enrolment.stream.label,
                 "enrolled_at_utc_s": self.enrolment.enrolled_at_utc_s,
             }
+        if (set_by_operator := self.configuration) is not None:
+            fields["configuration"]["proof"] = set_by_operator.proof.hex()
+            fields["configuration"]["stream"] = set_by_operator.stream.label
         return fields
 
 
@@ -68,7 +73,7 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         if enrolment is None:
             return Status()
         next_seq, heard_at_utc_s = store.cursor().next_seq, store.heard_at_utc_s()
-        hotlist, counters = store.hotlist(), store.counters()
+        hotlist, configuration, counters = store.hotlist(), store.configuration(), store.counters()
         suspended = tuple(store.suspended())
         verdict, server_ahead_s = store.verdict(), store.server_ahead_s()
         links, strain, sms = store.links_seen(), store.strain(), store.sms_sent_at_utc_s()
@@ -88,6 +93,7 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         suspended=suspended,
         hotlist_version=hotlist.version,
         hotlist_cards=len(hotlist.cards),
+        configuration=configuration,
         bytes_sent=counters.bytes_sent,
         bytes_received=counters.bytes_received,
         batches=counters.batches,
@@ -125,6 +131,11 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"clock          {abs(ahead_s)} s {side} the server's when they last met")
     lines += _link_lines(status)
     lines.append(f"hotlist        version {status.hotlist_version}, {_counted(status.hotlist_cards, 'card')}")
+    if (configuration := status.configuration) is not None:
+        limit = f"at most {format_fen(configuration.tap_fen_max)} a tap"
+        prices, periods = len(configuration.prices), len(configuration.periods)
+        words = f"{limit}, {_counted(prices, 'price')}, {_counted(periods, 'meal period')}"
+        lines.append(f"configuration  version {configuration.version}: {words}")
     batches = _counted(status.batches, "batch", "batches")
     lines.append(f"carried        {batches}, {status.bytes_sent} bytes up, {status.bytes_received} bytes down")
     if not status.suspended:

@@ -21,7 +21,7 @@ from sync.identity import sync_folder
 from sync.policy import DAY_S, Strain
 from sync.tables import MIGRATIONS
 from wire.batch import SignedBatch
-from wire.downlink import NO_MARK
+from wire.downlink import NO_MARK, Configuration
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -205,6 +205,11 @@ class UplinkReader:
         except FormatError as error:
             raise StoreDamaged(f"the hotlist in {self._path.name} is damaged: {error}") from error
 
+    def configuration(self) -> Configuration | None:
+        """What the operator set for this terminal's stream; None: nothing came down yet."""
+        row = self._one("SELECT body FROM configuration") if self._has("configuration") else None
+        return None if row is None else Configuration.from_bytes(_blob(row[0]))
+
     def counters(self) -> Counters:
         """What was carried so far."""
         row = self._one("SELECT bytes_sent, bytes_received, batches FROM counters")
@@ -317,21 +322,15 @@ class UplinkStore(UplinkReader):
         super().close()
         self._lock.close()
 
-    def enrol(self, enrolment: Enrolment) -> None:
+    def enrol(self, who: Enrolment) -> None:
         """Keep who this terminal is now, with a cursor at its journal's start."""
         with self._commit():
             self._write(
                 "INSERT INTO enrolment VALUES (1, ?, ?, ?, ?, ?)",
-                (
-                    enrolment.terminal,
-                    enrolment.epoch,
-                    enrolment.stream,
-                    enrolment.enrolled_at_utc_s,
-                    enrolment.ticket_digest,
-                ),
+                (who.terminal, who.epoch, who.stream, who.enrolled_at_utc_s, who.ticket_digest),
             )
-            genesis = genesis_hash(enrolment.terminal, enrolment.epoch)
-            self._write("INSERT INTO cursor VALUES (1, ?, 1, ?, NULL)", (enrolment.epoch, genesis))
+            genesis = genesis_hash(who.terminal, who.epoch)
+            self._write("INSERT INTO cursor VALUES (1, ?, 1, ?, NULL)", (who.epoch, genesis))
 
     def save_cut(self, signed: SignedBatch) -> None:
         """Keep a batch before it is sent: until it is answered, these very bytes are what is sent."""
@@ -387,6 +386,15 @@ class UplinkStore(UplinkReader):
         with self._commit():
             self._write("INSERT OR REPLACE INTO hotlist VALUES (1, ?, ?)", (hotlist.to_bytes(), received_at_utc_s))
         self.wants_whole_hotlist = False
+
+    def save_configuration(self, configuration: Configuration) -> None:
+        """Put a configuration in place of the one before, whole."""
+        with self._commit():
+            self._write("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration.to_bytes(),))
+
+    def configuration_mark(self) -> bytes:
+        """What tells the server which configuration is here."""
+        return NO_MARK if (configuration := self.configuration()) is None else configuration.mark
 
     def hotlist_mark(self) -> bytes:
         """What tells the server which hotlist is here, or that all of it is wanted."""

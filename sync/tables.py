@@ -125,6 +125,13 @@ CREATE TABLE datagrams (
 
 _PIN_TRIES: Final = "ALTER TABLE refused_pins ADD COLUMN tries_before INTEGER;"
 
+_CONFIGURATION: Final = """
+CREATE TABLE configuration (
+    id INTEGER PRIMARY KEY CONSTRAINT one_configuration CHECK (id = 1),
+    body BLOB NOT NULL
+) STRICT;
+"""
+
 MIGRATIONS: Final = (
     _FIRST_TABLES,
     _VERDICT_AND_CLOCK,
@@ -133,4 +140,5 @@ MIGRATIONS: Final = (
     _LINKS,
     _MESSAGES,
     _PIN_TRIES,
+    _CONFIGURATION,
 )  # PRAGMA user_version counts them; 0 stands for the first

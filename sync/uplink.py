@@ -16,13 +16,15 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
+from sync.identity import KeyUnreadable
 from sync.link import Link, LinkDown
 from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, next_batch
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
-from wire.downlink import DeltaUnfit, HotlistDelta
+from wire.downlink import Configuration, DeltaUnfit, HotlistDelta
 from wire.enrolment import Ticket
+from wire.errors import CampusError
 from wire.messages import (
     Challenge,
     Enrol,
@@ -125,6 +127,7 @@ class Uplink:
         store: UplinkStore,
         journal: JournalReader,
         key: Ed25519PrivateKey,
+        operator_key: bytes | None = None,
         coder: JournalCoder | None = None,
         clock: Clock,
         answer_s: float = ANSWER_S,
@@ -133,6 +136,7 @@ class Uplink:
         self._store = store
         self._journal = journal
         self._key = key
+        self._operator_key = operator_key
         self._coder = coder or JournalCoder(journal)
         self._clock = clock
         self._exchange = Exchange(link, clock, answer_s=answer_s)
@@ -195,6 +199,7 @@ class Uplink:
             head_seq=head.seq,
             total_fen=head.total_fen,
             hotlist_mark=self._store.hotlist_mark(),
+            configuration_mark=self._store.configuration_mark(),
         ).signed(self._key, challenge.nonce)
         self._exchange.send(identify, *([Upload(signed)] if signed else []))
         message = self._exchange.answer()
@@ -252,6 +257,9 @@ class Uplink:
 
     def _take_news(self, message: News) -> None:
         """Keep what came down; what does not fit what is here stays out, and taps go on."""
+        if isinstance(message, Configuration):
+            self._take_configuration(message)
+            return
         try:
             hotlist = message.apply(self._store.hotlist()) if isinstance(message, HotlistDelta) else message.hotlist
         except DeltaUnfit as error:
@@ -259,6 +267,19 @@ class Uplink:
             self._store.wants_whole_hotlist = True
             return
         self._store.save_hotlist(hotlist, received_at_utc_s=self._clock.utc_s())
+
+    def _take_configuration(self, message: Configuration) -> None:
+        try:
+            if self._operator_key is None:
+                raise KeyUnreadable("there is no operator.pub; campus-syncd enrol with the same ticket fetches it")
+            message.verify(self._operator_key)
+            if message.stream is not self._store.enrolled().stream:
+                raise ProtocolViolation(f"the configuration is for {message.stream.label}")
+        except CampusError as error:
+            log.error("configuration %d is not taken: %s [%s]", message.version, error, error.code)
+            return
+        self._store.save_configuration(message)
+        log.info("configuration %d came down", message.version)
 
     def _count(self, batches: int = 0) -> None:
         session = self._exchange.session
@@ -274,13 +295,13 @@ def present_ticket(
     ticket: bytes,
     *,
     key: Ed25519PrivateKey,
-    keep_sms_key: Callable[[bytes], None],
+    keep: Callable[[Enrolled], None],
     clock: Clock,
     answer_s: float = ANSWER_S,
 ) -> Ticket:
     """Have the server let this terminal in, and return what the ticket says; `Rejected` when it does not take it.
 
-    The key for short messages that comes with the answer is on the disk before this returns.
+    The keys that come with the answer are on the disk before this returns.
 
     Presenting the same ticket with the same key again gets the same answer, so a lost one costs nothing, and a server
     that was restored from an older backup learns of the terminal anew.
@@ -295,7 +316,7 @@ def present_ticket(
     assert isinstance(message, Enrolled), "the session's table allows nothing else here"
     if (message.terminal, message.epoch) != (says.terminal, says.epoch):
         raise ProtocolViolation("the server enrolled another terminal or epoch than the ticket names")
-    keep_sms_key(message.sms_key)
+    keep(message)
     return says
 
 
@@ -305,12 +326,12 @@ def enrol(
     *,
     store: UplinkStore,
     key: Ed25519PrivateKey,
-    keep_sms_key: Callable[[bytes], None],
+    keep: Callable[[Enrolled], None],
     clock: Clock,
     answer_s: float = ANSWER_S,
 ) -> Enrolment:
     """Present a terminal's first ticket and keep who it is from now on."""
-    says = present_ticket(link, ticket, key=key, keep_sms_key=keep_sms_key, clock=clock, answer_s=answer_s)
+    says = present_ticket(link, ticket, key=key, keep=keep, clock=clock, answer_s=answer_s)
     enrolment = Enrolment(
         terminal=says.terminal,
         epoch=says.epoch,

@@ -42,6 +42,7 @@ class StatusSource:
         self._now = now
         self._acknowledged = Acknowledged(None, None)
         self._hotlist = EMPTY_HOTLIST
+        self._configuration_version = 0
 
     def read(self) -> Status:
         """The state of this moment."""
@@ -49,6 +50,8 @@ class StatusSource:
         fault = None
         try:
             self._acknowledged, self._hotlist = self._downlink.acknowledged(), self._downlink.hotlist()
+            configuration = self._downlink.configuration()
+            self._configuration_version = 0 if configuration is None else configuration.version
         except DownlinkUnreadable as error:
             fault = str(error)  # shown beside what was read before
         next_seq = min(max(self._acknowledged.next_seq, 1), head.seq + 1)
@@ -63,6 +66,7 @@ class StatusSource:
             hotlist_version=self._hotlist.version,
             hotlist_cards=len(self._hotlist.cards),
             downlink_fault=fault,
+            configuration_version=self._configuration_version,
         )
 
 

@@ -11,6 +11,7 @@ from typing import Final, cast
 
 import apsw
 
+from wire.downlink import Configuration
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -71,6 +72,8 @@ class Downlink:
         self._db: apsw.Connection | None = None
         self._hotlist = EMPTY_HOTLIST
         self._hotlist_body: bytes | None = None
+        self._configuration: Configuration | None = None
+        self._configuration_body: bytes | None = None
 
     def enrolment(self) -> Enrolment:
         """Who this terminal is; `NotEnrolled` before its first enrolment."""
@@ -102,9 +105,23 @@ class Downlink:
             self._hotlist_body = body
         return self._hotlist
 
+    def configuration(self) -> Configuration | None:
+        """What the operator set for this stream's tills; None: nothing came down, `terminal.toml` stands."""
+        if not self._has("configuration"):
+            return None
+        row = self._row("SELECT body FROM configuration")
+        body = None if row is None else cast(bytes, row[0])
+        if body is not None and body != self._configuration_body:
+            try:
+                self._configuration = Configuration.from_bytes(body)
+            except FormatError as error:
+                raise DownlinkUnreadable(f"the configuration in {self._path.name} is damaged: {error}") from error
+            self._configuration_body = body
+        return self._configuration
+
     def verdict(self) -> Verdict | None:
         """What stands against this terminal; None: nothing, or a daemon that keeps no such table yet."""
-        if self._row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'verdict'") is None:
+        if not self._has("verdict"):
             return None
         row = self._row("SELECT code, words FROM verdict")
         return None if row is None else Verdict(*cast(tuple[str, str], row))
@@ -113,6 +130,9 @@ class Downlink:
         """Close the database."""
         if self._db is not None:
             self._db.close()
+
+    def _has(self, table: str) -> bool:
+        return self._row(f"SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = '{table}'") is not None
 
     def _row(self, sql: str) -> tuple[object, ...] | None:
         try:

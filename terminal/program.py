@@ -209,11 +209,15 @@ class Program:
                 psam_channel=self._psam,
                 psam=identity,
                 profile=self._profile,
-                limits=self._limits,
+                limits=self._limits_in_force,
                 hotlist=self._downlink.hotlist,
                 now=self._now,
             )
         return self._sale
+
+    def _limits_in_force(self) -> Limits:
+        configuration = self._downlink.configuration()
+        return self._limits if configuration is None else Limits(tap_fen_max=configuration.tap_fen_max)
 
     def _watch_reader(self) -> None:
         """Pass on what the reader tells; whatever ends that but `Stop`, the till is told, and the watch begins anew."""

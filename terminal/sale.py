@@ -43,7 +43,7 @@ from wire.record import Mac2, Refusal, TapRecord, TapTime, VoidReason
 
 
 class Sale:
-    """What all sales at this terminal share. `hotlist` and `now` are asked anew for every tap."""
+    """What all sales at this terminal share. `limits`, `hotlist` and `now` are asked anew for every tap."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Sale:
         psam_channel: CardChannel,
         psam: PsamIdentity,
         profile: CardProfile,
-        limits: Limits,
+        limits: Callable[[], Limits],
         hotlist: Callable[[], Hotlist],
         now: Callable[[], TapTime],
     ) -> None:
@@ -87,7 +87,7 @@ class Sale:
                         view,
                         amount_fen=amount_fen,
                         hotlist=self._hotlist(),
-                        limits=self._limits,
+                        limits=self._limits(),
                         opened_at=opened_at,
                     )
                     if isinstance(verdict, Refusal):

@@ -91,6 +91,7 @@ class Status:
     hotlist_version: int
     hotlist_cards: int
     downlink_fault: str | None
+    configuration_version: int = 0
 
 
 class Keys:
@@ -291,7 +292,8 @@ def _hotlist_words(status: Status) -> str:
     if status.hotlist_version == 0:
         return "no hotlist yet"
     cards = "1 card" if status.hotlist_cards == 1 else f"{status.hotlist_cards} cards"
-    return f"hotlist {status.hotlist_version}: {cards} to refuse"
+    configured = f"   configuration {status.configuration_version}" if status.configuration_version else ""
+    return f"hotlist {status.hotlist_version}: {cards} to refuse{configured}"
 
 
 def _taps(count: int) -> str:

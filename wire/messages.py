@@ -5,14 +5,14 @@ Which may follow which is `wire.session`'s matter.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Final, Self, get_args
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire import signature
 from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
-from wire.downlink import HotlistDelta
+from wire.downlink import NO_MARK, Configuration, HotlistDelta
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
@@ -50,7 +50,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identify:
-    """Terminal: who I am, how far my journal goes and how much it debited in all, and which hotlist I have."""
+    """Terminal: who I am, how far my journal goes and how much it debited in all, and what I have from the server."""
 
     kind: ClassVar[int] = 2
     terminal: TerminalId
@@ -58,18 +58,12 @@ class Identify:
     head_seq: int
     total_fen: int
     hotlist_mark: bytes
+    configuration_mark: bytes = NO_MARK
     proof: bytes = b""
 
     def signed(self, key: Ed25519PrivateKey, nonce: bytes) -> Identify:
         """The same with the terminal's signature over the server's nonce and every field."""
-        return Identify(
-            terminal=self.terminal,
-            epoch=self.epoch,
-            head_seq=self.head_seq,
-            total_fen=self.total_fen,
-            hotlist_mark=self.hotlist_mark,
-            proof=signature.sign(key, signature.IDENTITY, nonce + self._fields()),
-        )
+        return replace(self, proof=signature.sign(key, signature.IDENTITY, nonce + self._fields()))
 
     def verify(self, public_key: bytes, nonce: bytes) -> None:
         """Raise `SignatureInvalid` unless the terminal with this key signed it for this nonce."""
@@ -82,10 +76,11 @@ class Identify:
             + self.head_seq.to_bytes(4, "big")
             + self.total_fen.to_bytes(8, "big")
             + self.hotlist_mark
+            + self.configuration_mark
         )
 
     def to_bytes(self) -> bytes:
-        """terminal 6, epoch 2, head 4, total 8, hotlist mark 4, signature 64."""
+        """terminal 6, epoch 2, head 4, total 8, hotlist mark 4, configuration mark 4, signature 64."""
         return self._fields() + self.proof
 
     @classmethod
@@ -98,6 +93,7 @@ class Identify:
             head_seq=reader.uint(4),
             total_fen=reader.uint(8),
             hotlist_mark=reader.take(MARK_BYTES),
+            configuration_mark=reader.take(MARK_BYTES),
             proof=reader.take(signature.SIGNATURE_BYTES),
         )
         reader.finish()
@@ -138,22 +134,31 @@ class Enrol:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """Server: the terminal is known by its key; its journal starts with this epoch, `sms_key` seals its datagrams."""
+    """Server: the terminal is known by its key; its journal starts with this epoch, `sms_key` seals its datagrams.
+
+    `operator_key` is what the operator's configurations are checked with from now on.
+    """
 
     kind: ClassVar[int] = 4
     terminal: TerminalId
     epoch: int
     sms_key: bytes = field(repr=False)
+    operator_key: bytes
 
     def to_bytes(self) -> bytes:
-        """terminal 6, epoch 2, SMS key 16."""
-        return self.terminal + self.epoch.to_bytes(2, "big") + self.sms_key
+        """terminal 6, epoch 2, SMS key 16, operator's key 32."""
+        return self.terminal + self.epoch.to_bytes(2, "big") + self.sms_key + self.operator_key
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse."""
         reader = FieldReader(data)
-        enrolled = cls(TerminalId(reader.take(TERMINAL_ID_BYTES)), reader.uint(2), reader.take(SMS_KEY_BYTES))
+        enrolled = cls(
+            TerminalId(reader.take(TERMINAL_ID_BYTES)),
+            reader.uint(2),
+            reader.take(SMS_KEY_BYTES),
+            reader.take(signature.PUBLIC_KEY_BYTES),
+        )
         reader.finish()
         if enrolled.epoch == 0:
             raise FormatError("epochs start at 1")
@@ -260,7 +265,7 @@ class HotlistUpdate:
         return cls(Hotlist.from_bytes(data))
 
 
-News = HotlistUpdate | HotlistDelta  # what a server says unasked
+News = HotlistUpdate | HotlistDelta | Configuration  # what a server says unasked
 
 Message = (
     Challenge
@@ -273,6 +278,7 @@ Message = (
     | Refused
     | HotlistUpdate
     | HotlistDelta
+    | Configuration
     | LoadRequest
     | LoadGrant
     | LoadResult

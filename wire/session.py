@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from wire.downlink import HotlistDelta
+from wire.downlink import Configuration, HotlistDelta
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -66,6 +66,7 @@ _SENDER: Final[dict[type[Message], Role]] = {
     Refused: Role.SERVER,
     HotlistUpdate: Role.SERVER,
     HotlistDelta: Role.SERVER,
+    Configuration: Role.SERVER,
     LoadRequest: Role.CLIENT,
     LoadGrant: Role.SERVER,
     LoadResult: Role.CLIENT,
@@ -91,6 +92,7 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, Refused): State.OPEN,
     (State.OPEN, HotlistUpdate): State.OPEN,
     (State.OPEN, HotlistDelta): State.OPEN,
+    (State.OPEN, Configuration): State.OPEN,
     (State.OPEN, LoadRequest): State.OPEN,
     (State.OPEN, LoadGrant): State.OPEN,
     (State.OPEN, LoadResult): State.OPEN,

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+from settlement.onecard.configuration import read_configuration
 from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.store.database import Database, StoreFault
@@ -22,9 +23,10 @@ from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
-from wire.downlink import HotlistDelta
+from wire.downlink import NO_MARK, Configuration, HotlistDelta
 from wire.enrolment import Ticket
 from wire.errors import CampusError
+from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
@@ -51,6 +53,7 @@ class Held:
     """What a terminal has of what comes down, by its mark."""
 
     hotlist_mark: bytes
+    configuration_mark: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,7 @@ class Desk:
         self._clock = clock
         self._states = CodingStates()
         self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
+        self._configuration: Configuration | None = None
         self._last_change: tuple[object, ...] = ()
         self._found: dict[bytes, Hotlist | None] = {}
         for row in store.all_terminals(db):
@@ -83,7 +87,14 @@ class Desk:
 
     def enrol(self, ticket: Ticket, public_key: bytes) -> Enrolled | Refused:
         """See `terminals.enrol`."""
-        answer = terminals.enrol(self._db, ticket, public_key, keys=self._keys, now_utc_s=self._clock())
+        answer = terminals.enrol(
+            self._db,
+            ticket,
+            public_key,
+            keys=self._keys,
+            operator_key=self._door.ticket_key,
+            now_utc_s=self._clock(),
+        )
         if isinstance(answer, Enrolled):
             self._door.add(answer.terminal, answer.epoch, public_key)
         return answer
@@ -158,7 +169,8 @@ class Desk:
 
     def newest(self) -> Held:
         """What a terminal has that has all."""
-        return Held(self.hotlist().mark)
+        configuration = self._newest_configuration()
+        return Held(self.hotlist().mark, NO_MARK if configuration is None else configuration.mark)
 
     def tidings(self, held: Held) -> Tidings:
         """What a terminal with `held` has to be told."""
@@ -166,7 +178,17 @@ class Desk:
         messages: list[News] = []
         if held.hotlist_mark != newest.hotlist_mark:
             messages.append(self._hotlist_news(held.hotlist_mark))
+        if held.configuration_mark != newest.configuration_mark and self._configuration is not None:
+            messages.append(self._configuration)
         return Tidings(held, newest, tuple(messages))
+
+    def _newest_configuration(self) -> Configuration | None:
+        """What is in force for the stream's terminals, as far as it could be read."""
+        try:
+            self._configuration = read_configuration(self._onecard, self._stream)
+        except (StoreFault, FormatError) as error:
+            _log.warning("%s: the configuration stays: %s", self._stream.label, error)
+        return self._configuration
 
     def _hotlist_news(self, mark: bytes) -> HotlistUpdate | HotlistDelta:
         """The changes since the list with this mark if that is known here and they are shorter, else the list whole."""

@@ -15,7 +15,7 @@ class Door:
 
     def __init__(self, *, stream: Stream, ticket_key: bytes) -> None:
         self._stream = stream
-        self._ticket_key = ticket_key
+        self.ticket_key = ticket_key
         self._keys: dict[tuple[TerminalId, int], bytes] = {}
         self._last_epochs: dict[TerminalId, int] = {}
 
@@ -31,7 +31,7 @@ class Door:
         except SignatureInvalid:
             return Refused(Rejection.SIGNATURE_INVALID, None, "the sender does not hold the key that it sent")
         try:
-            ticket = Ticket.open(message.ticket, self._ticket_key)
+            ticket = Ticket.open(message.ticket, self.ticket_key)
         except (FormatError, SignatureInvalid):
             return Refused(Rejection.TICKET_INVALID, None, "the ticket was not issued here")
         if ticket.stream is not self._stream:

@@ -173,7 +173,7 @@ class _Connection:
         self._nonce = gateway.random(NONCE_BYTES)
         self._identity: Identify | None = None
         self._cursor: Cursor | None = None
-        self.held = Held(NO_MARK)
+        self.held = Held(NO_MARK, NO_MARK)
         self._reading = False
         self._out = bytearray()
         self._identify_timeout = asyncio.Timeout(None)
@@ -279,7 +279,7 @@ class _Connection:
         return await self._ask(lambda desk: desk.enrol(ticket, message.public_key))
 
     async def _identify(self, message: Identify) -> None:
-        self.held = Held(message.hotlist_mark)
+        self.held = Held(message.hotlist_mark, message.configuration_mark)
         refused = self._gateway.door.check_identity(message, self._nonce)
         answer = refused or await self._ask(lambda desk: desk.identify(message))
         if isinstance(answer, Welcome):

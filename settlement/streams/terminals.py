@@ -35,13 +35,15 @@ class Coverage:
     rolled_back_to_seq: int | None
 
 
-def enrol(db: Database, ticket: Ticket, public_key: bytes, *, keys: KeyStore, now_utc_s: int) -> Enrolled | Refused:
+def enrol(
+    db: Database, ticket: Ticket, public_key: bytes, *, keys: KeyStore, operator_key: bytes, now_utc_s: int
+) -> Enrolled | Refused:
     """Let a terminal in with its own key and the ticket's epoch; the same ticket and key again get the same answer.
 
     Ticket and key were checked at the `Door`. A ticket is known by terminal and epoch, so it is good again after this
     database was restored from a time before it was used.
     """
-    enrolled = Enrolled(ticket.terminal, ticket.epoch, keys.sms_key(ticket.terminal, ticket.epoch))
+    enrolled = Enrolled(ticket.terminal, ticket.epoch, keys.sms_key(ticket.terminal, ticket.epoch), operator_key)
     with db.transaction():
         spent = store.find_terminal(db, ticket.terminal, ticket.epoch)
         if spent is not None:

@@ -15,7 +15,7 @@ from drivers.modemfaults import PortMissing
 from drivers.serialport import find_port
 from sync.clock import Clock
 from sync.config import UplinkConfig
-from sync.identity import load_sms_key
+from sync.identity import load_operator_key, load_sms_key
 from sync.link import Link, LinkDown, TcpLink
 from sync.linkconfig import LinksConfig
 from sync.links.modemport import ModemDevice, ModemPort
@@ -98,9 +98,15 @@ class Ways:
             journal=journal,
             coder=coder,
             key=self._key,
+            operator_key=self._operator_key(),
             clock=self._clock,
             port=None if link is LinkKind.IP else self.port,
         )
+
+    def _operator_key(self) -> bytes | None:
+        """None: this terminal was enrolled before there was one, and takes no configuration."""
+        path = self._folder / "operator.pub"
+        return load_operator_key(path) if path.exists() else None
 
     def _connect(self, connect: Callable[[], Link]) -> Link:
         link = connect()

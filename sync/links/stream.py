@@ -28,6 +28,7 @@ class StreamRoute:
         journal: JournalReader,
         coder: JournalCoder,
         key: Ed25519PrivateKey,
+        operator_key: bytes | None = None,
         clock: Clock,
         port: ModemPort | None = None,
     ) -> None:
@@ -36,6 +37,7 @@ class StreamRoute:
         self._journal = journal
         self._coder = coder
         self._key = key
+        self._operator_key = operator_key
         self._clock = clock
         self._port = port
 
@@ -44,7 +46,13 @@ class StreamRoute:
         link = self._connect()
         try:
             uplink = Uplink(
-                link, store=self._store, journal=self._journal, key=self._key, coder=self._coder, clock=self._clock
+                link,
+                store=self._store,
+                journal=self._journal,
+                key=self._key,
+                operator_key=self._operator_key,
+                coder=self._coder,
+                clock=self._clock,
             )
             return uplink, uplink.open()
         except BaseException:

@@ -173,7 +173,19 @@ class StreamDriver:
         opened = door.check_enrolment(message, bytes(16))
         if isinstance(opened, Refused):
             return opened
-        return enrol(self.db, opened, message.public_key, keys=self.keys, now_utc_s=now_utc_s)
+        return enrol(
+            self.db,
+            opened,
+            message.public_key,
+            keys=self.keys,
+            operator_key=load_ticket_public_key(self.home.ticket_public_key),
+            now_utc_s=now_utc_s,
+        )
+
+    def enrolled(self, till: FakeTill, epoch: int = 1) -> Enrolled:
+        """What the stream answers to a ticket of this epoch."""
+        operator_key = load_ticket_public_key(self.home.ticket_public_key)
+        return Enrolled(till.terminal, epoch, self.keys.sms_key(till.terminal, epoch), operator_key)
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         return accept_batch(self.db, signed, states=self.states, stream=self.stream, keys=self.keys, now_utc_s=NOW)

@@ -54,6 +54,7 @@ TERMINAL = TerminalId(bytes.fromhex("112233445566"))
 EPOCH = 1
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 SMS_KEY = bytes(range(16))
+OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 NOW_UTC_S = 1767261600
 SERVER_NAME = "settlement.campus"
 
@@ -160,7 +161,7 @@ class Server:
             owner = self.tickets.setdefault(message.ticket, message.public_key)
             taken = owner == message.public_key
             says = Ticket.read(message.ticket)
-            enrolled = Enrolled(says.terminal, self.epoch_given or says.epoch, SMS_KEY)
+            enrolled = Enrolled(says.terminal, self.epoch_given or says.epoch, SMS_KEY, public_bytes(OPERATOR))
             tls.sendall(session.send(enrolled if taken else self._refused(Rejection.TICKET_SPENT)))
         elif isinstance(message, Identify):
             message.verify(self.public_key, nonce)

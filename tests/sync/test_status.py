@@ -13,7 +13,9 @@ from sync.outbox import JournalCoder, next_batch
 from sync.policy import Strain
 from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
 from sync.store import Enrolment, UplinkStore, Verdict
+from wire.downlink import Configuration, MealPeriod, Price
 from wire.ids import Stream, TerminalId
+from wire.money import Fen
 from wire.receipt import BatchReceipt, Cursor, Suspense
 
 if TYPE_CHECKING:
@@ -49,6 +51,29 @@ def test_one_of_a_kind_is_told_in_the_singular() -> None:
     assert "backlog        1 tap, 0.00 yuan" in lines
     assert "hotlist        version 3, 1 card" in lines
     assert "carried        1 batch, 0 bytes up, 0 bytes down" in lines
+
+
+def test_configuration_in_force_is_told_in_words_and_whole_to_programs(store: UplinkStore, folder: Path) -> None:
+    configuration = Configuration(
+        version=4,
+        stream=Stream.CANTEEN,
+        tap_fen_max=Fen(5000),
+        prices=(Price(1, "rice", Fen(150)),),
+        periods=(MealPeriod(1, 390, 540), MealPeriod(2, 660, 810)),
+        proof=bytes(64),
+    )
+    assert read_status(folder, now_utc_s=5).configuration is None
+    store.save_configuration(configuration)
+    status = read_status(folder, now_utc_s=5)
+    assert "configuration  version 4: at most 50.00 a tap, 1 price, 2 meal periods" in status_lines(status)
+    assert json.loads(json.dumps(status.as_json()))["configuration"] == {
+        "version": 4,
+        "stream": "canteen",
+        "tap_fen_max": 5000,
+        "prices": [{"number": 1, "name": "rice", "amount_fen": 150}],
+        "periods": [{"number": 1, "from_min": 390, "to_min": 540}, {"number": 2, "from_min": 660, "to_min": 810}],
+        "proof": "00" * 64,
+    }
 
 
 def test_backlog_receipt_and_suspended_taps_are_shown(

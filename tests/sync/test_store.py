@@ -52,6 +52,7 @@ LATER_TABLES = (
     "refused_pins",
     "links_seen",
     "datagrams",
+    "configuration",
 )
 
 

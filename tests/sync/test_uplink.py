@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,14 +16,18 @@ from sync.store import UplinkStore, Verdict
 from sync.tls import TlsLink, client_context
 from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
+from tests.sync.conftest import KEY, OPERATOR, SMS_KEY
 from wire.batch import decode_batch
-from wire.downlink import NO_MARK, HotlistDelta
+from wire.downlink import NO_MARK, Configuration, HotlistDelta, Price
 from wire.enrolment import Ticket
 from wire.frame import FrameCorrupt
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
+from wire.messages import Enrolled
+from wire.money import Fen
 from wire.receipt import Rejected, Rejection, Suspense
 from wire.session import ProtocolViolation
+from wire.signature import public_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +56,15 @@ def connect(server: Server, authority: Authority, clock: Clock) -> Iterator[Conn
 @pytest.fixture
 def start(connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock) -> Start:
     """A session not opened yet, with a deadline short enough to wait for."""
-    return lambda: Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock, answer_s=0.4)
+    return lambda: Uplink(
+        connect(),
+        store=store,
+        journal=till.reader,
+        key=key,
+        operator_key=public_bytes(OPERATOR),
+        clock=clock,
+        answer_s=0.4,
+    )
 
 
 def _hotlist(version: int, cards: int) -> Hotlist:
@@ -404,6 +417,68 @@ def test_changes_that_do_not_fit_leave_the_list_and_bring_it_whole_at_the_next_c
     assert store.hotlist_mark() == server.hotlist.mark
 
 
+CONFIGURATION = Configuration(
+    version=1, stream=Stream.CANTEEN, tap_fen_max=Fen(5000), prices=(Price(1, "rice", Fen(150)),)
+)
+
+
+def test_configuration_of_the_operator_is_kept_and_named_from_then_on(
+    server: Server, start: Start, store: UplinkStore, till: Till
+) -> None:
+    signed = CONFIGURATION.signed(OPERATOR)
+    server.news.append(signed)
+    for _ in range(2):
+        till.tap()
+        assert start().open() is not None
+    assert store.configuration() == signed
+    assert [identify.configuration_mark for identify in server.identified] == [NO_MARK, signed.mark]
+
+
+def test_configuration_that_comes_while_nothing_is_carried_is_kept(
+    server: Server, start: Start, store: UplinkStore
+) -> None:
+    server.news.append(CONFIGURATION.signed(OPERATOR))
+    uplink = start()
+    assert uplink.open() is None
+    uplink.listen(5.0)
+    assert store.configuration() == CONFIGURATION.signed(OPERATOR)
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        CONFIGURATION.signed(KEY),
+        replace(CONFIGURATION.signed(OPERATOR), tap_fen_max=Fen(9_999_99)),
+        replace(CONFIGURATION, stream=Stream.SHOPS).signed(OPERATOR),
+    ],
+    ids=["another signer", "changed on its way", "another stream"],
+)
+def test_configuration_that_is_not_for_this_terminal_stays_out_and_taps_go_on(
+    news: Configuration, server: Server, start: Start, store: UplinkStore, till: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.news.append(news)
+    till.tap()
+    assert start().open() is not None
+    assert store.configuration() is None
+    assert "configuration 1 is not taken" in caplog.text
+
+
+def test_terminal_without_the_operators_key_takes_no_configuration(
+    server: Server,
+    connect: Connect,
+    store: UplinkStore,
+    till: Till,
+    key: Ed25519PrivateKey,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server.news.append(CONFIGURATION.signed(OPERATOR))
+    till.tap()
+    assert Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock).open() is not None
+    assert store.configuration() is None
+    assert "enrol with the same ticket" in caplog.text
+
+
 def test_hotlist_is_replaced_whole(server: Server, start: Start, store: UplinkStore, till: Till) -> None:
     server.hotlist = _hotlist(1, 3)
     till.tap(1)
@@ -456,9 +531,9 @@ def test_enrolment_of_another_epoch_than_the_ticket_names_is_refused(
     says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
     store = UplinkStore.open_or_make(tmp_path / "uplink.db")
     server.epoch_given = 8
-    kept: list[bytes] = []
+    kept: list[Enrolled] = []
     with pytest.raises(ProtocolViolation, match="another terminal or epoch"):
-        enrol(connect(), says.issue(key), store=store, key=key, keep_sms_key=kept.append, clock=clock)
+        enrol(connect(), says.issue(key), store=store, key=key, keep=kept.append, clock=clock)
     assert store.enrolment() is None
     assert kept == []
     store.close()
@@ -470,17 +545,17 @@ def test_enrolment_is_kept_and_the_same_ticket_works_again(
     key, other = Ed25519PrivateKey.from_private_bytes(bytes(32)), Ed25519PrivateKey.from_private_bytes(b"\1" * 32)
     says = Ticket(terminal=TerminalId(bytes(6)), stream=Stream.SHOPS, epoch=7, expires_utc_s=1)
     ticket = says.issue(key)
-    kept: list[bytes] = []
+    kept: list[Enrolled] = []
     for _ in range(2):  # the second database stands for one that was lost before its commit
         store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
-        enrolment = enrol(connect(), ticket, store=store, key=key, keep_sms_key=kept.append, clock=clock)
+        enrolment = enrol(connect(), ticket, store=store, key=key, keep=kept.append, clock=clock)
         assert store.enrolment() == enrolment
         assert (enrolment.stream, enrolment.epoch) == (Stream.SHOPS, 7)
         assert enrolment.ticket_digest == ticket_digest(ticket)
         store.close()
     store = UplinkStore.open_or_make(tmp_path_factory.mktemp("home") / "uplink.db")
     with pytest.raises(Rejected, match="TICKET_SPENT"):
-        enrol(connect(), ticket, store=store, key=other, keep_sms_key=kept.append, clock=clock)
+        enrol(connect(), ticket, store=store, key=other, keep=kept.append, clock=clock)
     assert store.enrolment() is None
-    assert kept == [bytes(range(16))] * 2
+    assert kept == [Enrolled(says.terminal, says.epoch, SMS_KEY, public_bytes(OPERATOR))] * 2
     store.close()

@@ -125,7 +125,7 @@ class World:
             psam_channel=channel,
             psam=read_psam(channel),
             profile=self.profile,
-            limits=self.limits,
+            limits=lambda: self.limits,
             hotlist=lambda: self.hotlist,
             now=lambda: self.now,
         )
@@ -179,6 +179,7 @@ def make_uplink(path: Path, *, terminal: TerminalId = TERMINAL) -> sqlite3.Conne
             received_at_utc_s INTEGER NOT NULL) STRICT;
         CREATE TABLE verdict (id INTEGER PRIMARY KEY CHECK (id = 1), code TEXT NOT NULL, words TEXT NOT NULL,
             since_utc_s INTEGER NOT NULL) STRICT;
+        CREATE TABLE configuration (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL) STRICT;
         """
     )
     with connection:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolment, NotEnrolled, Verdict
 from tests.terminal.conftest import INTENT, TERMINAL, make_uplink
+from wire.downlink import Configuration
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
+from wire.money import Fen
 from wire.receipt import Cursor
 
+CONFIGURATION = Configuration(version=2, stream=Stream.CANTEEN, tap_fen_max=Fen(500), proof=bytes(64))
 HOTLIST = Hotlist(3, frozenset({INTENT.card}))
 
 
@@ -71,6 +75,26 @@ def test_damaged_hotlist_is_never_taken_for_an_empty_one(
     for _ in range(2):
         with pytest.raises(DownlinkUnreadable):
             downlink.hotlist()
+
+
+def test_configuration_is_read_as_it_changes_and_a_damaged_one_is_not_ignored(
+    downlink: Downlink, uplink: sqlite3.Connection
+) -> None:
+    assert downlink.configuration() is None
+    with uplink:
+        uplink.execute("INSERT INTO configuration VALUES (1, ?)", (CONFIGURATION.to_bytes(),))
+    assert downlink.configuration() == CONFIGURATION
+    newer = replace(CONFIGURATION, version=3)
+    with uplink:
+        uplink.execute("UPDATE configuration SET body = ?", (newer.to_bytes(),))
+    assert downlink.configuration() == newer
+    with uplink:
+        uplink.execute("UPDATE configuration SET body = x'01'")
+    with pytest.raises(DownlinkUnreadable):
+        downlink.configuration()
+    with uplink:
+        uplink.execute("DROP TABLE configuration")  # as a daemon of an earlier version left it
+    assert downlink.configuration() is None
 
 
 @pytest.mark.parametrize("sql", ["UPDATE enrolment SET stream = 9", "UPDATE enrolment SET terminal = x'00'"])

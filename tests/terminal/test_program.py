@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ from terminal.psam import PsamSlot
 from terminal.result import Approved, NotPaid, Refused, SaleResult, StillThere, Torn, Unresolved
 from terminal.till import AmountEntered, CancelPressed, Till
 from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
+from wire.downlink import Configuration
 from wire.hotlist import Hotlist
+from wire.ids import Stream
 from wire.money import Fen
 from wire.record import NO_TAC, Mac2, Outcome, Refusal
 
@@ -117,6 +120,21 @@ def running(world: World, tmp_path: Path) -> Iterator[Running]:
     made.thread.start()
     yield made
     made.stop()
+
+
+def test_operators_limit_holds_from_the_next_tap_on_in_place_of_the_terminals_own(running: Running) -> None:
+    card = running.world.card(1)
+    configuration = Configuration(version=1, stream=Stream.CANTEEN, tap_fen_max=Fen(1199), proof=bytes(64))
+    for limit_fen, outcome in ((None, Approved), (1199, Refused), (1200, Approved)):
+        if limit_fen is not None:
+            body = replace(configuration, tap_fen_max=Fen(limit_fen)).to_bytes()
+            with running.uplink:
+                running.uplink.execute("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (body,))
+        running.amount(1200)
+        running.program.events.put(Redraw())
+        running.reader.insert(card.chip)
+        assert isinstance(running.screen.result(), outcome)
+        running.reader.remove()
 
 
 def test_amount_and_card_make_a_sale_and_the_next_one(running: Running) -> None:

@@ -124,7 +124,6 @@ def test_refused_card_is_recorded_and_keeps_its_money(
     world: World, options: dict[str, object], limit_fen: int, why: Refusal
 ) -> None:
     world.limits = Limits(tap_fen_max=Fen(limit_fen))
-    world.restart()
     card = world.card(**options)  # type: ignore[arg-type]  # each row names the options it sets
     balance_fen = card.purse.balance_fen
     psam_commands = len(world.psam.received)

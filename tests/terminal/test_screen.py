@@ -108,6 +108,9 @@ def test_wide_screen_shows_what_is_always_in_sight() -> None:
     text = "\n".join(lines)
     for words in ("610000000001", "12:00:00", "12 taps, 3 not yet at the server (36.00)", "1 min ago", "hotlist 3"):
         assert words in text
+    assert "configuration" not in text
+    configured = draw(Till(None), Keys(), replace(STATUS, configuration_version=4), width=80, height=24)
+    assert "17 cards to refuse   configuration 4" in "\n".join(configured)
     assert "all at the server" in "\n".join(draw(Till(None), Keys(), replace(STATUS, unsent=0), width=80, height=24))
 
 

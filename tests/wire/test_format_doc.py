@@ -152,7 +152,7 @@ def test_documented_session_table_is_that_of_the_code() -> None:
 
 
 def test_signature_labels_are_documented() -> None:
-    labels = (signature.IDENTITY, signature.ENROLMENT, signature.TICKET, signature.BATCH)
+    labels = (signature.IDENTITY, signature.ENROLMENT, signature.TICKET, signature.BATCH, signature.CONFIGURATION)
     assert all(f'"{label.decode()}"' in TEXT for label in labels)
 
 

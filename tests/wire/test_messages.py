@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,12 @@ from hypothesis import strategies as st
 
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.directory import CodingState
-from wire.downlink import HotlistDelta
+from wire.downlink import Configuration, HotlistDelta, MealPeriod, Price
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
 from wire.hotlist import Hotlist
-from wire.ids import TERMINAL_ID_BYTES, CardId, LoadId, TerminalId
+from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, CardId, LoadId, TerminalId
 from wire.load import LoadGrant, LoadInit, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     MESSAGE_TYPES,
@@ -55,6 +56,23 @@ IDENTIFIES = st.builds(
     head_seq=U32,
     total_fen=st.integers(0, (1 << TOTAL_BITS) - 1),
     hotlist_mark=st.binary(min_size=4, max_size=4),
+    configuration_mark=st.binary(min_size=4, max_size=4),
+    proof=st.binary(min_size=64, max_size=64),
+)
+NAMES = st.text(min_size=1, max_size=15, alphabet=st.characters(codec="utf-8")).filter(str.isprintable)
+PRICES = st.lists(st.builds(Price, st.integers(0, 0xFFFF), NAMES, U32), max_size=4, unique_by=attrgetter("number"))
+PERIODS = st.lists(
+    st.builds(MealPeriod, st.integers(0, 0xFF), st.integers(0, 700), st.integers(701, 1440)),
+    max_size=4,
+    unique_by=attrgetter("number"),
+)
+CONFIGURATIONS = st.builds(
+    Configuration,
+    version=st.integers(1, 0xFFFF_FFFF),
+    stream=st.sampled_from(CONSUMPTION_STREAMS),
+    tap_fen_max=st.integers(1, 0xFFFF_FFFF),
+    prices=PRICES.map(lambda prices: tuple(sorted(prices, key=attrgetter("number")))),
+    periods=PERIODS.map(lambda periods: tuple(sorted(periods, key=attrgetter("number")))),
     proof=st.binary(min_size=64, max_size=64),
 )
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
@@ -66,7 +84,13 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         ticket=st.binary(max_size=100),
         proof=st.binary(min_size=64, max_size=64),
     ),
-    st.builds(Enrolled, TERMINALS, st.integers(1, 0xFFFF), st.binary(min_size=16, max_size=16)),
+    st.builds(
+        Enrolled,
+        TERMINALS,
+        st.integers(1, 0xFFFF),
+        st.binary(min_size=16, max_size=16),
+        st.binary(min_size=32, max_size=32),
+    ),
     st.builds(Welcome, st.from_type(Cursor)),
     st.from_type(SettlementBatch).map(lambda batch: Upload(sign_batch(batch, KEY, CodingState(batch.first_seq)))),
     st.builds(Receipt, st.from_type(BatchReceipt)),
@@ -78,6 +102,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(HotlistUpdate, st.from_type(Hotlist)),
     st.builds(HotlistDelta.between, st.from_type(Hotlist), st.from_type(Hotlist)),
+    CONFIGURATIONS,
     st.builds(LoadRequest, number=st.integers(1, 0xFFFF_FFFF), card=st.from_type(CardId), init=st.from_type(LoadInit)),
     st.from_type(LoadGrant),
     st.builds(LoadResult, load_id=st.from_type(LoadId), tac=TACS, init=st.none() | st.from_type(LoadInit)),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.downlink import HotlistDelta
+from wire.downlink import Configuration, HotlistDelta
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -55,6 +55,7 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, Refused, SERVER): State.OPEN,
     (State.OPEN, HotlistUpdate, SERVER): State.OPEN,
     (State.OPEN, HotlistDelta, SERVER): State.OPEN,
+    (State.OPEN, Configuration, SERVER): State.OPEN,
     (State.OPEN, LoadRequest, CLIENT): State.OPEN,
     (State.OPEN, LoadGrant, SERVER): State.OPEN,
     (State.OPEN, LoadResult, CLIENT): State.OPEN,

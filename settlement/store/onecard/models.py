@@ -1,4 +1,4 @@
-"""The card registry's tables: cards, the journals of openings and of the hotlist, and the epochs given out."""
+"""The card registry's tables: cards, journals of openings and hotlist, terminals' configurations, epochs given out."""
 
 from __future__ import annotations
 
@@ -71,4 +71,20 @@ class Ticket(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["terminal", "epoch"], name="an_epoch_is_given_out_once"),
             models.CheckConstraint(condition=Q(epoch__gte=1, epoch__lte=0xFFFF), name="epoch_fits_the_wire"),
+        ]
+
+
+class Configuration(models.Model):
+    """What the operator signed for all terminals of a stream; the highest version is in force."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    stream: models.Field[int, int] = models.SmallIntegerField()
+    version: models.Field[int, int] = models.IntegerField()
+    body: models.Field[bytes, bytes] = models.BinaryField()
+    made_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "configuration"
+        constraints = [
+            models.UniqueConstraint(fields=["stream", "version"], name="a_version_is_made_once"),
         ]

@@ -18,6 +18,7 @@ from settlement.store.database import open_reader, open_writer
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
+from wire.downlink import NO_MARK
 from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Stream
 from wire.messages import Challenge, Enrol, Identify, Message, Upload
@@ -59,7 +60,11 @@ class Client:
         self.writer.write(b"".join(self.session.send(message) for message in messages))
 
     async def identify(
-        self, till: FakeTill, *batches: Upload, hotlist_mark: bytes = EMPTY_HOTLIST.mark
+        self,
+        till: FakeTill,
+        *batches: Upload,
+        hotlist_mark: bytes = EMPTY_HOTLIST.mark,
+        configuration_mark: bytes = NO_MARK,
     ) -> Message | None:
         challenge = await self.challenge()
         identify = Identify(
@@ -68,6 +73,7 @@ class Client:
             head_seq=len(till.records),
             total_fen=till.total_fen,
             hotlist_mark=hotlist_mark,
+            configuration_mark=configuration_mark,
         )
         self.say(identify.signed(till.key, challenge.nonce), *batches)
         return await self.hear()

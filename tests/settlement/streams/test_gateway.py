@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.authority import SERVER_NAME
+from settlement.authority import SERVER_NAME, load_ticket_key
+from settlement.onecard.configuration import put_configuration
 from settlement.onecard.hotlist import list_card
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home, StreamSettings
 from settlement.store.database import open_writer
-from wire.downlink import NO_MARK, HotlistDelta
+from wire.downlink import NO_MARK, Configuration, HotlistDelta
 from wire.frame import encode_frame
-from wire.ids import CardId
+from wire.ids import CardId, Stream
 from wire.messages import (
-    Enrolled,
     HotlistUpdate,
     Identify,
     Receipt,
@@ -30,6 +30,7 @@ from wire.messages import (
     Upload,
     Welcome,
 )
+from wire.money import Fen
 from wire.receipt import Rejection
 from wire.record import TapRecord
 
@@ -53,7 +54,7 @@ def test_new_terminal_enrols_uploads_and_gets_its_receipt(serve: Serve, till: Fa
 
     async def scenario(port: Port) -> None:
         async with port.connect() as client:
-            assert await client.enrol(till, ticket) == Enrolled(till.terminal, 1, till.keys.sms_key(till.terminal, 1))
+            assert await client.enrol(till, ticket) == canteen.enrolled(till)
             assert await client.hear() is None
         async with port.connect() as client:
             assert isinstance(await client.identify(till, upload(till)), Welcome)
@@ -497,6 +498,32 @@ def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(
             assert await client.hear() == HotlistUpdate(newest)
         async with port.connect() as client:
             assert isinstance(await client.identify(enrolled, hotlist_mark=newest.mark), Welcome)
+            enrolled.tap()
+            client.say(upload(enrolled))
+            assert isinstance(await client.hear(), Receipt)
+
+    serve(scenario)
+
+
+def test_configuration_is_sent_after_the_welcome_and_again_when_it_changes(
+    serve: Serve, enrolled: FakeTill, home: Home
+) -> None:
+    def configure(fen: int, stream: Stream = Stream.CANTEEN) -> Configuration:
+        wanted = Configuration(version=1, stream=stream, tap_fen_max=Fen(fen))
+        with open_writer(home.database("onecard"), "onecard") as db:
+            return put_configuration(db, wanted, load_ticket_key(home.ticket_key), now_utc_s=NOW)
+
+    first = configure(5000)
+
+    async def scenario(port: Port) -> None:
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled), Welcome)
+            assert await client.hear() == first
+            await asyncio.to_thread(configure, 7000, Stream.SHOPS)  # somebody else's
+            second = await asyncio.to_thread(configure, 6000)
+            assert await client.hear() == second
+        async with port.connect() as client:
+            assert isinstance(await client.identify(enrolled, configuration_mark=second.mark), Welcome)
             enrolled.tap()
             client.say(upload(enrolled))
             assert isinstance(await client.hear(), Receipt)

@@ -17,7 +17,7 @@ from settlement.streams.coding import CodingStates
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, Stream
-from wire.messages import Enrolled, Receipt, Refused
+from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Rejection, Suspense
 from wire.record import Mac2, Outcome, TapRecord
 from wire.signature import SIGNATURE_BYTES
@@ -38,7 +38,7 @@ def refused(answer: Receipt | Refused) -> Refused:
 
 
 def test_first_batch_moves_the_cursor_to_its_end(canteen: StreamDriver, till: FakeTill) -> None:
-    assert canteen.enrol(till) == Enrolled(till.terminal, 1, till.keys.sms_key(till.terminal, 1))
+    assert canteen.enrol(till) == canteen.enrolled(till)
     for _ in range(3):
         till.tap()
     receipt = taken(canteen.accept(till.batch()))
@@ -107,9 +107,7 @@ def test_epoch_that_was_never_enrolled_is_refused(canteen: StreamDriver, till: F
 def test_older_epoch_of_a_terminal_is_still_taken(canteen: StreamDriver, till: FakeTill, keys: FileKeyStore) -> None:
     canteen.enrol(till)
     till.tap()
-    assert canteen.enrol(till, canteen.ticket(till.terminal, epoch=2)) == Enrolled(
-        till.terminal, 2, till.keys.sms_key(till.terminal, 2)
-    )
+    assert canteen.enrol(till, canteen.ticket(till.terminal, epoch=2)) == canteen.enrolled(till, 2)
     assert taken(canteen.accept(till.batch())).cursor.epoch == 1
 
 
@@ -369,6 +367,14 @@ def test_datagram_beyond_the_cursor_is_a_gap_and_one_of_another_history_proves_n
         assert answer.rejection is Rejection.MALFORMED
     assert taken(canteen.accept(till.batch(3))).cursor.next_seq == 4, "not quarantined"
     assert canteen.counts() == {"tap": 3, "batch": 2, "fork": 0}
+
+
+def test_datagram_of_a_quarantined_terminal_is_not_taken_in(canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    till.tap()
+    canteen.db.execute("UPDATE terminal SET quarantined_because = 'tap 1 differs'")
+    assert refused(canteen.accept_datagram(sealed(till, 1))).rejection is Rejection.QUARANTINED
+    assert canteen.counts() == {"tap": 0, "batch": 0, "fork": 0}
 
 
 def test_datagram_that_nobody_here_sealed_is_not_answered(

@@ -14,7 +14,7 @@ from settlement.store.database import open_writer
 from settlement.streams.terminals import coverage, identify
 from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import Stream
-from wire.messages import Enrolled, Identify, Refused, Welcome
+from wire.messages import Identify, Refused, Welcome
 from wire.receipt import Rejection
 
 if TYPE_CHECKING:
@@ -42,10 +42,8 @@ def test_same_ticket_and_key_again_get_the_same_answer_even_when_it_expired(
     canteen: StreamDriver, till: FakeTill, utc_s: int
 ) -> None:
     ticket = canteen.ticket(till.terminal)
-    assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 1, till.keys.sms_key(till.terminal, 1))
-    assert canteen.enrol(till, ticket, now_utc_s=utc_s + 1000) == Enrolled(
-        till.terminal, 1, till.keys.sms_key(till.terminal, 1)
-    )
+    assert canteen.enrol(till, ticket) == canteen.enrolled(till)
+    assert canteen.enrol(till, ticket, now_utc_s=utc_s + 1000) == canteen.enrolled(till)
 
 
 def test_spent_ticket_with_another_key_is_refused(
@@ -77,7 +75,7 @@ def test_new_ticket_starts_the_next_epoch(
 ) -> None:
     canteen.enrol(till, canteen.ticket(till.terminal))
     answer = canteen.enrol(make_till(9), canteen.ticket(till.terminal, epoch=2))
-    assert answer == Enrolled(till.terminal, 2, till.keys.sms_key(till.terminal, 2))
+    assert answer == canteen.enrolled(till, 2)
 
 
 def test_ticket_is_good_again_after_the_stream_was_restored_from_before_its_use(
@@ -88,10 +86,10 @@ def test_ticket_is_good_again_after_the_stream_was_restored_from_before_its_use(
     canteen.db.close()
     shutil.copy(database, tmp_path / "backup.db")
     with open_writer(database, "canteen") as canteen.db:
-        assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 3, till.keys.sms_key(till.terminal, 3))
+        assert canteen.enrol(till, ticket) == canteen.enrolled(till, 3)
     shutil.copy(tmp_path / "backup.db", database)
     with open_writer(database, "canteen") as canteen.db:
-        assert canteen.enrol(till, ticket) == Enrolled(till.terminal, 3, till.keys.sms_key(till.terminal, 3))
+        assert canteen.enrol(till, ticket) == canteen.enrolled(till, 3)
         assert rejection(canteen.enrol(make_till(9), ticket)) is Rejection.TICKET_SPENT
 
 

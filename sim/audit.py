@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from settlement.onecard.loads import LoadEvent
 from sim.card.issue import CardImage
-from sim.evidence import LOAD, Evidence, LedgerEntry, StreamTap, Suspended
+from sim.evidence import LOAD, PURCHASE, Evidence, LedgerEntry, StreamTap, Suspended
 from sim.loads import POSTED, loads_of, loads_seen, objections_to_loads, unbooked
 from sim.torn import SETTLED, executed_unproven, wrongly_settled
 from wire.ids import CardId, Stream, TapId
@@ -27,10 +27,10 @@ from wire.receipt import Suspense
 from wire.record import Outcome, TapRecord, genesis_hash, next_hash
 
 FLOAT_ACCOUNT: Final = 2001
-_OPENING, _PURCHASE = 1, 2
+_OPENING = 1
 _DEBIT_AND_CREDIT: Final = {
     _OPENING: (1010, FLOAT_ACCOUNT),
-    _PURCHASE: (FLOAT_ACCOUNT, 2002),
+    PURCHASE: (FLOAT_ACCOUNT, 2002),
     LOAD: (1010, FLOAT_ACCOUNT),
 }
 _OBJECTIONS_SHOWN: Final = 5
@@ -122,7 +122,7 @@ def entries_balance(evidence: Evidence) -> Finding:
             objections.append(f"the postings of entry {entry.id} sum to {_signed(total)}")
         elif entry.kind not in _DEBIT_AND_CREDIT:
             objections.append(f"entry {entry.id} is of kind {entry.kind}, which nothing here makes")
-        elif (entry.tap_id is None) is (entry.kind == _PURCHASE) or (entry.load_id is None) is (entry.kind == LOAD):
+        elif (entry.tap_id is None) is (entry.kind == PURCHASE) or (entry.load_id is None) is (entry.kind == LOAD):
             named = "no tap" if entry.tap_id is None else "a tap"
             objections.append(f"entry {entry.id} of kind {entry.kind} names {named}")
         elif sorted(posted) != _postings_of(entry):

@@ -27,7 +27,7 @@ from typing import Final, Protocol
 
 from sim.campus import STREAM, Campus
 from sim.crowd import Student
-from sim.evidence import open_reader
+from sim.evidence import PURCHASE, open_reader
 from sim.process import END_S_MAX, ChildFailed
 from terminal.screen import split_keys
 from wire.errors import CampusError
@@ -267,7 +267,7 @@ def ledger_words(path: Path) -> str:
         with closing(open_reader(path)) as ledger:
             row = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
             newest = ledger.execute(
-                "SELECT seq, amount_fen FROM entry WHERE seq IS NOT NULL ORDER BY id DESC"
+                "SELECT seq, amount_fen FROM entry WHERE kind = ? ORDER BY id DESC", (PURCHASE,)
             ).fetchone()
     except sqlite3.Error:  # the next look, a tick later, is as good
         return "ledger busy"

@@ -22,7 +22,7 @@ from wire.fields import FormatError
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.record import Outcome, TapRecord
 
-LOAD: Final = 3  # an entry's kind
+PURCHASE, LOAD = 2, 3  # an entry's kinds
 _MONEY_TABLES: Final = {
     "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
     "topup": ("load_event", "load_answer"),

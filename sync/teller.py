@@ -41,7 +41,11 @@ class Words:
         try:
             return self._ask_secret("  The card's PIN (empty to give up): ").strip() or None
         except EOFError:  # Ctrl-D
+            self._say("")
             return None
+        except KeyboardInterrupt:
+            self._say("")
+            raise
 
 
 class JsonLines:

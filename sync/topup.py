@@ -221,7 +221,8 @@ class TopUpPoint:
                 elif isinstance(error, LinkDown | LoadFailed):
                     raise LoadFailed(why) from error
                 else:
-                    self.person.tell(CardTrouble(why))
+                    left = type(error) is CardRemoved
+                    self.person.tell(CardTrouble("the card left the reader too early" if left else why))
             else:
                 if loaded is not None:
                     self.last_loaded, self._again = loaded.card, 0

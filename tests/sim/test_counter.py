@@ -25,6 +25,7 @@ import pytest
 
 from sim.counter import CardHolder, ledger_words
 from sim.crowd import Student, crowd
+from sim.evidence import LOAD, PURCHASE
 
 SEEN_S_MAX = 60.0
 SIZES = ((12, 40), (5, 10), (1, 1), (0, 0), (50, 200))  # lines, columns; (0, 0) is a terminal that does not say
@@ -174,15 +175,18 @@ def test_same_letter_pulls_the_held_card_and_while_it_leaves_brings_it_back(tmp_
     ("entries", "words"),
     [
         ([], "the ledger has no purchase yet"),
-        ([(1, 4_00)], "ledger: 1 tap read; newest entry is tap 1, 4.00"),
-        ([(1, 4_00), (2, 12_50)], "ledger: 2 taps read; newest entry is tap 2, 12.50"),
+        ([(PURCHASE, 1, 4_00)], "ledger: 1 tap read; newest entry is tap 1, 4.00"),
+        ([(PURCHASE, 1, 4_00), (PURCHASE, 2, 12_50)], "ledger: 2 taps read; newest entry is tap 2, 12.50"),
+        ([(PURCHASE, 2, 4_00), (LOAD, 1, 20_00)], "ledger: 2 taps read; newest entry is tap 2, 4.00"),
     ],
 )
-def test_ledger_line_says_how_far_the_books_are(tmp_path: Path, entries: list[tuple[int, int]], words: str) -> None:
+def test_ledger_line_says_how_far_the_books_are(
+    tmp_path: Path, entries: list[tuple[int, int, int]], words: str
+) -> None:
     with closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
         ledger.execute("CREATE TABLE source_cursor (source TEXT, position INTEGER)")
-        ledger.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY, seq INTEGER, amount_fen INTEGER)")
-        ledger.executemany("INSERT INTO entry (seq, amount_fen) VALUES (?, ?)", entries)
+        ledger.execute("CREATE TABLE entry (id INTEGER PRIMARY KEY, kind INTEGER, seq INTEGER, amount_fen INTEGER)")
+        ledger.executemany("INSERT INTO entry (kind, seq, amount_fen) VALUES (?, ?, ?)", entries)
         ledger.execute("INSERT INTO source_cursor VALUES ('canteen', ?)", (len(entries),))
         ledger.commit()
     assert ledger_words(tmp_path / "ledger.db") == words

@@ -83,6 +83,17 @@ def test_end_of_input_at_the_pin_gives_up() -> None:
     assert Words(print, ask).ask_pin(None, "") is None
 
 
+def test_ctrl_c_at_the_pin_is_handed_on_behind_a_new_line() -> None:
+    said: list[str] = []
+
+    def ask(prompt: str) -> str:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Words(said.append, ask).ask_pin(None, "")
+    assert said == [""]
+
+
 def test_pin_is_read_as_a_line_after_the_json_asks_for_it() -> None:
     said: list[str] = []
     assert JsonLines(said.append, lambda: "1234\n").ask_pin(2, "the PIN is wrong") == "1234"

@@ -15,6 +15,7 @@ from sim.card.profile import CAMPUS, CAMPUS_T0, PROVE_BEFORE
 from sim.card.profile import CardProfile as SimProfile
 from sync.store import StoreUnwritable, UplinkStore
 from sync.topup import (
+    CardTrouble,
     EarlierSettled,
     LeaveCard,
     Loaded,
@@ -322,7 +323,8 @@ def test_card_that_is_reported_anew_after_each_failure_is_not_tried_for_ever(wor
     with pytest.raises(LoadFailed, match="stopped"):
         point.sell(1_00, *[(card, Fault(apdu=0))] * 20)
     assert len([event for event in point.clerk.told if isinstance(event, LeaveCard)]) == 4
-    assert "away" in str(point.clerk.told[-1])
+    assert "take the card away" in str(point.clerk.told[-1])
+    assert CardTrouble("the card left the reader too early") in point.clerk.told
 
 
 def test_full_disk_after_credit_does_not_hide_the_proof_from_the_desk(

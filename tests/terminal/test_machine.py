@@ -383,7 +383,7 @@ class Campus(RuleBasedStateMachine):
 
 
 TestCampus = Campus.TestCase
-TestCampus.settings = settings(max_examples=200, stateful_step_count=20)
+TestCampus.settings = settings(max_examples=70, stateful_step_count=20)
 
 
 @pytest.mark.slow

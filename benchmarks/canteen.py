@@ -77,14 +77,27 @@ def floor_bits() -> dict[str, float]:
 
 
 class Canteen:
-    """One till's counter from its first tap on, the same for the same seed; `keys` knows its cards."""
+    """One till's counter from its first tap on, the same for the same seed; `keys` knows its cards.
 
-    def __init__(self, seed: int, *, terminal: TerminalId = TERMINAL) -> None:
+    Only the `cards` most popular ones come, numbered from `first_card` on.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        terminal: TerminalId = TERMINAL,
+        keys: FileKeyStore | None = None,
+        first_card: int = 0,
+        cards: int = CARDS,
+    ) -> None:
         self._rng = Random(seed)
         self.terminal = terminal
         self.signing_key = Ed25519PrivateKey.from_private_bytes(self._rng.randbytes(32))
         masters = PurseKeys(*(self._rng.randbytes(pboc.KEY_BYTES) for _ in range(3)))
-        self.keys = FileKeyStore(masters, two_level=False)
+        self.keys = keys or FileKeyStore(masters, two_level=False)
+        self._first_card = first_card
+        self._card_sums = _CARD_SUMS[:cards]
         self._cards: dict[int, _Card] = {}
         self._uptime_s = 60.0
         self._seq = 0
@@ -109,7 +122,7 @@ class Canteen:
         rng = self._rng
         self._seq += 1
         self._uptime_s += rng.expovariate(1 / _BETWEEN_TAPS_S)
-        (number,) = rng.choices(range(CARDS), cum_weights=_CARD_SUMS)
+        (number,) = rng.choices(range(len(self._card_sums)), cum_weights=self._card_sums)
         card = self._cards.get(number) or self._new_card(number)
         while rng.random() < _PAID_ELSEWHERE:
             self._debit(card, self._price())
@@ -153,7 +166,7 @@ class Canteen:
             card.balance_fen += _TOP_UP_FEN
 
     def _new_card(self, number: int) -> _Card:
-        card = CardId(ISSUER, Asn(bytes.fromhex(f"{number:020d}")))
+        card = CardId(ISSUER, Asn(bytes.fromhex(f"{self._first_card + number:020d}")))
         balance_fen, counter = self._rng.randrange(_LOW_FEN, _LOW_FEN + _TOP_UP_FEN, 50), self._rng.randrange(1_000)
         made = _Card(card, pboc.tac_key(self.keys.card_keys(card).tac), balance_fen, counter)
         self._cards[number] = made

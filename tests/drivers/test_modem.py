@@ -37,7 +37,7 @@ from sim.carrier import carrier as operator
 from sim.carrier.carrier import Carrier
 from sim.modem.faults import fill_messages
 from sim.modem.modem import SimulatedModem
-from sim.modem.profile import PROFILES, hurried
+from sim.modem.profile import PROFILES
 from sim.modem.simcard import SimCard
 from tests.drivers.scripted import OK, ScriptedModem
 
@@ -66,9 +66,7 @@ class Bench:
         self.card = sim
         self.carrier = Carrier(rng, time.monotonic)
         self.carrier.register_s = 0.05
-        self.sim = SimulatedModem(
-            profile=hurried(PROFILES[profile]), sim=sim, carrier=self.carrier, rng=rng, watch=self._watch
-        )
+        self.sim = SimulatedModem(profile=PROFILES[profile], sim=sim, carrier=self.carrier, rng=rng, watch=self._watch)
 
     def __enter__(self) -> Bench:
         self.sim.__enter__()

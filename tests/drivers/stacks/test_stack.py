@@ -17,7 +17,7 @@ from drivers.stacks.stack import ModemSocket
 from sim.carrier.carrier import Carrier
 from sim.modem.faults import Mishap, PortFaults
 from sim.modem.modem import SimulatedModem
-from sim.modem.profile import PROFILES, hurried
+from sim.modem.profile import PROFILES
 from sim.modem.simcard import SimCard
 
 PATIENCE_S = 15.0
@@ -87,7 +87,7 @@ class Bench:
         self.carrier = Carrier(rng, time.monotonic)
         self.carrier.register_s = 0.05
         self.sim = SimulatedModem(
-            profile=hurried(PROFILES[profile]), sim=SimCard(), carrier=self.carrier, rng=rng, faults=faults
+            profile=PROFILES[profile], sim=SimCard(), carrier=self.carrier, rng=rng, faults=faults
         )
 
     def __enter__(self) -> Bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from random import Random
@@ -16,6 +17,7 @@ from sim.modem.simcard import SimCard
 from sync.links.modemport import Access, ModemPort
 from sync.store import UplinkStore
 
+BOOT_S = 0.15  # of a hurried one
 TERMINAL_NUMBER = "+8613900000001"
 
 PlugIn = Callable[..., SimulatedModem]
@@ -38,6 +40,14 @@ def _quick_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sync.links.modemport.LOOK_S", 0.05)
 
 
+def boot(modem: SimulatedModem) -> None:
+    """Wait until it has said all that a start makes it say; a command in the midst of that would be lost."""
+    booted = threading.Event()
+    with modem.carrier.lock:
+        modem.carrier.timers.after(BOOT_S, booted.set)
+    assert booted.wait(10), "it boots"
+
+
 @pytest.fixture
 def plug_in(carrier: Carrier) -> Iterator[PlugIn]:
     """Plug a modem in, by default an EC25 with a SIM that wants no PIN."""
@@ -49,6 +59,7 @@ def plug_in(carrier: Carrier) -> Iterator[PlugIn]:
         )
         modem.__enter__()
         plugged.append(modem)
+        boot(modem)
         return modem
 
     yield plug

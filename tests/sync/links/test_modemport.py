@@ -23,6 +23,7 @@ from sync.link import LinkDown
 from sync.links.modemport import Access, ModemPort, NoCoverage
 from sync.store import UplinkStore
 from tests.drivers.scripted import OK, ScriptedModem
+from tests.sync.links.conftest import boot
 
 PlugIn = Callable[..., SimulatedModem]
 PortOf = Callable[..., ModemPort]
@@ -99,6 +100,7 @@ def test_stranger_in_the_modems_place_is_asked_who_it_is_and_nothing_more(store:
     carrier.register_s = 0.02
     port = ModemPort(lambda: Modem.open(find_port(str(place))), Access(apn="internet"), store=store, search_s=1.5)
     with SimulatedModem(profile=hurried(EC25), sim=SimCard(), carrier=carrier, rng=Random(2), link=place) as modem:
+        boot(modem)
         _registers(port)
         modem.unplug()
         with pytest.raises(LinkDown), port.registered():
@@ -140,4 +142,5 @@ def test_modem_that_comes_back_under_another_name_is_found_again(plug_in: PlugIn
     with pytest.raises(LinkDown), port.registered():
         pass
     modem.plug()
+    boot(modem)
     _registers(port)

@@ -14,7 +14,7 @@ import pytest
 
 from sim.audit import report_lines
 from sim.carrier.smsc import Conditions
-from sim.smstrial import PACE_S, STORMY, TAPS, SmsTrial, try_sms
+from sim.smstrial import PACE_S, STORMY, SmsTrial, try_sms
 from sync.clock import Clock
 
 CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
@@ -54,11 +54,11 @@ def test_urgent_taps_and_a_lost_card_pass_by_doubled_messages(tmp_path: Path) ->
 def test_messages_lost_doubled_and_overtaken_lose_no_tap(tmp_path: Path) -> None:
     tried = trial(
         tmp_path / "home",
-        taps=TAPS,
+        taps=12,
         pace_s=PACE_S,
         conditions=STORMY,
-        seed=1,
-        restarts=2,
+        seed=5,
+        restarts=1,
         links=("ip", "sms"),
     )
     assert tried.content

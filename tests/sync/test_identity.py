@@ -8,7 +8,15 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from sync.identity import KeyUnreadable, load_key, load_or_make_key, load_sms_key, save_sms_key
+from sync.identity import (
+    KeyUnreadable,
+    load_key,
+    load_operator_key,
+    load_or_make_key,
+    load_sms_key,
+    save_operator_key,
+    save_sms_key,
+)
 from wire.signature import public_bytes
 
 
@@ -39,6 +47,17 @@ def test_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "terminal.key").write_bytes(pem)
     with pytest.raises(KeyUnreadable, match="Ed25519"):
         load_key(tmp_path / "terminal.key")
+
+
+def test_operators_key_is_kept_and_what_is_none_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "operator.pub"
+    with pytest.raises(KeyUnreadable, match="campus-syncd enrol"):
+        load_operator_key(path)
+    save_operator_key(path, bytes(range(32)))
+    assert load_operator_key(path) == bytes(range(32))
+    path.write_text("00" * 16)
+    with pytest.raises(KeyUnreadable, match="32 bytes"):
+        load_operator_key(path)
 
 
 def test_sms_key_is_kept_for_its_owner_alone_and_may_come_again(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.__main__ import build_parser, main
-from sync.identity import load_key, load_sms_key
+from sync.identity import load_key, load_operator_key, load_sms_key
 from sync.store import UplinkReader, UplinkStore
+from tests.sync.conftest import OPERATOR
 from wire.enrolment import Ticket, ticket_text
 from wire.ids import Stream, TerminalId
 from wire.receipt import Rejection
@@ -84,6 +85,7 @@ def test_enrol_makes_a_key_and_a_second_time_changes_nothing(
     key = load_key(home / "terminal" / "terminal.key")
     assert list(server.tickets.values()) == [public_bytes(key)]
     assert load_sms_key(home / "terminal" / "sms.key") == bytes(range(16))
+    assert load_operator_key(home / "terminal" / "operator.pub") == public_bytes(OPERATOR)
     (home / "ticket.txt").write_text(ticket.lower())
     assert main(["enrol", "--home", str(home), "--ticket-file", str(home / "ticket.txt")]) == 0
     assert "already enrolled with this ticket; the server knows it" in capsys.readouterr().out

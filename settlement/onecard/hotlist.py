@@ -18,13 +18,7 @@ _LISTED: Final = """
     WHERE entry.listed AND entry.position =
         (SELECT max(position) FROM hotlist_entry later WHERE later.issuer = entry.issuer AND later.asn = entry.asn)
 """
-_LISTED_AT: Final = """
-    SELECT entry.issuer, entry.asn FROM hotlist_entry entry
-    WHERE entry.listed AND entry.position = (
-        SELECT max(position) FROM hotlist_entry later
-        WHERE later.issuer = entry.issuer AND later.asn = entry.asn AND later.position <= %s
-    )
-"""
+_NEWEST_CHANGES: Final = "SELECT position, issuer, asn FROM hotlist_entry ORDER BY position DESC LIMIT %s"
 PAST_VERSIONS: Final = 50  # a terminal that is further behind gets the whole list when it has data again
 _ADD: Final = """
     INSERT INTO hotlist_entry (position, issuer, asn, listed, reason, changed_at_utc_s) VALUES (%s, %s, %s, %s, %s, %s)
@@ -59,11 +53,14 @@ def find_hotlist(db: Database, mark: bytes) -> Hotlist | None:
     if mark == EMPTY_HOTLIST.mark:
         return EMPTY_HOTLIST
     with db.transaction():
-        newest = read_version(db)
-        for version in range(newest, max(0, newest - PAST_VERSIONS), -1):
-            cards = db.query(_LISTED_AT, (version,), into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn)))
-            if (hotlist := Hotlist(version, frozenset(cards))).mark == mark:
-                return hotlist
+        cards = set(db.query(_LISTED, into=lambda issuer, asn: CardId(IssuerId(issuer), Asn(asn))))
+        changes = db.query(
+            _NEWEST_CHANGES, (PAST_VERSIONS,), into=lambda at, issuer, asn: (at, CardId(IssuerId(issuer), Asn(asn)))
+        )
+    for version, card in changes:
+        if (hotlist := Hotlist(version, frozenset(cards))).mark == mark:
+            return hotlist
+        cards ^= {card}  # back to before this change: every row is one
     return None
 
 

@@ -200,6 +200,8 @@ class Desk:
 
     def _find_hotlist(self, mark: bytes) -> Hotlist | None:
         """See `find_hotlist`; many terminals have the same one."""
+        if mark == NO_MARK:
+            return None
         if mark not in self._found:
             if len(self._found) >= _FOUND_MAX:
                 self._found.clear()

@@ -143,7 +143,9 @@ class Load:
         if len(digits) not in PIN_DIGITS or not (digits.isascii() and digits.isdigit()):
             return AskPin(self._tries_left, f"a PIN has {PIN_DIGITS[0]} to {PIN_DIGITS[-1]} digits")
         if digits in self.wrong_pins:
-            return AskPin(self._tries_left, "the card has refused these digits already; start anew if its PIN was changed since")
+            return AskPin(
+                self._tries_left, "the card has refused these digits already; start anew if its PIN was changed since"
+            )
         self._state = _State.VERIFYING
         self._digits = digits
         return ToCard(apdu.verify_pin(bytes.fromhex(digits + "F" * (len(digits) % 2))))

@@ -260,7 +260,7 @@ class UplinkReader:
         return [_number(at_utc_s) for (at_utc_s,) in rows]
 
     def refused_pin(self, iccid: str) -> tuple[bytes, int | None] | None:
-        """The digest of the PIN that did not open this SIM, and how many tries the SIM told before; None: it did not."""
+        """The digest of the PIN that did not open this SIM, and how many tries it had before; None: there is none."""
         row = self._one("SELECT pin_digest, tries_before FROM refused_pins WHERE iccid = ?", (iccid,))
         return None if row is None else (_blob(row[0]), None if row[1] is None else _number(row[1]))
 

@@ -38,6 +38,15 @@ _REASONS: Final = {
 }
 _LOAD_AWAITS: Final = "the card at any top-up point: its next load there tells whether this one arrived"
 _PERSON: Final = "a person"
+_AWAITS: Final = {
+    Awaited.NEXT_USE: "the card's next purchase",
+    Awaited.MISSING_TAPS: "the taps of terminals that miss some or are QUARANTINED: any may have count {counter}",
+    Awaited.PERSON: f"{_PERSON}: something else claims count {{counter}}, too",
+    Awaited.PERSON_BALANCE: (
+        f"{_PERSON}: no other terminal tells the card's balance right before and after count {{counter}}"
+    ),
+    Awaited.PERSON_AMOUNT: f"{_PERSON}: the claimed amount does not fit the card's next balance",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,21 +65,27 @@ class Report:
 
 def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
     """Read the ledger and every stream's database; raises `SchemaMissing` if there is no ledger."""
+    covered = _coverage(home)
+    owed = any(item.missing or item.quarantined_because is not None for items in covered.values() for item in items)
     with open_reader(home.database(LEDGER), LEDGER) as db, db.transaction():
-        found = Report(
+        return Report(
             now_utc_s=now_utc_s,
             balances=ledger.balances(db),
             loads=pending_loads(db),
             suspense=ledger.open_suspense(db),
-            waiting=awaited(db, now_utc_s=now_utc_s, outage_s=outage_s),
+            waiting=awaited(db, now_utc_s=now_utc_s, outage_s=outage_s, complete=not owed),
             settlements=settlements(db),
             unbalanced=ledger.unbalanced_entries(db),
-            coverage={},
+            coverage=covered,
         )
+
+
+def _coverage(home: Home) -> dict[Stream, list[Coverage]]:
+    found: dict[Stream, list[Coverage]] = {}
     for stream in CONSUMPTION_STREAMS:
         try:
             with open_reader(home.database(stream.label), stream.label) as db:
-                found.coverage[stream] = coverage(db)
+                found[stream] = coverage(db)
         except SchemaMissing:
             continue  # this host does not run that stream
     return found
@@ -244,9 +259,7 @@ def _awaits(report: Report, item: ledger.OpenSuspense) -> str:
         return "the ledger's next turn"
     if waiting.until_utc_s is not None:
         return f"any other terminal's record of count {item.counter}, until {_local(waiting.until_utc_s)}"
-    if waiting.awaited is Awaited.NEXT_USE:
-        return "the card's next purchase"
-    return f"{_PERSON}: something else claims count {item.counter}, too"
+    return _AWAITS[waiting.awaited].format(counter=item.counter)
 
 
 def _counted(number: int, noun: str) -> str:

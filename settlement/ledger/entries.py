@@ -61,8 +61,8 @@ class Entry:
     """A balanced set of postings with its three dates: happened (by the terminal's clock), received, accounting day.
 
     `origin` is the tap or load that it is of; an opening has none. `counter` is the card's offline one, for a load the
-    online one. `decided_at_utc_s` is set where the ledger itself found out, later than the record came. A load's
-    postings are made when it is posted.
+    online one; `balance_before_fen` is what the terminal read before a purchase. `decided_at_utc_s` is set where the
+    ledger itself found out, later than the record came. A load's postings are made when it is posted.
     """
 
     kind: EntryKind
@@ -72,6 +72,7 @@ class Entry:
     counter: int
     ttsn: int | None
     amount_fen: Fen
+    balance_before_fen: Fen | None = None
     happened_at_utc_s: int
     clock_quality: ClockQuality
     received_at_utc_s: int
@@ -98,6 +99,7 @@ class SuspenseItem:
     counter: int
     ttsn: int
     amount_fen: Fen
+    balance_before_fen: Fen | None = None
     happened_at_utc_s: int
     clock_quality: ClockQuality
     since_utc_s: int
@@ -135,6 +137,7 @@ def entry_for(
         counter=record.counter,
         ttsn=record.ttsn,
         amount_fen=record.amount_fen,
+        balance_before_fen=record.balance_before_fen,
         happened_at_utc_s=record.opened_at.utc_s,
         clock_quality=record.opened_at.quality,
         received_at_utc_s=received_at_utc_s,
@@ -198,6 +201,7 @@ def suspended(record: TapRecord, *, reason: Suspense, source: Source, received_a
         counter=record.counter,
         ttsn=record.ttsn,
         amount_fen=record.amount_fen,
+        balance_before_fen=record.balance_before_fen,
         happened_at_utc_s=record.opened_at.utc_s,
         clock_quality=record.opened_at.quality,
         since_utc_s=received_at_utc_s,
@@ -215,6 +219,7 @@ def suspend_entry(entry: Entry, reason: Suspense) -> SuspenseItem:
         counter=entry.counter,
         ttsn=entry.ttsn or 0,
         amount_fen=entry.amount_fen,
+        balance_before_fen=entry.balance_before_fen,
         happened_at_utc_s=entry.happened_at_utc_s,
         clock_quality=entry.clock_quality,
         since_utc_s=entry.received_at_utc_s,
@@ -247,6 +252,7 @@ def settled_purchase(item: SuspenseItem, *, decided_at_utc_s: int) -> Entry:
         counter=item.counter,
         ttsn=item.ttsn,
         amount_fen=item.amount_fen,
+        balance_before_fen=item.balance_before_fen,
         happened_at_utc_s=item.happened_at_utc_s,
         clock_quality=item.clock_quality,
         received_at_utc_s=item.since_utc_s,

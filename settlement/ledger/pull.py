@@ -22,7 +22,7 @@ from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadRow, loads_af
 from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
 from settlement.store.router import ONECARD, TOPUP
-from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after
+from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after, taps_owed
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import Stream
@@ -45,12 +45,13 @@ class Portion:
     """The next events of a source, with the cursor after them; `rows` counts also those that mean nothing.
 
     `post` posts them inside a transaction and tells what became of each; it raises `SourceBroken` for what the books
-    rule out.
+    rule out. `owed`: terminals are known to have events that the source has not, or does not take.
     """
 
     post: Callable[[Database], list[Posted]]
     cursor: SourceCursor
     rows: int
+    owed: bool = False
 
 
 class JournalSource(Protocol):
@@ -129,6 +130,8 @@ class StreamSource:
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
+        # Asked first: what terminals bring after that is then in the rows, or is asked for in the next round.
+        owed = taps_owed(self._reader.open())
         items: list[Entry | SuspenseItem]
         items, after, rows = _follow(
             self.name,
@@ -139,7 +142,7 @@ class StreamSource:
             next_hash=lambda before, row: next_stream_hash(before, row.record, row.suspense, row.received_at_utc_s),
             item=self._item,
         )
-        return Portion(lambda db: store.post(db, items), after, rows)
+        return Portion(lambda db: store.post(db, items), after, rows, owed)
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -255,7 +258,7 @@ class LoadSource:
 class Round:
     """One turn over all sources: rows read, what became of them, and the sources that could not be read.
 
-    `complete`: every source was read to its end.
+    `complete`: every source was read to its end, and no terminal is known to have more.
     """
 
     rows: int = 0
@@ -289,7 +292,7 @@ def pull_round(
                     _pull_all(db, openings, outcome, count_max)
             outcome.posted.update(_post(db, source, portion))
             outcome.rows += portion.rows
-            outcome.complete &= portion.rows < count_max
+            outcome.complete &= portion.rows < count_max and not portion.owed
     outcome.complete &= not outcome.faults
     return outcome
 

@@ -37,14 +37,14 @@ _OPENINGS_KNOWN: Final = "SELECT card, counter, amount_fen FROM entry WHERE kind
 _LAST_ENTRY: Final = "SELECT coalesce(max(id), 0) FROM entry"
 _ADD_ENTRY: Final = """
     INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen,
-                       happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                       balance_before_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 _ADD_POSTING: Final = "INSERT INTO posting (entry_id, account_id, purse, amount_fen) VALUES (%s, %s, %s, %s)"
 _ADD_SUSPENSE: Final = """
     INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn,
-                               amount_fen, since_utc_s, happened_at_utc_s, clock_quality)
-    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+                               amount_fen, since_utc_s, balance_before_fen, happened_at_utc_s, clock_quality)
+    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     WHERE NOT EXISTS (
         SELECT 1 FROM suspense_item
         WHERE (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn, amount_fen, since_utc_s)
@@ -211,7 +211,7 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
         source = (number, int(entry.kind), entry.source.name, entry.source.position)
         purse = (entry.card.to_bytes(), entry.counter, entry.ttsn, int(entry.amount_fen))
         dates = (entry.happened_at_utc_s, int(entry.clock_quality), entry.received_at_utc_s)
-        rows.append((*source, *origin, *purse, *dates, entry.accounting_day.isoformat()))
+        rows.append((*source, *origin, *purse, entry.balance_before_fen, *dates, entry.accounting_day.isoformat()))
         if entry.kind is not EntryKind.LOAD:
             postings += posting_rows(number, entry.postings)
     db.execute_many(_ADD_ENTRY, rows)
@@ -242,7 +242,7 @@ def suspend(db: Database, items: Sequence[SuspenseItem]) -> None:
 def _suspense_row(item: SuspenseItem) -> tuple[Value, ...]:
     origin = (item.source.name, item.source.position, *origin_key(item.origin), int(item.reason))
     claim = (*origin, item.card.to_bytes(), item.counter, item.ttsn, int(item.amount_fen), item.since_utc_s)
-    return (*claim, item.happened_at_utc_s, int(item.clock_quality), *claim)
+    return (*claim, item.balance_before_fen, item.happened_at_utc_s, int(item.clock_quality), *claim)
 
 
 def origin_key(origin: TapId | LoadId) -> tuple[bytes, int, int]:

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from settlement.ledger.counters import Decision, Executed, Later, Line, NotExecuted, UnknownTap, Waiting, decide
+from settlement.ledger.counters import (
+    Decision,
+    Executed,
+    Held,
+    Later,
+    Line,
+    Load,
+    NotExecuted,
+    UnknownTap,
+    Waiting,
+    decide,
+)
 from settlement.ledger.entries import Source, SuspenseItem, settled_purchase
 from settlement.ledger.store import Posted, placeholders, post, read_origin
 from settlement.store.database import Database, Value
@@ -32,8 +43,8 @@ _COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (
 # An item is claimed, too, when its count was settled from counters without it: of what it says nothing was known then.
 _ITEMS: Final = """
     WITH line (card, counter) AS (VALUES {rows})
-    SELECT id, source, source_position, terminal, epoch, seq, item.card, item.counter, ttsn, amount_fen, since_utc_s,
-           coalesce(happened_at_utc_s, since_utc_s), coalesce(clock_quality, 0),
+    SELECT id, source, source_position, terminal, epoch, seq, item.card, item.counter, balance_before_fen, ttsn,
+           amount_fen, since_utc_s, coalesce(happened_at_utc_s, since_utc_s), coalesce(clock_quality, 0),
            EXISTS (SELECT 1 FROM entry WHERE kind = 2 AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
            OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
            OR EXISTS (SELECT 1 FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
@@ -46,7 +57,10 @@ _ITEMS: Final = """
 # What was settled from counters is no proof for others, nor is a tap whose TAC is not there.
 _LINES: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
-    SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s,
+    SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s, later.counter,
+           later.balance_before_fen, later.happened_at_utc_s, later.terminal,
+           CASE before.kind WHEN 1 THEN before.amount_fen ELSE before.balance_before_fen - before.amount_fen END,
+           before.happened_at_utc_s, before.terminal,
            EXISTS (SELECT 1 FROM suspense_item other WHERE other.card = line.card AND other.counter = line.counter
                    AND other.reason <> 3 AND other.source <> '{TOPUP}')
            OR EXISTS (SELECT 1 FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter > line.counter)
@@ -55,6 +69,18 @@ _LINES: Final = f"""
     LEFT JOIN entry later ON later.id = (
         SELECT entry.id FROM entry WHERE kind = 2 AND entry.card = line.card AND entry.counter > line.counter
         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id) ORDER BY entry.counter LIMIT 1)
+    LEFT JOIN entry before ON before.id = coalesce(
+        (SELECT entry.id FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
+        (SELECT entry.id FROM entry WHERE kind = 2 AND entry.card = line.card AND entry.counter = line.counter - 1
+         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id)))
+"""
+# A load that was torn is confirmed late; its money came on the card when it was granted.
+_LOADS: Final = """
+    WITH line (card, counter, since, until) AS (VALUES {rows})
+    SELECT line.card, line.counter, load.amount_fen, load.happened_at_utc_s FROM line CROSS JOIN entry load
+    WHERE load.kind = 3 AND load.card = line.card
+    AND load.happened_at_utc_s > line.since AND load.happened_at_utc_s <= line.until
+    AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = load.id AND outcome = 1)
 """
 _RESOLVE: Final = """
     INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)
@@ -106,7 +132,7 @@ class Unsettled:
     def settle(self, db: Database, *, now_utc_s: int, complete: bool) -> int:
         """Look at some that wait and settle what is proven, in one transaction; how many were settled.
 
-        Nothing is booked as executed unless `complete`: a source that was not read to its end may have the count.
+        Nothing is booked as executed unless `complete`: what is not in the books yet may have the count.
         """
         last = db.number(_LAST)
         if last > self._seen:
@@ -119,21 +145,23 @@ class Unsettled:
         try:
             with db.transaction():
                 groups = _groups(db, turn)
-                for group, decision in _decisions(groups, now_utc_s=now_utc_s, outage_s=self._outage_s):
-                    if isinstance(decision, NotExecuted) or (isinstance(decision, Executed) and complete):
+                for group, decision in _decisions(
+                    groups, now_utc_s=now_utc_s, outage_s=self._outage_s, complete=complete
+                ):
+                    if not isinstance(decision, Waiting):
                         settled |= _settle(db, group, decision, now_utc_s)
         finally:
             self._items.extend(item for item in turn if item not in settled)
         return len(settled)
 
 
-def awaited(db: Database, *, now_utc_s: int, outage_s: int) -> dict[int, Waiting]:
+def awaited(db: Database, *, now_utc_s: int, outage_s: int, complete: bool) -> dict[int, Waiting]:
     """What each unsettled item waits for; what the next turn of the ledger settles is not in it."""
     found: dict[int, Waiting] = {}
     items = db.query(_NEW, (0,), into=int)
     for start in range(0, len(items), PORTION_MAX):
         groups = _groups(db, items[start : start + PORTION_MAX])
-        for group, decision in _decisions(groups, now_utc_s=now_utc_s, outage_s=outage_s):
+        for group, decision in _decisions(groups, now_utc_s=now_utc_s, outage_s=outage_s, complete=complete):
             if isinstance(decision, Waiting):
                 found |= {item.id: decision for item in group.items}
     return found
@@ -169,20 +197,48 @@ def _groups(db: Database, items: Sequence[int]) -> list[_Group]:
     for item in db.query(_ITEMS.format(rows=rows), params, into=_item) if counts else []:
         by_count[item.suspended.card.to_bytes(), item.suspended.counter].append(item)
     lines = db.query(_LINES.format(rows=rows), params, into=_line) if counts else []
-    return [_Group(by_count[count], line) for count, line in lines if count in by_count]
+    return _with_loads(db, [(count, _Group(by_count[count], line)) for count, line in lines if count in by_count])
 
 
-def _decisions(groups: Sequence[_Group], *, now_utc_s: int, outage_s: int) -> list[tuple[_Group, Decision]]:
+def _with_loads(db: Database, groups: Sequence[tuple[tuple[bytes, int], _Group]]) -> list[_Group]:
+    params: list[Value] = []
+    for count, group in groups:
+        line = group.line
+        if line.before is not None and line.later is not None and line.later.held is not None:
+            since = min(line.before.at_utc_s, *(item.suspended.happened_at_utc_s for item in group.items))
+            params += [*count, since, line.later.held.at_utc_s]
+    loads: dict[tuple[bytes, int], list[Load]] = defaultdict(list)
+    if params:
+        sql = _LOADS.format(rows=placeholders(4, len(params) // 4))
+        for card, counter, *load in db.query(sql, params, into=lambda *row: row):
+            loads[card, counter].append(Load(*load))
+    return [_Group(group.items, replace(group.line, loads=tuple(loads[count]))) for count, group in groups]
+
+
+def _decisions(
+    groups: Sequence[_Group], *, now_utc_s: int, outage_s: int, complete: bool
+) -> list[tuple[_Group, Decision]]:
     decided = []
     for group in groups:
-        taps = []
-        for item in group.items:
-            origin = item.suspended.origin
-            assert isinstance(origin, TapId), "only taps end unknown"
-            journal = (bytes(origin.terminal), origin.epoch)
-            taps.append(UnknownTap(item=item.id, journal=journal, seq=origin.seq, claimed=item.claimed))
-        decided.append((group, decide(taps, group.line, now_utc_s=now_utc_s, outage_s=outage_s)))
+        taps = [_unknown_tap(item) for item in group.items]
+        decision = decide(taps, group.line, now_utc_s=now_utc_s, outage_s=outage_s, complete=complete)
+        decided.append((group, decision))
     return decided
+
+
+def _unknown_tap(item: _Item) -> UnknownTap:
+    suspended = item.suspended
+    origin = suspended.origin
+    assert isinstance(origin, TapId), "only taps end unknown"
+    return UnknownTap(
+        item=item.id,
+        journal=(bytes(origin.terminal), origin.epoch),
+        seq=origin.seq,
+        amount_fen=suspended.amount_fen,
+        balance_fen=suspended.balance_before_fen,
+        at_utc_s=suspended.happened_at_utc_s,
+        claimed=item.claimed,
+    )
 
 
 def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_utc_s: int) -> set[int]:
@@ -203,9 +259,18 @@ def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_u
 
 
 def _item(
-    item: int, source: str, position: int, terminal: bytes, epoch: int, seq: int, card: bytes, *rest: int
+    item: int,
+    source: str,
+    position: int,
+    terminal: bytes,
+    epoch: int,
+    seq: int,
+    card: bytes,
+    counter: int,
+    balance_fen: int | None,
+    *rest: int,
 ) -> _Item:
-    counter, ttsn, amount_fen, since_utc_s, happened_at_utc_s, quality, claimed = rest
+    ttsn, amount_fen, since_utc_s, happened_at_utc_s, quality, claimed = rest
     suspended = SuspenseItem(
         source=Source(source, position),
         origin=read_origin(source, terminal, epoch, seq),
@@ -214,6 +279,7 @@ def _item(
         counter=counter,
         ttsn=ttsn,
         amount_fen=Fen(amount_fen),
+        balance_before_fen=None if balance_fen is None else Fen(balance_fen),
         happened_at_utc_s=happened_at_utc_s,
         clock_quality=ClockQuality(quality),
         since_utc_s=since_utc_s,
@@ -222,10 +288,29 @@ def _item(
 
 
 def _line(
-    card: bytes, counter: int, same: int | None, later: int | None, received: int | None, contested: int
+    card: bytes,
+    counter: int,
+    same: int | None,
+    later: int | None,
+    received_at_utc_s: int,
+    later_counter: int,
+    later_fen: int | None,
+    later_at_utc_s: int,
+    later_terminal: bytes,
+    before_fen: int | None,
+    before_at_utc_s: int,
+    before_terminal: bytes | None,
+    contested: int,
 ) -> tuple[tuple[bytes, int], Line]:
-    found = None if later is None or received is None else Later(later, received)
-    return (card, counter), Line(same=same, later=found, contested=bool(contested))
+    """The columns of a purchase that there is none of are empty; only its number and balance are asked for that."""
+    after = None if later_fen is None else Held(later_fen, later_at_utc_s, later_terminal)
+    return (card, counter), Line(
+        counter=counter,
+        same=same,
+        later=None if later is None else Later(later, received_at_utc_s, later_counter, after),
+        before=None if before_fen is None else Held(before_fen, before_at_utc_s, before_terminal),
+        contested=bool(contested),
+    )
 
 
 def _settlement(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,17 +115,20 @@ def test_unknown_tap_says_what_is_awaited_until_it_is_settled_and_then_its_evide
     torn = till.tap(500, counter=3, outcome=Outcome.UNKNOWN)
     book(ledger_db, torn, at_utc_s=utc_s)
     assert "nobody saw whether the card paid; awaited: the card's next purchase" in text(utc_s)
-    book(ledger_db, till.tap(700, counter=4), at_utc_s=utc_s)
+    other = make_till(7)
+    for counter, more_fen in ((2, 700), (4, -500)):
+        near = replace(other.tap(700, counter=counter), balance_before_fen=Fen(torn.balance_before_fen + more_fen))
+        book(ledger_db, near, at_utc_s=utc_s)
     assert "awaited: any other terminal's record of count 3, until 2025-12-02 00:00" in text(utc_s)
     assert "awaited: the ledger's next turn" in text(due)
     Unsettled(outage_s=OUTAGE_S).settle(ledger_db, now_utc_s=due, complete=True)
     assert "Suspense: nothing waits for an explanation" in text(due)
     assert "Settled" not in text(due)
     told = text(due, resolved=True)
-    assert "000000000101-1-1  card ••0001          5.00  paid: entry 7, settled 2025-12-02 00:00" in told
-    assert "evidence: entry 6, tap 000000000101-1-2: the card went on to count 4, and nobody brought count 3" in told
+    assert "000000000101-1-1  card ••0001          5.00  paid: entry 8, settled 2025-12-02 00:00" in told
+    assert "evidence: entry 7, tap 000000000007-1-2: the card went on to count 4, and nobody brought count 3" in told
     book(ledger_db, make_till(9).tap(900, counter=3), at_utc_s=due)
-    assert "ALARM: entry 7 was booked for this count because nobody had brought it" in text(due)
+    assert "ALARM: entry 8 was booked for this count because nobody had brought it" in text(due)
 
 
 @pytest.mark.usefixtures("purses")
@@ -147,6 +151,34 @@ def test_tap_that_took_nothing_and_one_that_needs_a_person_are_told_so(
     settled = json.loads(json.dumps(report_json(report, resolved=True)))["settled"]
     assert [(item["outcome"], item["entry"]) for item in settled] == [("NOT_EXECUTED", None)] * 2
     assert "settled" not in report_json(report)
+
+
+@pytest.mark.usefixtures("purses")
+def test_unknown_tap_whose_amount_no_balance_bears_out_says_so_and_what_is_missing_before_that(
+    home: Home,
+    canteen: StreamDriver,
+    ledger_db: Database,
+    till: FakeTill,
+    utc_s: int,
+    make_till: Callable[[int], FakeTill],
+) -> None:
+    def text() -> str:
+        return report_text(read_report(home, now_utc_s=utc_s + OUTAGE_S, outage_s=OUTAGE_S))
+
+    other = make_till(7)
+    torn = till.tap(500, counter=3, outcome=Outcome.UNKNOWN)
+    book(ledger_db, torn, at_utc_s=utc_s)
+    late = other.tap(700, counter=5)
+    book(ledger_db, late, at_utc_s=utc_s)
+    assert "awaited: a person: no other terminal tells the card's balance right before and after count 3" in text()
+    book(ledger_db, other.tap(700, counter=4), other.tap(700, counter=2), at_utc_s=utc_s)
+    assert "awaited: a person: the claimed amount does not fit the card's next balance" in text()
+    canteen.enrol(till)
+    canteen.accept(till.batch())
+    till.tap()
+    till.tap()
+    canteen.accept(till.batch(3))  # a gap: refused, but now the server knows how far the journal goes
+    assert "awaited: the taps of terminals that miss some or are QUARANTINED: any may have count 3" in text()
 
 
 def test_terminal_whose_storage_was_rolled_back_stands_out(

@@ -27,6 +27,7 @@ class Entry(models.Model):
 
     A load is pending until its resolution is here, and has its postings from then on, if any. `terminal`, `epoch` and
     `seq` name a tap, or a load by its point's own number; `counter` is the card's offline one, or a load's online one.
+    `balance_before_fen` is a purchase's, empty in rows from before it was kept.
     """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
@@ -40,6 +41,7 @@ class Entry(models.Model):
     counter: models.Field[int, int] = models.IntegerField()
     ttsn: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     amount_fen: models.Field[int, int] = models.BigIntegerField()
+    balance_before_fen: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     happened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     clock_quality: models.Field[int, int] = models.SmallIntegerField()
     received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
@@ -105,7 +107,7 @@ class EntryResolution(models.Model):
 class SuspenseItem(models.Model):
     """A tap or load whose money waits for an explanation; `ttsn` is 0 for a load.
 
-    `happened_at_utc_s` and `clock_quality` are empty in rows from before these were kept.
+    `happened_at_utc_s`, `clock_quality` and `balance_before_fen` are empty in rows from before these were kept.
     """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
@@ -120,6 +122,7 @@ class SuspenseItem(models.Model):
     ttsn: models.Field[int, int] = models.BigIntegerField()
     amount_fen: models.Field[int, int] = models.BigIntegerField()
     since_utc_s: models.Field[int, int] = models.BigIntegerField()
+    balance_before_fen: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     happened_at_utc_s: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
     clock_quality: models.Field[int | None, int | None] = models.SmallIntegerField(null=True)
 

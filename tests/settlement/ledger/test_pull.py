@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +24,7 @@ from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadEvidence, app
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, SchemaMissing, open_writer
+from settlement.streams.store import all_terminals
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.money import Fen
 from wire.receipt import Suspense
@@ -386,3 +388,20 @@ def test_round_is_complete_only_if_every_source_was_read_to_its_end(
     assert [pull_round(ledger_db, openings, [loads], count_max=1).complete for _ in range(2)] == [False, True]
     missing = StreamSource(home.folder / "nowhere.db", Stream.SHOPS)
     assert not pull_round(ledger_db, openings, [missing]).complete
+
+
+def test_round_is_not_complete_while_a_terminal_is_known_to_have_more_or_is_quarantined(
+    canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource, openings: OpeningSource
+) -> None:
+    sell(canteen, till, 1)
+    assert pull_round(ledger_db, openings, [source]).complete
+    till.tap(100)
+    till.tap(100)
+    canteen.accept(till.batch(3))  # a gap: refused, but now the server knows how far the journal goes
+    assert not pull_round(ledger_db, openings, [source]).complete
+    canteen.accept(till.batch(2))
+    assert pull_round(ledger_db, openings, [source]).complete
+    till.records[-1] = replace(till.records[-1], amount_fen=Fen(1))
+    canteen.accept(till.batch(3))
+    assert [row.quarantined_because is None for row in all_terminals(canteen.db)] == [False]
+    assert not pull_round(ledger_db, openings, [source]).complete

@@ -361,12 +361,12 @@ def with_posting(seq: int, account: int, /, **changes: object) -> Callable[[Evid
 def with_item(seq: int, **changes: int) -> Callable[[Evidence], Evidence]:
     return lambda e: replace(
         e,
-        suspense=[replace(item, **changes) if item.tap_id.seq == seq else item for item in e.suspense],  # type: ignore[arg-type] # by name
+        suspense=[replace(item, **changes) if item.tap_id == tap(seq) else item for item in e.suspense],  # type: ignore[arg-type] # by name
     )
 
 
 def without_item(seq: int) -> Callable[[Evidence], Evidence]:
-    return lambda e: replace(e, suspense=[item for item in e.suspense if item.tap_id.seq != seq])
+    return lambda e: replace(e, suspense=[item for item in e.suspense if item.tap_id != tap(seq)])
 
 
 def tap(seq: int) -> TapId:

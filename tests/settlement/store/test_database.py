@@ -37,6 +37,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO purse_opening VALUES (1, 0, 0, 1, '', 1)")
         db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
+        db.execute("INSERT INTO configuration VALUES (1, 2, 1, '', 1)")
     with open_writer(home.database("ledger"), "ledger") as db:
         db.execute(
             "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
@@ -80,6 +81,7 @@ INSERT_ONLY = [
     ("onecard", "purse_opening", "opening_balance_fen"),
     ("onecard", "hotlist_entry", "listed"),
     ("onecard", "ticket", "epoch"),
+    ("onecard", "configuration", "version"),
     ("topup", "load_event", "kind"),
     ("topup", "load_answer", "answer"),
     ("ledger", "account", "name"),
@@ -119,6 +121,8 @@ REPLACED = [
     ("onecard", "hotlist_entry", "listed = 0", "hotlist_entry_(is_never_replaced|positions_have_no_gap)"),
     ("onecard", "ticket", "epoch = 9", "ticket_is_never_replaced"),
     ("onecard", "ticket", "id = 9", "an_epoch_is_given_out_once"),
+    ("onecard", "configuration", "version = 2", "configuration_(is_never_replaced|versions_have_no_gap)"),
+    ("onecard", "configuration", "id = 9", "(a_version_is_made_once|configuration_versions_have_no_gap)"),
     ("topup", "load_event", "kind = 3", "(load_event_positions_have_no_gap|a_load_ends_once)"),
     ("topup", "load_event", "position = 3", "(a_load_ends_once|a_counter_is_confirmed_once)"),
     ("topup", "load_answer", "request = x'00'", "load_answer_is_never_replaced"),

@@ -31,6 +31,7 @@ from settlement.onecard.configuration import (
 )
 from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore, PassphraseUnreadable
+from settlement.onecard.requests import put_request
 from settlement.report import read_report, report_json, report_text
 from settlement.secretfile import write_secret, write_whole
 from settlement.serve import FAULT_MARK, SUPERVISED_ENV, Notice, programs_of, supervise
@@ -45,10 +46,12 @@ from settlement.settings import (
 from settlement.store.database import Database, migrate, open_reader, open_writer
 from settlement.store.lock import DatabaseInUse
 from settlement.store.router import ALIASES, LEDGER, ONECARD, TOPUP
+from settlement.streams.answers import answers_text, read_answers
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
 from settlement.streams.sms import SmsDoor
+from wire.downlink import Question
 from wire.enrolment import Ticket, ticket_text
 from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, Stream, TerminalId
@@ -145,6 +148,11 @@ def _add_operator_commands(command: _Add) -> None:
     configure.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
     configure.add_argument("file", type=Path, help="TOML with tap_fen_max, [[prices]] and [[periods]]")
 
+    text = "ask a terminal for its status or the last lines of its log, or show what it answered"
+    ask = command("ask", _ask, text, "ask 000000000101 status", "ask 000000000101 log", "ask 000000000101")
+    ask.add_argument("terminal", metavar="HEX", help="the terminal's number, 12 digits")
+    ask.add_argument("what", nargs="?", choices=[what.name.lower() for what in Question], help="else: show the answers")
+
     text = "show balances, money on its way, suspense, and which taps of each terminal are here and which are missing"
     report = command("report", _report, text, "report", "report --resolved", "report --json | python -m json.tool")
     report.add_argument("--resolved", action="store_true", help="also what was settled from cards' counters, and why")
@@ -232,21 +240,14 @@ def _init(args: argparse.Namespace) -> int:
 
 def _ticket(args: argparse.Namespace) -> int:
     home = Home(args.home)
-    try:
-        terminal = bytes.fromhex(args.terminal)
-    except ValueError:
-        terminal = b""
-    if len(terminal) != TERMINAL_ID_BYTES:
-        raise UsageFault(f"--terminal must have {2 * TERMINAL_ID_BYTES} hexadecimal digits")
+    terminal = _terminal(args.terminal)
     if not 0 < args.days <= 365:
         raise UsageFault("--days must be from 1 to 365")
     key = authority.load_ticket_key(home.ticket_key)
     stream, now_utc_s = _stream_of(args.stream), _utc_s()
     with _registry_writer(home) as db:
-        epoch = tickets.give_epoch(db, TerminalId(terminal), stream=stream, now_utc_s=now_utc_s)
-    ticket = Ticket(
-        terminal=TerminalId(terminal), stream=stream, epoch=epoch, expires_utc_s=now_utc_s + args.days * _DAY_S
-    )
+        epoch = tickets.give_epoch(db, terminal, stream=stream, now_utc_s=now_utc_s)
+    ticket = Ticket(terminal=terminal, stream=stream, epoch=epoch, expires_utc_s=now_utc_s + args.days * _DAY_S)
     print(ticket_text(ticket.issue(key)))
     return 0
 
@@ -294,6 +295,17 @@ def _configure(args: argparse.Namespace) -> int:
     with _registry_writer(home) as db:
         made = put_configuration(db, wanted, authority.load_ticket_key(home.ticket_key), now_utc_s=_utc_s())
     print(configuration_text(made))
+    return 0
+
+
+def _ask(args: argparse.Namespace) -> int:
+    home, terminal = Home(args.home), _terminal(args.terminal)
+    if args.what is None:
+        print(answers_text(read_answers(home, terminal), terminal))
+        return 0
+    with _registry_writer(home) as db:
+        asked = put_request(db, terminal, Question[args.what.upper()], now_utc_s=_utc_s())
+    print(f"request {asked.number}: terminal {terminal.hex()} is asked for its {args.what} as soon as it is connected")
     return 0
 
 
@@ -507,6 +519,16 @@ def _read_passphrase(path: Path) -> bytes:
     if not passphrase:
         raise PassphraseUnreadable(f"the passphrase file {path} is empty")
     return passphrase
+
+
+def _terminal(text: str) -> TerminalId:
+    try:
+        terminal = bytes.fromhex(text)
+    except ValueError:
+        terminal = b""
+    if len(terminal) != TERMINAL_ID_BYTES:
+        raise UsageFault(f"a terminal's number has {2 * TERMINAL_ID_BYTES} hexadecimal digits")
+    return TerminalId(terminal)
 
 
 def _cards(count: int) -> str:

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Final
 
 from drivers.pcsc import PcscReader
+from sync.answers import Answers, LogRing
 from sync.clock import Clock
 from sync.config import UplinkConfig, load_config, load_point_config
 from sync.daemon import Daemon, heals, words_for
@@ -134,6 +135,7 @@ def run_daemon(options: argparse.Namespace) -> None:
     if not (folder / "uplink.db").exists():
         raise NotEnrolled("this terminal is not enrolled; run campus-syncd enrol with a ticket first")
     store = UplinkStore.open_or_make(folder / "uplink.db")
+    ring = LogRing()
     try:
         store.enrolled()
         ways = Ways(
@@ -144,6 +146,7 @@ def run_daemon(options: argparse.Namespace) -> None:
             store=store,
             key=load_key(folder / "terminal.key"),
             clock=CLOCK,
+            answer=Answers(folder, ring, CLOCK).answer,
         )
         daemon = Daemon(
             store=store,
@@ -160,6 +163,7 @@ def run_daemon(options: argparse.Namespace) -> None:
         logging.basicConfig(
             stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s uplink: %(message)s"
         )
+        logging.getLogger().addHandler(ring)
         print("uplink ready", flush=True)
         notify("READY=1")
         try:

@@ -22,7 +22,7 @@ from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, 
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
-from wire.downlink import Configuration, DeltaUnfit, HotlistDelta
+from wire.downlink import Answer, Configuration, DeltaUnfit, HotlistDelta, Question, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.messages import (
@@ -128,6 +128,7 @@ class Uplink:
         journal: JournalReader,
         key: Ed25519PrivateKey,
         operator_key: bytes | None = None,
+        answer: Callable[[Question], str] | None = None,
         coder: JournalCoder | None = None,
         clock: Clock,
         answer_s: float = ANSWER_S,
@@ -137,6 +138,7 @@ class Uplink:
         self._journal = journal
         self._key = key
         self._operator_key = operator_key
+        self._answer = answer
         self._coder = coder or JournalCoder(journal)
         self._clock = clock
         self._exchange = Exchange(link, clock, answer_s=answer_s)
@@ -259,6 +261,10 @@ class Uplink:
         """Keep what came down; what does not fit what is here stays out, and taps go on."""
         if isinstance(message, Configuration):
             self._take_configuration(message)
+            return
+        if isinstance(message, Request):
+            if self._answer is not None:
+                self._exchange.send(Answer(message.number, self._answer(message.what)))
             return
         try:
             hotlist = message.apply(self._store.hotlist()) if isinstance(message, HotlistDelta) else message.hotlist

@@ -1,4 +1,5 @@
-"""What comes down to a terminal besides receipts: the hotlist's changes, and what the operator set for its stream.
+"""What comes down to a terminal besides receipts: the hotlist's changes, what the operator set for its stream, and what
+the operator asks of it, with the answer.
 
 Left out: the whole hotlist (`wire.hotlist`), and keeping any of it.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from itertools import pairwise
 from typing import ClassVar, Final, Self, TypeVar
 
@@ -26,6 +28,7 @@ PRICED_MAX: Final = 500
 PERIODS_MAX: Final = 24
 NAME_BYTES_MAX: Final = 60
 DAY_MINUTES_MAX: Final = 24 * 60
+ANSWER_BYTES_MAX: Final = 16_000  # some hundred lines; what a slow link carries within its deadlines
 _CARD_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 
 
@@ -223,3 +226,59 @@ def _read_numbered(
     entries = tuple(read(reader) for _ in range(count))
     check_numbers(entries, count_max)
     return entries
+
+
+class Question(IntEnum):
+    """What the operator may ask a terminal for."""
+
+    STATUS = 1
+    LOG = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Server: the operator wants to know this; whoever does not answer is asked again in the next session."""
+
+    kind: ClassVar[int] = 12
+    number: int
+    what: Question
+
+    def to_bytes(self) -> bytes:
+        """number 4, what 1."""
+        return self.number.to_bytes(4, "big") + bytes((self.what,))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse; `FormatError` for number 0, or a question that is not known here."""
+        reader = FieldReader(data)
+        number, what = reader.uint(4), reader.uint(1)
+        reader.finish()
+        if number == 0 or what not in list(Question):
+            raise FormatError(f"request {number} for {what} means nothing here")
+        return cls(number, Question(what))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Terminal: what the request with this number asked for, for a person to read."""
+
+    kind: ClassVar[int] = 13
+    number: int
+    text: str
+
+    def to_bytes(self) -> bytes:
+        """number 4, text in UTF-8 up to the end, cut at a character if it is too long."""
+        text = self.text.encode(errors="replace")[:ANSWER_BYTES_MAX].decode(errors="ignore").encode()
+        return self.number.to_bytes(4, "big") + text
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse; `FormatError` for number 0, or a text that is too long or not UTF-8."""
+        reader = FieldReader(data)
+        number = reader.uint(4)
+        if number == 0 or reader.remaining > ANSWER_BYTES_MAX:
+            raise FormatError(f"answer {number} has {reader.remaining} bytes")
+        try:
+            return cls(number, reader.take(reader.remaining).decode())
+        except UnicodeDecodeError as error:
+            raise FormatError(f"answer {number} is not UTF-8") from error

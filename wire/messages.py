@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire import signature
 from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
-from wire.downlink import NO_MARK, Configuration, HotlistDelta
+from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Request
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
@@ -265,7 +265,7 @@ class HotlistUpdate:
         return cls(Hotlist.from_bytes(data))
 
 
-News = HotlistUpdate | HotlistDelta | Configuration  # what a server says unasked
+News = HotlistUpdate | HotlistDelta | Configuration | Request  # what a server says unasked
 
 Message = (
     Challenge
@@ -279,6 +279,8 @@ Message = (
     | HotlistUpdate
     | HotlistDelta
     | Configuration
+    | Request
+    | Answer
     | LoadRequest
     | LoadGrant
     | LoadResult

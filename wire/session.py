@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from wire.downlink import Configuration, HotlistDelta
+from wire.downlink import Answer, Configuration, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -67,6 +67,8 @@ _SENDER: Final[dict[type[Message], Role]] = {
     HotlistUpdate: Role.SERVER,
     HotlistDelta: Role.SERVER,
     Configuration: Role.SERVER,
+    Request: Role.SERVER,
+    Answer: Role.CLIENT,
     LoadRequest: Role.CLIENT,
     LoadGrant: Role.SERVER,
     LoadResult: Role.CLIENT,
@@ -93,6 +95,8 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, HotlistUpdate): State.OPEN,
     (State.OPEN, HotlistDelta): State.OPEN,
     (State.OPEN, Configuration): State.OPEN,
+    (State.OPEN, Request): State.OPEN,
+    (State.OPEN, Answer): State.OPEN,
     (State.OPEN, LoadRequest): State.OPEN,
     (State.OPEN, LoadGrant): State.OPEN,
     (State.OPEN, LoadResult): State.OPEN,

@@ -17,23 +17,24 @@ from typing import Final, Generic, TypeVar
 from settlement.onecard.configuration import read_configuration
 from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
+from settlement.onecard.requests import find_request, recent_requests
 from settlement.store.database import Database, StoreFault
 from settlement.streams import contacts, ingest, store, terminals
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
-from wire.downlink import NO_MARK, Configuration, HotlistDelta
+from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
-from wire.ids import Stream
+from wire.ids import Stream, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import Enrolled, HotlistUpdate, Identify, News, Receipt, Refused, Welcome
 
 Clock = Callable[[], int]  # UTC seconds
-Answer = TypeVar("Answer")
+Outcome = TypeVar("Outcome")
 
 _FOUND_MAX: Final = 2 * PAST_VERSIONS
 
@@ -182,6 +183,31 @@ class Desk:
             messages.append(self._configuration)
         return Tidings(held, newest, tuple(messages))
 
+    def open_requests(self) -> dict[TerminalId, list[Request]]:
+        """What the operator asked and nobody answered yet, oldest first."""
+        try:
+            asked = recent_requests(self._onecard, self._stream, now_utc_s=self._clock())
+            answered = store.answered_since(self._db, asked[-1].number) if asked else set()
+        except StoreFault as error:
+            _log.warning("%s: requests cannot be read: %s", self._stream.label, error)
+            return {}
+        found: dict[TerminalId, list[Request]] = {}
+        for row in reversed(asked):
+            if row.number not in answered:
+                found.setdefault(row.terminal, []).append(row.request)
+        return found
+
+    def keep_answer(self, answer: Answer, terminal: TerminalId) -> bool:
+        """Keep what a terminal answered to a request of its own; False for anything else, and for a second answer."""
+        asked = find_request(self._onecard, answer.number)
+        if asked is None or (asked.stream, asked.terminal) != (self._stream, terminal):
+            return False
+        with self._db.transaction():
+            if answer.number in store.answered_since(self._db, answer.number):
+                return False
+            store.add_answer(self._db, answer.number, terminal, answer.text, now_utc_s=self._clock())
+        return True
+
     def _newest_configuration(self) -> Configuration | None:
         """What is in force for the stream's terminals, as far as it could be read."""
         try:
@@ -225,11 +251,11 @@ class TooBusy(CampusError):
     retryable = True
 
 
-class _Job(Generic[Answer]):
-    def __init__(self, work: Callable[[Desk], Answer], deadline_s: float) -> None:
+class _Job(Generic[Outcome]):
+    def __init__(self, work: Callable[[Desk], Outcome], deadline_s: float) -> None:
         self.work = work
         self.deadline_s = deadline_s
-        self.answer: Future[Answer] = Future()
+        self.answer: Future[Outcome] = Future()
 
     def run(self, desk: Desk, now_s: float) -> None:
         if now_s > self.deadline_s:
@@ -259,7 +285,7 @@ class WriterThread:
         self._thread.start()
         self._opened.result()
 
-    async def ask(self, work: Callable[[Desk], Answer]) -> Answer:
+    async def ask(self, work: Callable[[Desk], Outcome]) -> Outcome:
         """The answer to one job; raises `TooBusy`, or what the job raised."""
         job = _Job(work, self._monotonic() + self._deadline_s)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, TypeVar
@@ -19,11 +19,11 @@ from settlement.store.database import RuleBroken, StoreFault
 from settlement.streams.desk import Clock, Desk, Held, Tidings, TooBusy, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.sms import SmsDoor
-from wire.downlink import NO_MARK
+from wire.downlink import NO_MARK, Answer, Request
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
-from wire.ids import Stream
+from wire.ids import Stream, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     NONCE_BYTES,
@@ -158,6 +158,10 @@ class Gateway:
                     tidings = await self.writer.ask(partial(Desk.tidings, held=held))
                     for connection in self._connections:
                         connection.tell(tidings)
+                asked = await self.writer.ask(Desk.open_requests)
+                for connection in self._connections:
+                    if connection.terminal is not None:
+                        connection.put(asked.get(connection.terminal, ()))
             await asyncio.sleep(_NEWS_POLL_S)
 
 
@@ -174,6 +178,7 @@ class _Connection:
         self._identity: Identify | None = None
         self._cursor: Cursor | None = None
         self.held = Held(NO_MARK, NO_MARK)
+        self._put: set[int] = set()
         self._reading = False
         self._out = bytearray()
         self._identify_timeout = asyncio.Timeout(None)
@@ -185,6 +190,11 @@ class _Connection:
     def is_identified(self) -> bool:
         """Whether the terminal was welcomed."""
         return self._identity is not None
+
+    @property
+    def terminal(self) -> TerminalId | None:
+        """Who was welcomed."""
+        return None if self._identity is None else self._identity.terminal
 
     def greet(self) -> None:
         """Send the challenge."""
@@ -217,6 +227,15 @@ class _Connection:
         if self._session.state is State.OPEN and tidings.before == self.held:
             self.held = tidings.after
             self._out += b"".join(self._session.send(message) for message in tidings.messages)
+            if self._reading:  # else it goes with the answer that is being made
+                self._write()
+
+    def put(self, requests: Sequence[Request]) -> None:
+        """Send what the operator asks, each once in a session."""
+        if self._session.state is State.OPEN:
+            new = [request for request in requests if request.number not in self._put]
+            self._put.update(request.number for request in new)
+            self._out += b"".join(self._session.send(request) for request in new)
             if self._reading:  # else it goes with the answer that is being made
                 self._write()
 
@@ -271,6 +290,8 @@ class _Connection:
             self._say(await self._accept(message))
         elif isinstance(message, LoadRequest | LoadResult):
             self._say(await self._load(message))
+        elif isinstance(message, Answer):
+            await self._keep(message)
 
     async def _enrol(self, message: Enrol) -> Enrolled | Refused:
         ticket = self._gateway.door.check_enrolment(message, self._nonce)
@@ -311,6 +332,17 @@ class _Connection:
         if isinstance(answer, LoadRefused):
             _log.info("%s: %s: %s %s", self._gateway.stream.label, self.peer, answer.refusal.name, answer.detail)
         return answer
+
+    async def _keep(self, answer: Answer) -> None:
+        """Keep an answer; one that could not be kept is asked for again in the next session."""
+        identity = self._identity
+        assert identity is not None, "the session lets nobody answer who was not welcomed"
+        try:
+            kept = await self._gateway.writer.ask(lambda desk: desk.keep_answer(answer, identity.terminal))
+            words = "kept" if kept else "not kept, nobody waits for it"
+        except (RuleBroken, TooBusy, StoreFault) as error:
+            words = f"not kept: {error.code}: {error}"
+        _log.info("%s: %s: answer %d: %s", self._gateway.stream.label, self.peer, answer.number, words)
 
     async def _ask(self, work: Callable[[Desk], _Reply]) -> _Reply | Refused:
         """The desk's answer, or BUSY: whatever keeps the server from writing, the terminal keeps its records.

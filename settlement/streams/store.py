@@ -51,6 +51,9 @@ _TAPS_AFTER: Final = """
     SELECT position, record, stream_hash, suspense, received_at_utc_s FROM tap
     WHERE position > %s ORDER BY position LIMIT %s
 """
+_ANSWERED_SINCE: Final = "SELECT number FROM answer WHERE number >= %s"
+_ADD_ANSWER: Final = "INSERT INTO answer (number, terminal, text, received_at_utc_s) VALUES (%s, %s, %s, %s)"
+_FIND_ANSWER: Final = "SELECT text, received_at_utc_s FROM answer WHERE number = %s AND terminal = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,14 @@ class JournalRow:
     record: bytes
     stream_hash: bytes
     suspense: int | None
+    received_at_utc_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRow:
+    """What a terminal answered to a request."""
+
+    text: str
     received_at_utc_s: int
 
 
@@ -221,6 +232,21 @@ def add_taps(db: Database, rows: Sequence[Sequence[Value]]) -> None:
 def taps_after(db: Database, position: int, count_max: int) -> list[JournalRow]:
     """The next rows of the journal."""
     return db.query(_TAPS_AFTER, (position, count_max), into=JournalRow)
+
+
+def answered_since(db: Database, number: int) -> set[int]:
+    """Which requests from this number on have their answer."""
+    return set(db.query(_ANSWERED_SINCE, (number,), into=int))
+
+
+def add_answer(db: Database, number: int, terminal: TerminalId, text: str, *, now_utc_s: int) -> None:
+    """Keep a terminal's answer to a request."""
+    db.execute(_ADD_ANSWER, (number, terminal, text, now_utc_s))
+
+
+def find_answer(db: Database, number: int, terminal: TerminalId) -> AnswerRow | None:
+    """What this terminal answered to this request."""
+    return next(iter(db.query(_FIND_ANSWER, (number, terminal), into=AnswerRow)), None)
 
 
 def suspended_of(taps: Sequence[KnownTap]) -> tuple[tuple[int, Suspense], ...]:

@@ -27,6 +27,7 @@ from sync.policy import LinkKind
 from sync.store import UplinkStore
 from sync.tls import ClientContext, TlsLink
 from terminal.journal import JournalReader
+from wire.downlink import Question
 
 RETURN_S: Final = 20.0  # what a modem that restarts needs to come back on the bus
 LOOK_S: Final = 1.0
@@ -45,6 +46,7 @@ class Ways:
         store: UplinkStore,
         key: Ed25519PrivateKey,
         clock: Clock,
+        answer: Callable[[Question], str],
     ) -> None:
         self._config = config
         self._links = links
@@ -53,6 +55,7 @@ class Ways:
         self._store = store
         self._key = key
         self._clock = clock
+        self._answer = answer
         self._sms: SmsRoute | None = None
         self.port = ModemPort(partial(_find_modem, links), links.access, store=store) if links.needs_modem else None
 
@@ -99,6 +102,7 @@ class Ways:
             coder=coder,
             key=self._key,
             operator_key=self._operator_key(),
+            answer=self._answer,
             clock=self._clock,
             port=None if link is LinkKind.IP else self.port,
         )

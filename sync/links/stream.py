@@ -15,6 +15,7 @@ from sync.policy import Repair
 from sync.store import UplinkStore
 from sync.uplink import Uplink
 from terminal.journal import JournalReader
+from wire.downlink import Question
 
 
 class StreamRoute:
@@ -29,6 +30,7 @@ class StreamRoute:
         coder: JournalCoder,
         key: Ed25519PrivateKey,
         operator_key: bytes | None = None,
+        answer: Callable[[Question], str] | None = None,
         clock: Clock,
         port: ModemPort | None = None,
     ) -> None:
@@ -38,6 +40,7 @@ class StreamRoute:
         self._coder = coder
         self._key = key
         self._operator_key = operator_key
+        self._answer = answer
         self._clock = clock
         self._port = port
 
@@ -51,6 +54,7 @@ class StreamRoute:
                 journal=self._journal,
                 key=self._key,
                 operator_key=self._operator_key,
+                answer=self._answer,
                 coder=self._coder,
                 clock=self._clock,
             )

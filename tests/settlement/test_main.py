@@ -80,7 +80,18 @@ def test_help_of_ticket_says_what_each_option_is_for(capsys: pytest.CaptureFixtu
 
 
 def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("init", "ticket", "import-cards", "hotlist", "configure", "serve", "stream", "ledger", "report"):
+    for command in (
+        "init",
+        "ticket",
+        "import-cards",
+        "hotlist",
+        "configure",
+        "ask",
+        "serve",
+        "stream",
+        "ledger",
+        "report",
+    ):
         with pytest.raises(SystemExit) as ended:
             build_parser().parse_args([command, "--help"])
         assert ended.value.code == 0
@@ -115,6 +126,7 @@ def test_ticket_is_for_the_named_terminal_and_stream(home: Home, capsys: pytest.
     ("words", "fault"),
     [
         (["ticket", "--terminal", "12", "--stream", "shops"], "12 hexadecimal digits"),
+        (["ask", "12", "log"], "12 hexadecimal digits"),
         (["ticket", "--terminal", "000000000101", "--stream", "shops", "--days", "0"], "--days must be"),
         (["hotlist", "add"], "needs ISSUER and ASN"),
         (["hotlist", "add", "1", "2"], "issuer must have 16 digits"),
@@ -157,6 +169,16 @@ def test_configuration_is_put_in_force_once_for_each_change(
     assert (status, "[configuration-invalid]" in words) == (1, True)
     status, _, words = run(capsys, home, "configure", "canteen", str(tmp_path / "none.toml"))
     assert (status, "cannot be read" in words) == (1, True)
+
+
+def test_ask_puts_a_request_and_says_that_no_answer_came_yet(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = "000000000101"
+    status, _, words = run(capsys, home, "ask", terminal, "log")
+    assert (status, "[terminal-not-asked]" in words) == (1, True)
+    assert "was not asked for anything yet" in run(capsys, home, "ask", terminal)[1]
+    run(capsys, home, "ticket", "--terminal", terminal, "--stream", "canteen")
+    assert "request 1: terminal 000000000101 is asked for its log" in run(capsys, home, "ask", terminal, "log")[1]
+    assert "no answer came yet" in run(capsys, home, "ask", terminal)[1]
 
 
 def test_hotlist_is_changed_and_listed_with_masked_cards(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

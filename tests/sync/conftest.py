@@ -27,6 +27,7 @@ from sync.outbox import JournalCoder
 from sync.store import Enrolment, UplinkStore
 from terminal.journal import Journal, JournalReader, TapIntent
 from wire.directory import CodingState, window_start
+from wire.downlink import Answer
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -104,6 +105,7 @@ class Server:
     hangs_up: bool = False
     utc_s: int = NOW_UTC_S
     uploads: list[bytes] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
     identified: list[Identify] = field(default_factory=list)
     tickets: dict[bytes, bytes] = field(default_factory=dict)
     epoch_given: int | None = None
@@ -176,6 +178,8 @@ class Server:
                 tls.sendall(session.send(self.news.popleft()))
             elif message.hotlist_mark != self.hotlist.mark:
                 tls.sendall(session.send(HotlistUpdate(self.hotlist)))
+        elif isinstance(message, Answer):
+            self.answers.append(message)
         else:
             assert isinstance(message, Upload)
             return self._take(tls, session, message)

@@ -18,7 +18,7 @@ from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
 from tests.sync.conftest import KEY, OPERATOR, SMS_KEY
 from wire.batch import decode_batch
-from wire.downlink import NO_MARK, Configuration, HotlistDelta, Price
+from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Price, Question, Request
 from wire.enrolment import Ticket
 from wire.frame import FrameCorrupt
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -62,6 +62,7 @@ def start(connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateK
         journal=till.reader,
         key=key,
         operator_key=public_bytes(OPERATOR),
+        answer=lambda what: f"my {what.name}",
         clock=clock,
         answer_s=0.4,
     )
@@ -477,6 +478,29 @@ def test_terminal_without_the_operators_key_takes_no_configuration(
     assert Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock).open() is not None
     assert store.configuration() is None
     assert "enrol with the same ticket" in caplog.text
+
+
+def test_request_is_answered_also_while_a_batch_waits_for_its_receipt(
+    server: Server, start: Start, till: Till, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    server.news.append(Request(3, Question.LOG))
+    till.tap()
+    assert start().open() is not None
+    server.news.append(Request(4, Question.STATUS))
+    uplink = start()
+    assert uplink.open() is None
+    uplink.listen(5.0)
+    wait_until(lambda: len(server.answers) == 2)
+    assert server.answers == [Answer(3, "my LOG"), Answer(4, "my STATUS")]
+
+
+def test_terminal_that_has_no_answer_says_nothing_and_goes_on(
+    server: Server, connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock
+) -> None:
+    server.news.append(Request(3, Question.LOG))
+    till.tap()
+    assert Uplink(connect(), store=store, journal=till.reader, key=key, clock=clock).open() is not None
+    assert server.answers == []
 
 
 def test_hotlist_is_replaced_whole(server: Server, start: Start, store: UplinkStore, till: Till) -> None:

@@ -11,15 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.downlink import (
+    ANSWER_BYTES_MAX,
     NAME_BYTES_MAX,
     NO_MARK,
     PERIODS_MAX,
     PRICED_MAX,
+    Answer,
     Configuration,
     DeltaUnfit,
     HotlistDelta,
     MealPeriod,
     Price,
+    Request,
 )
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX
@@ -137,3 +140,29 @@ def test_largest_configuration_fits_a_frame() -> None:
     largest = replace(CONFIGURATION, prices=prices, periods=periods).signed(OPERATOR)
     assert len(largest.to_bytes()) <= BODY_BYTES_MAX
     assert Configuration.from_bytes(largest.to_bytes()) == largest
+
+
+def test_answer_that_is_too_long_is_cut_at_a_character() -> None:
+    assert Answer.from_bytes(Answer(7, "饭" * ANSWER_BYTES_MAX).to_bytes()) == Answer(7, "饭" * (ANSWER_BYTES_MAX // 3))
+    assert Answer.from_bytes(Answer(7, "x" * ANSWER_BYTES_MAX).to_bytes()).text == "x" * ANSWER_BYTES_MAX
+
+
+@pytest.mark.parametrize(
+    "raw", [bytes(4) + b"x", b"\0\0\0\1\xff", b"\0\0\0\1" + b"x" * (ANSWER_BYTES_MAX + 1), b"\0\0\1"]
+)
+def test_answer_without_number_or_text_or_measure_is_a_format_error(raw: bytes) -> None:
+    with pytest.raises(FormatError):
+        Answer.from_bytes(raw)
+
+
+@pytest.mark.parametrize("raw", [bytes(4) + b"\1", b"\0\0\0\1\0", b"\0\0\0\1\3", b"\0\0\0\1\1\1", b""])
+def test_request_that_means_nothing_is_a_format_error(raw: bytes) -> None:
+    with pytest.raises(FormatError):
+        Request.from_bytes(raw)
+
+
+@given(st.binary(max_size=8))
+def test_garbage_is_a_format_error_or_a_request_or_answer_of_these_bytes(data: bytes) -> None:
+    for kind in (Request, Answer):
+        with suppress(FormatError):
+            assert kind.from_bytes(data).to_bytes() == data

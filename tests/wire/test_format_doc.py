@@ -60,6 +60,7 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
     sms.DatagramKind,
     receipt.Suspense,
     receipt.Rejection,
+    downlink.Question,
     load.LoadState,
     load.LoadRefusal,
 )

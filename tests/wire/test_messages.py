@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.directory import CodingState
-from wire.downlink import Configuration, HotlistDelta, MealPeriod, Price
+from wire.downlink import Answer, Configuration, HotlistDelta, MealPeriod, Price, Question, Request
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
@@ -103,6 +103,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(HotlistUpdate, st.from_type(Hotlist)),
     st.builds(HotlistDelta.between, st.from_type(Hotlist), st.from_type(Hotlist)),
     CONFIGURATIONS,
+    st.builds(Request, st.integers(1, 0xFFFF_FFFF), st.sampled_from(Question)),
+    st.builds(Answer, st.integers(1, 0xFFFF_FFFF), st.text(max_size=50, alphabet=st.characters(codec="utf-8"))),
     st.builds(LoadRequest, number=st.integers(1, 0xFFFF_FFFF), card=st.from_type(CardId), init=st.from_type(LoadInit)),
     st.from_type(LoadGrant),
     st.builds(LoadResult, load_id=st.from_type(LoadId), tac=TACS, init=st.none() | st.from_type(LoadInit)),
@@ -141,7 +143,7 @@ def test_body_cut_short_is_a_typed_error_or_says_less(kind: int, body: bytes) ->
             assert read_message(kind, body[:size]) != whole
             # Only the bodies that end in free text, in the ticket, in what may be absent, or in rows that are not read
             # before the signature over them was verified.
-            assert isinstance(whole, Upload | Enrol | Refused | LoadRefused | LoadResult)
+            assert isinstance(whole, Upload | Enrol | Refused | Answer | LoadRefused | LoadResult)
 
 
 @pytest.mark.parametrize("kind", [0, 15, 255])

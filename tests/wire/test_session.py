@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.downlink import Configuration, HotlistDelta
+from wire.downlink import Answer, Configuration, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
@@ -56,6 +56,8 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, HotlistUpdate, SERVER): State.OPEN,
     (State.OPEN, HotlistDelta, SERVER): State.OPEN,
     (State.OPEN, Configuration, SERVER): State.OPEN,
+    (State.OPEN, Request, SERVER): State.OPEN,
+    (State.OPEN, Answer, CLIENT): State.OPEN,
     (State.OPEN, LoadRequest, CLIENT): State.OPEN,
     (State.OPEN, LoadGrant, SERVER): State.OPEN,
     (State.OPEN, LoadResult, CLIENT): State.OPEN,

@@ -1,4 +1,4 @@
-"""The card registry's tables: cards, journals of openings and hotlist, terminals' configurations, epochs given out."""
+"""The card registry's tables: cards, openings, hotlist, terminals' configurations and requests, epochs given out."""
 
 from __future__ import annotations
 
@@ -88,3 +88,16 @@ class Configuration(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["stream", "version"], name="a_version_is_made_once"),
         ]
+
+
+class Request(models.Model):
+    """What the operator asked a terminal for; answers are in the stream's database."""
+
+    number: models.Field[int, int] = models.IntegerField(primary_key=True)
+    stream: models.Field[int, int] = models.SmallIntegerField()
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    what: models.Field[int, int] = models.SmallIntegerField()
+    asked_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "request"

@@ -121,3 +121,15 @@ class SmsContact(models.Model):
             models.UniqueConstraint(fields=["terminal", "epoch"], name="a_journal_has_one_contact"),
             models.CheckConstraint(condition=Q(last_number__gte=0), name="datagram_number_is_not_negative"),
         ]
+
+
+class Answer(models.Model):
+    """What a terminal answered to the operator's request with this number; the request is in the card registry."""
+
+    number: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    text: models.Field[str, str] = models.TextField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "answer"

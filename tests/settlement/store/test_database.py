@@ -31,6 +31,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
     till.tap()
     canteen.accept(till.batch())
     canteen.db.execute("INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES ('', 1, 1, '', 1)")
+    canteen.db.execute("INSERT INTO answer VALUES (1, '', '', 1)")
     canteen.db.close()
     with open_writer(home.database("onecard"), "onecard") as db:
         db.execute("INSERT INTO card VALUES (1, '', '', 1)")
@@ -38,6 +39,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
         db.execute("INSERT INTO configuration VALUES (1, 2, 1, '', 1)")
+        db.execute("INSERT INTO request VALUES (1, 2, '', 1, 1)")
     with open_writer(home.database("ledger"), "ledger") as db:
         db.execute(
             "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
@@ -77,11 +79,13 @@ INSERT_ONLY = [
     ("canteen", "tap", "amount_fen"),
     ("canteen", "batch", "receipt"),
     ("canteen", "fork", "raw"),
+    ("canteen", "answer", "text"),
     ("onecard", "card", "asn"),
     ("onecard", "purse_opening", "opening_balance_fen"),
     ("onecard", "hotlist_entry", "listed"),
     ("onecard", "ticket", "epoch"),
     ("onecard", "configuration", "version"),
+    ("onecard", "request", "terminal"),
     ("topup", "load_event", "kind"),
     ("topup", "load_answer", "answer"),
     ("ledger", "account", "name"),
@@ -123,6 +127,8 @@ REPLACED = [
     ("onecard", "ticket", "id = 9", "an_epoch_is_given_out_once"),
     ("onecard", "configuration", "version = 2", "configuration_(is_never_replaced|versions_have_no_gap)"),
     ("onecard", "configuration", "id = 9", "(a_version_is_made_once|configuration_versions_have_no_gap)"),
+    ("onecard", "request", "what = 9", "request_is_never_replaced"),
+    ("canteen", "answer", "text = 'other'", "answer_is_never_replaced"),
     ("topup", "load_event", "kind = 3", "(load_event_positions_have_no_gap|a_load_ends_once)"),
     ("topup", "load_event", "position = 3", "(a_load_ends_once|a_counter_is_confirmed_once)"),
     ("topup", "load_answer", "request = x'00'", "load_answer_is_never_replaced"),

@@ -180,7 +180,7 @@ def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tup
 
 def _paced(chip: PoweredCard, pace: Pace | None) -> PoweredCard:
     return (
-        chip if pace is None else PacedChip(chip, pace, time.sleep)
+        chip if pace is None else PacedChip(chip, pace, time.sleep)  # a real chip takes real time
     )  # a chip's own time cannot be waited for otherwise
 
 

@@ -88,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _card(arguments: argparse.Namespace) -> int:
     try:
-        return card_command.run(arguments, rng=SystemRandom(), clock=time.monotonic, pause=time.sleep, say=_say)
+        pause = time.sleep  # a served card has the pace of a real one
+        return card_command.run(arguments, rng=SystemRandom(), clock=time.monotonic, pause=pause, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2
@@ -96,7 +97,8 @@ def _card(arguments: argparse.Namespace) -> int:
 
 def _modem(arguments: argparse.Namespace) -> int:
     try:
-        return modem_command.run(arguments, rng=SystemRandom(), clock=_CLOCK, pause=time.sleep, say=_say)
+        pause = time.sleep  # between two looks at what came; the modem has a thread of its own
+        return modem_command.run(arguments, rng=SystemRandom(), clock=_CLOCK, pause=pause, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2

@@ -328,7 +328,7 @@ def test_library_deletes_before_it_hands_over(store: ScriptedModem, bare: GsmMod
 def test_library_cannot_send_where_character_sets_have_no_brackets(store: ScriptedModem, bare: GsmModem) -> None:
     store.answers |= {"AT+CSCS=?": b'\r\n+CSCS: "IRA"\r\n' + OK}
     bare._commands = ["+CSCS"]
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(NotImplementedError):  # the bare library gives up on an answer without brackets
         bare.sendSms("+86139", "x")
 
 

@@ -1,0 +1,103 @@
+"""Commands that make an installation and what goes into it: `init`, `ticket`, `import-cards`."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from settlement import authority
+from settlement.commands.common import (
+    Add,
+    Host,
+    UsageFault,
+    add_passphrase,
+    counted_cards,
+    passphrase_path,
+    read_passphrase,
+    registry_writer,
+    stream_of,
+    terminal_of,
+)
+from settlement.onecard import registry, tickets
+from settlement.onecard.keys import FileKeyStore
+from settlement.secretfile import write_secret, write_whole
+from settlement.settings import Home, default_settings_text
+from settlement.store.database import migrate
+from settlement.store.router import ALIASES
+from wire.enrolment import Ticket, ticket_text
+from wire.ids import Stream
+
+_DAY_S: Final = 86_400
+
+
+def add_commands(command: Add) -> None:
+    """Add them."""
+    text = "make keys, certificates, databases and settings, whatever of them is missing"
+    init = command("init", _init, text, "init", "init --home /srv/campus --passphrase-file /run/secrets/campus")
+    add_passphrase(init)
+
+    text = "issue the ticket with which one terminal enrols"
+    ticket = command("ticket", _ticket, text, "ticket --terminal 000000000101 --stream canteen --days 7")
+    ticket.add_argument("--terminal", required=True, metavar="HEX", help="the terminal's number, 12 digits")
+    ticket.add_argument(
+        "--stream", required=True, choices=[stream.label for stream in Stream], help="where its taps go"
+    )
+    ticket.add_argument("--days", type=int, default=7, help="how long it is good (default: 7)")
+
+    text = "register cards with what is on their purses, all of a file or none"
+    cards = command("import-cards", _import_cards, text, "import-cards cards.csv")
+    cards.add_argument("file", type=Path, help=f"CSV with the header {','.join(registry.COLUMNS)}")
+
+
+def _init(args: argparse.Namespace, host: Host) -> int:
+    home = Home(args.home)
+    now = datetime.fromtimestamp(host.utc_s(), UTC)
+    home.root.mkdir(parents=True, exist_ok=True)
+    home.folder.mkdir(mode=0o700, exist_ok=True)  # the databases hold card numbers
+    home.authority.mkdir(exist_ok=True)
+    made = []
+    if not home.settings.exists():
+        write_whole(home.settings, default_settings_text().encode())
+        made.append("settings")
+    if authority.make_authority(home.authority, now):
+        made.append("certificate authority")
+    if authority.make_server_certificate(home.authority, now):
+        made.append("server certificate")
+    if authority.make_ticket_key(home.ticket_key, home.ticket_public_key):
+        made.append("ticket key")
+    if not home.sealed_keys.exists():
+        named = passphrase_path(home, args, host)
+        if named == home.passphrase and not named.exists():
+            write_secret(named, secrets.token_urlsafe(32).encode() + b"\n")
+            made.append("passphrase")
+        FileKeyStore.create(home.sealed_keys, read_passphrase(named))
+        made.append("issuer keys")
+    made += [f"{alias} database" for alias in ALIASES if migrate(home.database(alias), alias)]
+    print(f"{home.folder}: " + (f"made {', '.join(made)}" if made else "everything was there already"))
+    return 0
+
+
+def _ticket(args: argparse.Namespace, host: Host) -> int:
+    home = Home(args.home)
+    terminal = terminal_of(args.terminal)
+    if not 0 < args.days <= 365:
+        raise UsageFault("--days must be from 1 to 365")
+    key = authority.load_ticket_key(home.ticket_key)
+    stream, now_utc_s = stream_of(args.stream), host.utc_s()
+    with registry_writer(home, host) as db:
+        epoch = tickets.give_epoch(db, terminal, stream=stream, now_utc_s=now_utc_s)
+    ticket = Ticket(terminal=terminal, stream=stream, epoch=epoch, expires_utc_s=now_utc_s + args.days * _DAY_S)
+    print(ticket_text(ticket.issue(key)))
+    return 0
+
+
+def _import_cards(args: argparse.Namespace, host: Host) -> int:
+    openings = registry.read_cards(args.file)
+    with registry_writer(Home(args.home), host) as db:
+        result = registry.import_cards(db, openings, now_utc_s=host.utc_s())
+    were = "was" if result.existed == 1 else "were"
+    print(f"{counted_cards(result.created)} registered, {result.existed} {were} there already")
+    return 0

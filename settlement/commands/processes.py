@@ -1,0 +1,230 @@
+"""Commands that run: `serve` and what it supervises, `stream`, `top-up`, `ledger`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+from settlement import authority
+from settlement.commands.common import (
+    Add,
+    Host,
+    add_passphrase,
+    passphrase_path,
+    read_passphrase,
+    read_settings,
+    stream_of,
+)
+from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.store import Posted
+from settlement.ledger.unknown import Unsettled
+from settlement.onecard.desk import LoadLimits, TopupDesk
+from settlement.onecard.keys import FileKeyStore
+from settlement.serve import Notice, programs_of, supervise
+from settlement.settings import Home, SettingsInvalid, StreamSettings
+from settlement.store.database import Database, open_reader, open_writer
+from settlement.store.router import LEDGER, ONECARD, TOPUP
+from settlement.streams.desk import Desk, WriterThread
+from settlement.streams.door import Door
+from settlement.streams.gateway import Gateway
+from settlement.streams.sms import SmsDoor
+from wire.errors import CampusError
+from wire.ids import CONSUMPTION_STREAMS, Stream
+
+_POLL_S: Final = 0.2  # how long a tap waits for the ledger at most, when nothing else waits
+_FAULT_POLL_S: Final = 2.0  # a source that cannot be read is tried less often
+
+_log: Final = logging.getLogger("settlement")
+
+
+def add_commands(command: Add) -> None:
+    """Add them."""
+    text = "run all that the settings name: streams, top-up desk and ledger, each a process that is started again"
+    serve = command("serve", _serve_all, text, "serve", "serve --home /srv/campus --json")
+    add_passphrase(serve)
+    serve.add_argument("--json", action="store_true", help="a line of JSON for whatever happens, for scripts")
+
+    text = "run one stream: its port and its database"
+    stream = command("stream", _stream, text, "stream canteen", "stream tuition --home /srv/campus")
+    stream.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
+    add_passphrase(stream)
+
+    text = "run the top-up desk: grant loads to cards, and learn what became of them"
+    add_passphrase(command("top-up", _top_up, text, "top-up"))
+
+    command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
+
+
+def _serve_all(args: argparse.Namespace, host: Host) -> int:
+    home = Home(args.home)
+    programs = programs_of(read_settings(home), home.root, args.passphrase_file)
+
+    def tell(notice: Notice) -> None:
+        with suppress(OSError):  # nobody reads any more; what is told of goes on
+            print(notice.as_json() if args.json else notice, flush=True)
+
+    async def run() -> bool:
+        return await supervise(programs, _stop_asked(), tell=tell, monotonic_s=host.monotonic_s)
+
+    return 0 if asyncio.run(run()) else 1
+
+
+def _stream(args: argparse.Namespace, host: Host) -> int:
+    home, stream = Home(args.home), stream_of(args.stream)
+    settings = read_settings(home).checked(f"streams.{stream.label}")
+    if stream not in settings.streams:
+        raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
+    keys, door = _keys(home, args, host), _door(home, stream)
+
+    def open_desk() -> Desk:
+        db, onecard = _open_pair(home, stream.label)
+        return Desk(stream=stream, db=db, onecard=onecard, keys=keys, door=door, clock=host.utc_s)
+
+    def open_sms(writer: WriterThread) -> SmsDoor | None:
+        if settings.sms is None:
+            return None
+        return SmsDoor(
+            stream=stream,
+            served=settings.served,
+            settings=settings.sms,
+            aside=home.sms_aside,
+            writer=writer,
+            monotonic=host.monotonic_s,
+        )
+
+    _run_gateway(home, host, stream, settings.streams[stream], door, open_desk, open_sms)
+    return 0
+
+
+def _top_up(args: argparse.Namespace, host: Host) -> int:
+    home = Home(args.home)
+    settings = read_settings(home).checked("top-up").top_up
+    if settings is None:
+        raise SettingsInvalid("settlement.toml has no [top-up]")
+    keys, door = _keys(home, args, host), _door(home, Stream.TOP_UP)
+    limits = LoadLimits(load_fen_max=settings.load_fen_max, purse_fen_max=settings.purse_fen_max)
+
+    def open_desk() -> Desk:
+        db, onecard = _open_pair(home, TOPUP)
+        return TopupDesk(
+            db=db, onecard=onecard, keys=keys, door=door, clock=host.utc_s, limits=limits, random=secrets.token_bytes
+        )
+
+    _run_gateway(home, host, Stream.TOP_UP, settings, door, open_desk)
+    return 0
+
+
+def _keys(home: Home, args: argparse.Namespace, host: Host) -> FileKeyStore:
+    return FileKeyStore.open(home.sealed_keys, read_passphrase(passphrase_path(home, args, host)))
+
+
+def _door(home: Home, stream: Stream) -> Door:
+    return Door(stream=stream, ticket_key=authority.load_ticket_public_key(home.ticket_public_key))
+
+
+def _open_pair(home: Home, alias: str) -> tuple[Database, Database]:
+    """A gateway's own database to write, and the card registry to read."""
+    db = open_writer(home.database(alias), alias)
+    try:
+        return db, open_reader(home.database(ONECARD), ONECARD)
+    except CampusError:
+        db.close()
+        raise
+
+
+def _run_gateway(
+    home: Home,
+    host: Host,
+    stream: Stream,
+    settings: StreamSettings,
+    door: Door,
+    open_desk: Callable[[], Desk],
+    open_sms: Callable[[WriterThread], SmsDoor | None] = lambda _: None,
+) -> None:
+    writer = WriterThread(
+        open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=host.monotonic_s
+    )
+    gateway = Gateway(
+        stream=stream,
+        settings=settings,
+        tls=authority.server_context(home.authority),
+        door=door,
+        writer=writer,
+        clock=host.utc_s,
+        random=secrets.token_bytes,
+        sms=open_sms(writer),
+    )
+    asyncio.run(_serve(gateway))
+
+
+async def _serve(gateway: Gateway) -> None:
+    """Serve until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
+    stop = _stop_asked()
+    port = await gateway.start()
+    print(f"listening on {gateway.settings.host}:{port}", flush=True)
+    await stop.wait()
+    await gateway.stop()
+
+
+def _stop_asked() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _ledger(args: argparse.Namespace, host: Host) -> int:
+    """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
+    home = Home(args.home)
+    settings = read_settings(home).checked("ledger")
+    openings = OpeningSource(home.database(ONECARD))
+    sources: list[JournalSource] = [
+        StreamSource(home.database(stream.label), stream) for stream in sorted(settings.served)
+    ]
+    sources.append(LoadSource(home.database(TOPUP)))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with open_writer(home.database(LEDGER), LEDGER) as db:
+        print("ledger ready", flush=True)
+        _pull_until(stop, host, db, openings, sources, Unsettled(outage_s=settings.ledger.outage_s))
+    openings.close()
+    for source in sources:
+        source.close()
+    return 0
+
+
+def _pull_until(
+    stop: threading.Event,
+    host: Host,
+    db: Database,
+    openings: JournalSource,
+    sources: Sequence[JournalSource],
+    unsettled: Unsettled,
+) -> None:
+    told: dict[str, str] = {}
+    while not stop.is_set():
+        outcome = pull_round(db, openings, sources)
+        try:
+            if settled := unsettled.settle(db, now_utc_s=host.utc_s(), complete=outcome.complete):
+                _log.info("ledger: %d unknown taps settled from their cards' counters", settled)
+        except CampusError as error:
+            outcome.faults["suspense"] = error
+        faults = {name: f"{error.code}: {error}" for name, error in outcome.faults.items()}
+        for name in faults.keys() | told.keys():
+            if faults.get(name) != told.get(name):  # once when it begins or changes, once when it ends
+                _log.warning("ledger: %s: %s", name, faults.get(name, "can be read again"))
+        told = faults
+        if differ := outcome.posted[Posted.EXISTS_WITH_DIFFERENT_AMOUNT]:
+            _log.error("ledger: ALARM: %d taps or loads came again with other content; they are in suspense", differ)
+        if outcome.rows == 0:
+            stop.wait(_FAULT_POLL_S if len(faults) == len(sources) + 1 else _POLL_S)

@@ -129,6 +129,7 @@ def test_wire_contract_names_every_dependency_but_cryptography() -> None:
         "pyopenssl": "openssl",
         "pyscard": "smartcard",
         "pyserial": "serial",
+        "python-escpos": "escpos",
         "python-gsmmodem-new": "gsmmodem",
     }
     modules = {imported.get(d, d.replace("-", "_")) for d in distributions - {"cryptography"}}

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Final, Self, TypeVar
 
+from settlement.store.place import Place, ServerPlace, prefix_of
 from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import FEN_MAX
@@ -29,9 +30,10 @@ class SettingsInvalid(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The files of one installation's server, all below `root`."""
+    """One installation's server: its files, all below `root`, and the url of its PostgreSQL server if it has one."""
 
     root: Path
+    database_url: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -74,8 +76,14 @@ class Home:
         return self.folder / "sms-aside"
 
     def database(self, alias: str) -> Path:
-        """The database of one stream, of the ledger, or of the card registry."""
+        """The SQLite file of one stream, of the ledger, or of the card registry."""
         return self.folder / f"{alias}.db"
+
+    def place(self, alias: str, *, role: str | None = None) -> Place:
+        """Where that database is: the file, or on the server, as its own role sees it or another that may read it."""
+        if self.database_url is None:
+            return self.database(alias)
+        return ServerPlace(self.database_url, alias, role or alias, self.folder / "database")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +132,13 @@ class SmsSettings:
     per_minute: int = 12
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """The PostgreSQL server that holds all databases; without this section they are SQLite files."""
+
+    url: str
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of `settlement.toml`.
@@ -135,6 +150,7 @@ class Settings:
     ledger: LedgerSettings = LedgerSettings()
     top_up: TopUpSettings | None = None
     sms: SmsSettings | None = None
+    database: DatabaseSettings | None = None
     faults: Mapping[str, SettingsInvalid] = field(default_factory=dict)
 
     @property
@@ -155,7 +171,7 @@ class Settings:
         return self
 
 
-_Section = TypeVar("_Section", bound=StreamSettings | LedgerSettings | SmsSettings)
+_Section = TypeVar("_Section", bound=StreamSettings | LedgerSettings | SmsSettings | DatabaseSettings)
 
 
 def default_settings_text() -> str:
@@ -181,7 +197,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms"}:
+    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms", "database"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     sections = tree.get("streams", {})
@@ -201,7 +217,10 @@ def parse_settings(text: str) -> Settings:
     with _one_section("top-up", faults) as title:
         top_up = _read_section(title, tree[title], TopUpSettings) if title in tree else None
     sms = _read_section("sms", tree["sms"], SmsSettings) if "sms" in tree else None
-    return Settings(streams, ledger, top_up, sms, faults)
+    database = _read_section("database", tree["database"], DatabaseSettings) if "database" in tree else None
+    if database is not None:
+        prefix_of(database.url)
+    return Settings(streams, ledger, top_up, sms, database, faults)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from settlement.store.triggers import insert_only, never_replaced, never_when
+from settlement.store.triggers import ALWAYS, insert_only, never_replaced, never_when
 
 
 class Migration(migrations.Migration):
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
             event="INSERT",
             condition="NEW.position <> (SELECT coalesce(max(position), 0) FROM tap) + 1",
         ),
-        never_when("terminal_is_never_deleted", table="terminal", event="DELETE", condition="1"),
+        never_when("terminal_is_never_deleted", table="terminal", event="DELETE", condition=ALWAYS),
         never_replaced("terminal_is_never_replaced", table="terminal", key=("id",)),
         never_replaced("a_terminal_starts_an_epoch_once", table="terminal", key=("terminal", "epoch")),
         never_when(

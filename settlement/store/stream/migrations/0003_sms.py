@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations, models
 
-from settlement.store.triggers import never_replaced, never_when
+from settlement.store.triggers import ALWAYS, never_replaced, never_when
 
 
 class Migration(migrations.Migration):
@@ -43,6 +43,6 @@ class Migration(migrations.Migration):
             event="UPDATE",
             condition="NEW.last_number < OLD.last_number OR NEW.heard_number < OLD.heard_number",
         ),
-        never_when("sms_contact_is_never_deleted", table="sms_contact", event="DELETE", condition="1"),
+        never_when("sms_contact_is_never_deleted", table="sms_contact", event="DELETE", condition=ALWAYS),
         never_replaced("sms_contact_is_never_replaced", table="sms_contact", key=("id",)),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import migrations
 
-from settlement.store.triggers import insert_only, never_replaced, never_when
+from settlement.store.triggers import ALWAYS, insert_only, never_replaced, never_when
 
 _SAME_LOAD = "terminal = NEW.terminal AND epoch = NEW.epoch AND number = NEW.number"
 _OPEN_LOAD = """
@@ -43,7 +43,7 @@ class Migration(migrations.Migration):
             condition=f"NEW.kind > 1 AND NOT EXISTS (SELECT 1 FROM load_event WHERE {_SAME_LOAD} AND kind = 1"
             " AND card = NEW.card AND online_counter = NEW.online_counter)",
         ),
-        never_when("terminal_is_never_deleted", table="terminal", event="DELETE", condition="1"),
+        never_when("terminal_is_never_deleted", table="terminal", event="DELETE", condition=ALWAYS),
         never_replaced("terminal_is_never_replaced", table="terminal", key=("id",)),
         never_replaced("a_point_starts_an_epoch_once", table="terminal", key=("terminal", "epoch")),
         never_when(

@@ -1,0 +1,135 @@
+"""One connection to one SQLite file, by Django, with the faults typed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from django.db import DatabaseError, IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import ConnectionHandler
+
+from settlement.store.faults import RuleBroken, StoreFault
+from settlement.store.lock import WriterLock
+
+Value = int | str | bytes | None
+
+BUSY_TIMEOUT_S: Final = 5  # only a reader's recovery or a checkpoint ever holds the file; longer than that is a fault
+_SYNCHRONOUS_FULL: Final = 2
+
+# In WAL with FULL a commit survives a power cut; the defaults lose acknowledged commits.
+_WRITER_PRAGMAS: Final = (
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
+)
+
+
+class SqliteConnection:
+    """See `settlement.store.database.Connection`; the one that writes holds the file's lock."""
+
+    def __init__(self, path: Path, alias: str, *, writes: bool) -> None:
+        self._lock = WriterLock(path) if writes else None
+        try:
+            self.wrapper = _connect(path, alias, writes=writes)
+            if writes:
+                self._assert_durable()
+        except BaseException:
+            if self._lock is not None:
+                self._lock.close()
+            raise
+
+    def execute(self, sql: str, params: Sequence[Value]) -> int:
+        """Run one statement; the number of rows it touched."""
+        with typed_faults(), self.wrapper.cursor() as cursor:
+            cursor.execute(sql, params)
+            return int(cursor.rowcount)
+
+    def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Run one statement for each row of parameters."""
+        with typed_faults(), self.wrapper.cursor() as cursor:
+            cursor.executemany(sql, rows)
+
+    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        """Add rows."""
+        values = ", ".join(["%s"] * len(columns))
+        self.execute_many(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows)
+
+    def fetch(self, sql: str, params: Sequence[Value]) -> list[tuple[Value, ...]]:
+        """All rows."""
+        with typed_faults(), self.wrapper.cursor() as cursor:
+            cursor.execute(sql, params)
+            rows: list[tuple[Value, ...]] = cursor.fetchall()
+            return rows
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        # IMMEDIATE takes the write lock first: upgrading a read later could only fail.
+        self.execute("BEGIN IMMEDIATE" if self._lock is not None else "BEGIN", ())
+
+    def commit(self) -> None:
+        """Keep it; it is on the disk then."""
+        self.execute("COMMIT", ())
+
+    def roll_back(self) -> None:
+        """Undo it."""
+        # A full disk makes SQLite roll back by itself; then there is nothing left to undo.
+        raw = self.wrapper.connection
+        if raw is not None and raw.in_transaction:
+            self.execute("ROLLBACK", ())
+
+    def close(self) -> None:
+        """Close the connection and give up the right to write."""
+        try:
+            with typed_faults():
+                self.wrapper.close()
+        finally:
+            if self._lock is not None:
+                self._lock.close()
+
+    def _assert_durable(self) -> None:
+        ((mode,),) = self.fetch("PRAGMA journal_mode", ())
+        ((synchronous,),), ((foreign_keys,),) = (
+            self.fetch("PRAGMA synchronous", ()),
+            self.fetch("PRAGMA foreign_keys", ()),
+        )
+        if (mode, synchronous, foreign_keys) != ("wal", _SYNCHRONOUS_FULL, 1):
+            self.wrapper.close()
+            raise StoreFault(f"the database's mode is {mode!r}, its synchronous {synchronous!r}, not WAL and FULL")
+
+
+def sync_folder(path: Path) -> None:
+    """A file's name must survive a power cut, too."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _connect(path: Path, alias: str, *, writes: bool) -> BaseDatabaseWrapper:
+    """Django's connection, apart from the global ones: a process may read what another thread of it writes."""
+    options = {
+        "uri": True,
+        "timeout": BUSY_TIMEOUT_S,
+        "transaction_mode": "IMMEDIATE" if writes else "DEFERRED",
+        "init_command": _WRITER_PRAGMAS if writes else "PRAGMA query_only=ON;",
+    }
+    name = f"{path.resolve().as_uri()}?mode={'rwc' if writes else 'ro'}"
+    entry = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
+    connection = ConnectionHandler({"default": {}, alias: entry})[alias]
+    with typed_faults():
+        connection.ensure_connection()
+    return connection
+
+
+@contextmanager
+def typed_faults() -> Iterator[None]:
+    """Django's exceptions as ours."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise RuleBroken(str(error)) from error
+    except DatabaseError as error:
+        raise StoreFault(str(error)) from error

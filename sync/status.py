@@ -11,7 +11,7 @@ from typing import Final
 from sync.policy import DAY_S, HOUR_S
 from sync.store import Enrolment, UplinkReader, Verdict
 from terminal.journal import JournalMissing, JournalReader
-from wire.downlink import Configuration
+from wire.configuration import Configuration
 from wire.hotlist import EMPTY_HOTLIST
 from wire.money import format_fen
 from wire.receipt import Suspense
@@ -58,8 +58,15 @@ class Status:
                 "enrolled_at_utc_s": self.enrolment.enrolled_at_utc_s,
             }
         if (set_by_operator := self.configuration) is not None:
-            fields["configuration"]["proof"] = set_by_operator.proof.hex()
-            fields["configuration"]["stream"] = set_by_operator.stream.label
+            fields["configuration"] = {
+                "outlet": set_by_operator.outlet,
+                "outlet_name": set_by_operator.outlet_name.zh,
+                "version": set_by_operator.version,
+                "stream": set_by_operator.stream.label,
+                "tap_fen_max": set_by_operator.others.tap_fen_max,
+                "products": len(set_by_operator.products),
+                "periods": len(set_by_operator.periods),
+            }
         return fields
 
 
@@ -132,10 +139,9 @@ def status_lines(status: Status) -> list[str]:
     lines += _link_lines(status)
     lines.append(f"hotlist        version {status.hotlist_version}, {_counted(status.hotlist_cards, 'card')}")
     if (configuration := status.configuration) is not None:
-        limit = f"at most {format_fen(configuration.tap_fen_max)} a tap"
-        prices, periods = len(configuration.prices), len(configuration.periods)
-        words = f"{limit}, {_counted(prices, 'price')}, {_counted(periods, 'meal period')}"
-        lines.append(f"configuration  version {configuration.version}: {words}")
+        products, periods = len(configuration.products), len(configuration.periods)
+        words = f"{configuration.outlet_name.zh}, {_counted(products, 'product')}, {_counted(periods, 'meal period')}"
+        lines.append(f"configuration  version {configuration.version} of outlet {configuration.outlet}: {words}")
     batches = _counted(status.batches, "batch", "batches")
     lines.append(f"carried        {batches}, {status.bytes_sent} bytes up, {status.bytes_received} bytes down")
     if not status.suspended:

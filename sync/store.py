@@ -21,7 +21,8 @@ from sync.identity import sync_folder
 from sync.policy import DAY_S, Strain
 from sync.tables import MIGRATIONS
 from wire.batch import SignedBatch
-from wire.downlink import NO_MARK, Configuration
+from wire.configuration import Configuration
+from wire.downlink import NO_MARK
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist

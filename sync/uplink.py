@@ -22,7 +22,8 @@ from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, 
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
-from wire.downlink import Answer, Configuration, DeltaUnfit, HotlistDelta, Question, Request
+from wire.configuration import Configuration
+from wire.downlink import Answer, DeltaUnfit, HotlistDelta, Question, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.messages import (

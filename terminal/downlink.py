@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import apsw
 
-from wire.downlink import Configuration
+from wire.configuration import Configuration
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist

@@ -217,7 +217,7 @@ class Program:
 
     def _limits_in_force(self) -> Limits:
         configuration = self._downlink.configuration()
-        return self._limits if configuration is None else Limits(tap_fen_max=configuration.tap_fen_max)
+        return self._limits if configuration is None else Limits(tap_fen_max=configuration.others.tap_fen_max)
 
     def _watch_reader(self) -> None:
         """Pass on what the reader tells; whatever ends that but `Stop`, the till is told, and the watch begins anew."""

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from wire import signature
 from wire.batch import TOTAL_BITS, SignedBatch, decode_batch
-from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Request
+from wire.configuration import Configuration
+from wire.downlink import NO_MARK, Answer, HotlistDelta, Request
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId

@@ -9,7 +9,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import Final
 
-from wire.downlink import Answer, Configuration, HotlistDelta, Request
+from wire.configuration import Configuration
+from wire.downlink import Answer, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from settlement.store.database import Database
-from wire.downlink import PERIODS_MAX, PRICED_MAX, Configuration, MealPeriod, Price, check_name, check_numbers
+from wire.configuration import ClassLimits, Configuration, MealPeriod, Name, Product, check_text
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import Stream
@@ -27,7 +27,7 @@ _ADD: Final = """
 """
 _CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
 
-_Entry = TypeVar("_Entry", Price, MealPeriod)
+_Entry = TypeVar("_Entry", Product, MealPeriod)
 
 
 class ConfigurationInvalid(CampusError):
@@ -64,26 +64,34 @@ def parse_configuration(text: str, stream: Stream) -> Configuration:
         raise ConfigurationInvalid(str(error)) from error
     if unknown := set(tree) - {"tap_fen_max", "prices", "periods"}:
         raise ConfigurationInvalid(f"{min(unknown)} is not known")
-    return Configuration(
+    wanted = Configuration(
         version=1,
         stream=stream,
-        tap_fen_max=Fen(_number(tree, "tap_fen_max", 1, FEN_MAX)),
-        prices=_entries(tree, "prices", {"number", "name", "fen"}, _price, PRICED_MAX),
-        periods=_entries(tree, "periods", {"number", "from", "to"}, _period, PERIODS_MAX),
+        outlet=int(stream),
+        merchant_name=Name(stream.label),
+        outlet_name=Name(stream.label),
+        others=ClassLimits(tap_fen_max=Fen(_number(tree, "tap_fen_max", 1, FEN_MAX))),
+        products=_entries(tree, "prices", {"number", "name", "fen"}, _price),
+        periods=_entries(tree, "periods", {"number", "from", "to"}, _period),
     )
+    try:
+        wanted.check()
+    except FormatError as error:
+        raise ConfigurationInvalid(str(error)) from error
+    return wanted
 
 
 def configuration_text(configuration: Configuration) -> str:
     """What a person is told of it."""
     return (
         f"{configuration.stream.label}: configuration {configuration.version} is in force, at most "
-        f"{format_fen(configuration.tap_fen_max)} a tap, prices: {len(configuration.prices)}, "
+        f"{format_fen(configuration.others.tap_fen_max)} a tap, prices: {len(configuration.products)}, "
         f"meal periods: {len(configuration.periods)}"
     )
 
 
 def _entries(
-    tree: dict[str, object], title: str, keys: set[str], read: Callable[[dict[str, object]], _Entry], count_max: int
+    tree: dict[str, object], title: str, keys: set[str], read: Callable[[dict[str, object]], _Entry]
 ) -> tuple[_Entry, ...]:
     """The tables under `[[title]]` in the order of their numbers."""
     tables = tree.get(title, [])
@@ -98,23 +106,22 @@ def _entries(
         except CampusError as error:
             raise ConfigurationInvalid(f"[[{title}]], the {place}. one: {error}") from error
     found.sort(key=lambda entry: entry.number)
-    try:
-        check_numbers(found, count_max)
-    except FormatError as error:
-        raise ConfigurationInvalid(f"[[{title}]]: {error}") from error
     return tuple(found)
 
 
-def _price(table: dict[str, object]) -> Price:
+def _price(table: dict[str, object]) -> Product:
     name = table["name"]
     if not isinstance(name, str):
         raise ConfigurationInvalid("name is a text in quotes")
-    check_name(name)
-    return Price(_number(table, "number", 0, 0xFFFF), name, Fen(_number(table, "fen", 0, FEN_MAX)))
+    check_text(name)
+    number, amount_fen = _number(table, "number", 0, 0xFFFF), Fen(_number(table, "fen", 1, FEN_MAX))
+    return Product(number=number, name=Name(name), amount_fen=amount_fen)
 
 
 def _period(table: dict[str, object]) -> MealPeriod:
-    period = MealPeriod(_number(table, "number", 0, 0xFF), _minutes(table, "from"), _minutes(table, "to"))
+    number = _number(table, "number", 0, 0xFF)
+    name = Name(str(number))
+    period = MealPeriod(number=number, name=name, from_min=_minutes(table, "from"), to_min=_minutes(table, "to"))
     if period.from_min >= period.to_min:
         raise ConfigurationInvalid("it ends before it begins")
     return period

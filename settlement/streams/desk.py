@@ -24,7 +24,8 @@ from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
-from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Request
+from wire.configuration import Configuration
+from wire.downlink import NO_MARK, Answer, HotlistDelta, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
 from wire.fields import FormatError

@@ -13,7 +13,7 @@ from sync.outbox import JournalCoder, next_batch
 from sync.policy import Strain
 from sync.status import SUSPENDED_SHOWN, Status, read_status, status_lines
 from sync.store import Enrolment, UplinkStore, Verdict
-from wire.downlink import Configuration, MealPeriod, Price
+from wire.configuration import ClassLimits, Configuration, MealPeriod, Name, Product
 from wire.ids import Stream, TerminalId
 from wire.money import Fen
 from wire.receipt import BatchReceipt, Cursor, Suspense
@@ -57,22 +57,29 @@ def test_configuration_in_force_is_told_in_words_and_whole_to_programs(store: Up
     configuration = Configuration(
         version=4,
         stream=Stream.CANTEEN,
-        tap_fen_max=Fen(5000),
-        prices=(Price(1, "rice", Fen(150)),),
-        periods=(MealPeriod(1, 390, 540), MealPeriod(2, 660, 810)),
+        outlet=12,
+        merchant_name=Name("饮食中心"),
+        outlet_name=Name("第一食堂"),
+        others=ClassLimits(tap_fen_max=Fen(5000)),
+        products=(Product(number=1, name=Name("米饭", "rice"), amount_fen=Fen(150)),),
+        periods=(
+            MealPeriod(number=1, name=Name("早餐"), from_min=390, to_min=540),
+            MealPeriod(number=2, name=Name("午餐"), from_min=660, to_min=810),
+        ),
         proof=bytes(64),
     )
     assert read_status(folder, now_utc_s=5).configuration is None
     store.save_configuration(configuration)
     status = read_status(folder, now_utc_s=5)
-    assert "configuration  version 4: at most 50.00 a tap, 1 price, 2 meal periods" in status_lines(status)
+    assert "configuration  version 4 of outlet 12: 第一食堂, 1 product, 2 meal periods" in status_lines(status)
     assert json.loads(json.dumps(status.as_json()))["configuration"] == {
+        "outlet": 12,
+        "outlet_name": "第一食堂",
         "version": 4,
         "stream": "canteen",
         "tap_fen_max": 5000,
-        "prices": [{"number": 1, "name": "rice", "amount_fen": 150}],
-        "periods": [{"number": 1, "from_min": 390, "to_min": 540}, {"number": 2, "from_min": 660, "to_min": 810}],
-        "proof": "00" * 64,
+        "products": 1,
+        "periods": 2,
     }
 
 

@@ -18,7 +18,8 @@ from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
 from tests.sync.conftest import KEY, OPERATOR, SMS_KEY
 from wire.batch import decode_batch
-from wire.downlink import NO_MARK, Answer, Configuration, HotlistDelta, Price, Question, Request
+from wire.configuration import ClassLimits, Configuration, Name, Product
+from wire.downlink import NO_MARK, Answer, HotlistDelta, Question, Request
 from wire.enrolment import Ticket
 from wire.frame import FrameCorrupt
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
@@ -419,7 +420,13 @@ def test_changes_that_do_not_fit_leave_the_list_and_bring_it_whole_at_the_next_c
 
 
 CONFIGURATION = Configuration(
-    version=1, stream=Stream.CANTEEN, tap_fen_max=Fen(5000), prices=(Price(1, "rice", Fen(150)),)
+    version=1,
+    stream=Stream.CANTEEN,
+    outlet=1,
+    merchant_name=Name("饮食中心"),
+    outlet_name=Name("第一食堂"),
+    others=ClassLimits(tap_fen_max=Fen(5000)),
+    products=(Product(number=1, name=Name("米饭", "rice"), amount_fen=Fen(150)),),
 )
 
 
@@ -449,7 +456,7 @@ def test_configuration_that_comes_while_nothing_is_carried_is_kept(
     "news",
     [
         CONFIGURATION.signed(KEY),
-        replace(CONFIGURATION.signed(OPERATOR), tap_fen_max=Fen(9_999_99)),
+        replace(CONFIGURATION.signed(OPERATOR), others=ClassLimits(tap_fen_max=Fen(9_999_99))),
         replace(CONFIGURATION, stream=Stream.SHOPS).signed(OPERATOR),
     ],
     ids=["another signer", "changed on its way", "another stream"],

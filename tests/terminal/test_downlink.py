@@ -12,13 +12,21 @@ import pytest
 
 from terminal.downlink import Acknowledged, Downlink, DownlinkUnreadable, Enrolment, NotEnrolled, Verdict
 from tests.terminal.conftest import INTENT, TERMINAL, make_uplink
-from wire.downlink import Configuration
+from wire.configuration import ClassLimits, Configuration, Name
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream
 from wire.money import Fen
 from wire.receipt import Cursor
 
-CONFIGURATION = Configuration(version=2, stream=Stream.CANTEEN, tap_fen_max=Fen(500), proof=bytes(64))
+CONFIGURATION = Configuration(
+    version=2,
+    stream=Stream.CANTEEN,
+    outlet=1,
+    merchant_name=Name("饮食中心"),
+    outlet_name=Name("第一食堂"),
+    others=ClassLimits(tap_fen_max=Fen(500)),
+    proof=bytes(64),
+)
 HOTLIST = Hotlist(3, frozenset({INTENT.card}))
 
 

@@ -25,7 +25,7 @@ from terminal.psam import PsamSlot
 from terminal.result import Approved, NotPaid, Refused, SaleResult, StillThere, Torn, Unresolved
 from terminal.till import AmountEntered, CancelPressed, Till
 from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
-from wire.downlink import Configuration
+from wire.configuration import ClassLimits, Configuration, Name
 from wire.hotlist import Hotlist
 from wire.ids import Stream
 from wire.money import Fen
@@ -124,10 +124,18 @@ def running(world: World, tmp_path: Path) -> Iterator[Running]:
 
 def test_operators_limit_holds_from_the_next_tap_on_in_place_of_the_terminals_own(running: Running) -> None:
     card = running.world.card(1)
-    configuration = Configuration(version=1, stream=Stream.CANTEEN, tap_fen_max=Fen(1199), proof=bytes(64))
+    configuration = Configuration(
+        version=1,
+        stream=Stream.CANTEEN,
+        outlet=1,
+        merchant_name=Name("饮食中心"),
+        outlet_name=Name("第一食堂"),
+        others=ClassLimits(tap_fen_max=Fen(1199)),
+        proof=bytes(64),
+    )
     for limit_fen, outcome in ((None, Approved), (1199, Refused), (1200, Approved)):
         if limit_fen is not None:
-            body = replace(configuration, tap_fen_max=Fen(limit_fen)).to_bytes()
+            body = replace(configuration, others=ClassLimits(tap_fen_max=Fen(limit_fen))).to_bytes()
             with running.uplink:
                 running.uplink.execute("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (body,))
         running.amount(1200)

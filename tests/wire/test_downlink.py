@@ -6,30 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.downlink import (
-    ANSWER_BYTES_MAX,
-    NAME_BYTES_MAX,
-    NO_MARK,
-    PERIODS_MAX,
-    PRICED_MAX,
-    Answer,
-    Configuration,
-    DeltaUnfit,
-    HotlistDelta,
-    MealPeriod,
-    Price,
-    Request,
-)
+from wire.downlink import ANSWER_BYTES_MAX, NO_MARK, Answer, DeltaUnfit, HotlistDelta, Request
 from wire.fields import FormatError
-from wire.frame import BODY_BYTES_MAX
 from wire.hotlist import CARDS_MAX, EMPTY_HOTLIST, Hotlist
-from wire.ids import Asn, CardId, IssuerId, Stream
-from wire.money import Fen
-from wire.signature import SignatureInvalid, public_bytes
+from wire.ids import Asn, CardId, IssuerId
 
 
 def _cards(first: int, count: int) -> frozenset[CardId]:
@@ -75,71 +58,6 @@ def test_cards_out_of_order_or_twice_are_refused() -> None:
 def test_garbage_is_a_format_error_or_a_delta_of_these_bytes(data: bytes) -> None:
     with suppress(FormatError):
         assert HotlistDelta.from_bytes(data).to_bytes() == data
-
-
-OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-CONFIGURATION = Configuration(
-    version=3,
-    stream=Stream.CANTEEN,
-    tap_fen_max=Fen(5000),
-    prices=(Price(1, "rice", Fen(150)), Price(7, "红烧肉", Fen(1200))),
-    periods=(MealPeriod(1, 390, 540),),
-).signed(OPERATOR)
-
-
-@given(st.data())
-def test_operators_signature_covers_every_field(data: st.DataObject) -> None:
-    CONFIGURATION.verify(public_bytes(OPERATOR))
-    raw = bytearray(CONFIGURATION.to_bytes())
-    bit = data.draw(st.integers(0, len(raw) * 8 - 1))
-    raw[bit // 8] ^= 1 << (bit % 8)
-    with pytest.raises((SignatureInvalid, FormatError)):
-        Configuration.from_bytes(bytes(raw)).verify(public_bytes(OPERATOR))
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        replace(CONFIGURATION, version=0),
-        replace(CONFIGURATION, tap_fen_max=Fen(0)),
-        replace(CONFIGURATION, stream=Stream.TOP_UP),
-        replace(CONFIGURATION, prices=CONFIGURATION.prices[::-1]),
-        replace(CONFIGURATION, prices=CONFIGURATION.prices[:1] * 2),
-        replace(CONFIGURATION, prices=(Price(1, "", Fen(1)),)),
-        replace(CONFIGURATION, prices=(Price(1, "\x1b[2J", Fen(1)),)),
-        replace(CONFIGURATION, prices=(Price(1, "x" * 61, Fen(1)),)),
-        replace(CONFIGURATION, prices=tuple(Price(number, "x", Fen(1)) for number in range(501))),
-        replace(CONFIGURATION, periods=(MealPeriod(1, 540, 540),)),
-        replace(CONFIGURATION, periods=(MealPeriod(1, 540, 1441),)),
-        replace(CONFIGURATION, periods=tuple(MealPeriod(number, 1, 2) for number in range(25))),
-    ],
-)
-def test_configuration_that_means_nothing_is_a_format_error(changed: Configuration) -> None:
-    with pytest.raises(FormatError):
-        Configuration.from_bytes(changed.signed(OPERATOR).to_bytes())
-
-
-def test_another_layout_and_a_name_that_is_no_text_are_format_errors() -> None:
-    raw = CONFIGURATION.to_bytes()
-    for changed in (b"\2" + raw[1:], raw.replace(b"rice", b"ri\xffe")):
-        with pytest.raises(FormatError):
-            Configuration.from_bytes(changed)
-
-
-@given(st.binary(max_size=60))
-def test_garbage_is_a_format_error_or_a_configuration_of_these_bytes(data: bytes) -> None:
-    head = b"\1\2" + bytes(3) + b"\1"  # layout, stream and version, so that more than the first byte is read
-    for whole in (data, head + data + bytes(64)):
-        with suppress(FormatError):
-            assert Configuration.from_bytes(whole).to_bytes() == whole
-
-
-def test_largest_configuration_fits_a_frame() -> None:
-    prices = tuple(Price(number, "x" * NAME_BYTES_MAX, Fen(1)) for number in range(PRICED_MAX))
-    periods = tuple(MealPeriod(number, 1, 2) for number in range(PERIODS_MAX))
-    largest = replace(CONFIGURATION, prices=prices, periods=periods).signed(OPERATOR)
-    assert len(largest.to_bytes()) <= BODY_BYTES_MAX
-    assert Configuration.from_bytes(largest.to_bytes()) == largest
 
 
 def test_answer_that_is_too_long_is_cut_at_a_character() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from wire import (
     batch,
+    configuration,
     directory,
     downlink,
     enrolment,
@@ -44,6 +45,7 @@ MODULES = (
     receipt,
     hotlist,
     downlink,
+    configuration,
     enrolment,
     frame,
     load,
@@ -60,6 +62,9 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
     sms.DatagramKind,
     receipt.Suspense,
     receipt.Rejection,
+    configuration.StaffRole,
+    configuration.Cycle,
+    configuration.Carry,
     downlink.Question,
     load.LoadState,
     load.LoadRefusal,

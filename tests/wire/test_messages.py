@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import replace
-from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.wire.configurations import configurations
 from wire.batch import TOTAL_BITS, SettlementBatch, sign_batch
 from wire.directory import CodingState
-from wire.downlink import Answer, Configuration, HotlistDelta, MealPeriod, Price, Question, Request
+from wire.downlink import Answer, HotlistDelta, Question, Request
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
 from wire.hotlist import Hotlist
-from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, CardId, LoadId, TerminalId
+from wire.ids import TERMINAL_ID_BYTES, CardId, LoadId, TerminalId
 from wire.load import LoadGrant, LoadInit, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import (
     MESSAGE_TYPES,
@@ -59,22 +59,6 @@ IDENTIFIES = st.builds(
     configuration_mark=st.binary(min_size=4, max_size=4),
     proof=st.binary(min_size=64, max_size=64),
 )
-NAMES = st.text(min_size=1, max_size=15, alphabet=st.characters(codec="utf-8")).filter(str.isprintable)
-PRICES = st.lists(st.builds(Price, st.integers(0, 0xFFFF), NAMES, U32), max_size=4, unique_by=attrgetter("number"))
-PERIODS = st.lists(
-    st.builds(MealPeriod, st.integers(0, 0xFF), st.integers(0, 700), st.integers(701, 1440)),
-    max_size=4,
-    unique_by=attrgetter("number"),
-)
-CONFIGURATIONS = st.builds(
-    Configuration,
-    version=st.integers(1, 0xFFFF_FFFF),
-    stream=st.sampled_from(CONSUMPTION_STREAMS),
-    tap_fen_max=st.integers(1, 0xFFFF_FFFF),
-    prices=PRICES.map(lambda prices: tuple(sorted(prices, key=attrgetter("number")))),
-    periods=PERIODS.map(lambda periods: tuple(sorted(periods, key=attrgetter("number")))),
-    proof=st.binary(min_size=64, max_size=64),
-)
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Challenge, st.binary(min_size=NONCE_BYTES, max_size=NONCE_BYTES), U32),
     IDENTIFIES,
@@ -102,7 +86,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(HotlistUpdate, st.from_type(Hotlist)),
     st.builds(HotlistDelta.between, st.from_type(Hotlist), st.from_type(Hotlist)),
-    CONFIGURATIONS,
+    configurations(),
     st.builds(Request, st.integers(1, 0xFFFF_FFFF), st.sampled_from(Question)),
     st.builds(Answer, st.integers(1, 0xFFFF_FFFF), st.text(max_size=50, alphabet=st.characters(codec="utf-8"))),
     st.builds(LoadRequest, number=st.integers(1, 0xFFFF_FFFF), card=st.from_type(CardId), init=st.from_type(LoadInit)),

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.downlink import Answer, Configuration, HotlistDelta, Request
+from wire.configuration import Configuration
+from wire.downlink import Answer, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult

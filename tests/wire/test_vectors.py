@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, is_dataclass
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def plain(value: object) -> object:
         return [plain(item) for item in sorted(value)]
     if isinstance(value, tuple):
         return [plain(item) for item in value]
+    if isinstance(value, date):
+        return value.isoformat()
     return value
 
 

@@ -19,7 +19,7 @@ from settlement.onecard.configuration import (
 )
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, open_writer
-from wire.downlink import PRICED_MAX, Configuration, MealPeriod, Price
+from wire.configuration import PRODUCTS_MAX, ClassLimits, Configuration, MealPeriod, Name, Product
 from wire.ids import Stream
 from wire.money import Fen
 
@@ -41,9 +41,15 @@ to = "24:00"
 WANTED = Configuration(
     version=1,
     stream=Stream.CANTEEN,
-    tap_fen_max=Fen(5000),
-    prices=(Price(1, "rice", Fen(150)), Price(7, "红烧肉", Fen(1200))),
-    periods=(MealPeriod(1, 390, 1440),),
+    outlet=2,
+    merchant_name=Name("canteen"),
+    outlet_name=Name("canteen"),
+    others=ClassLimits(tap_fen_max=Fen(5000)),
+    products=(
+        Product(number=1, name=Name("rice"), amount_fen=Fen(150)),
+        Product(number=7, name=Name("红烧肉"), amount_fen=Fen(1200)),
+    ),
+    periods=(MealPeriod(number=1, name=Name("1"), from_min=390, to_min=1440),),
 )
 
 
@@ -83,8 +89,8 @@ def test_file_that_means_nothing_is_refused_in_words(text: str, words: str) -> N
 
 
 def test_more_prices_than_a_terminal_takes_are_refused() -> None:
-    many = "".join(f'[[prices]]\nnumber = {number}\nname = "x"\nfen = 1\n' for number in range(PRICED_MAX + 1))
-    with pytest.raises(ConfigurationInvalid, match=f"more than {PRICED_MAX}"):
+    many = "".join(f'[[prices]]\nnumber = {number}\nname = "x"\nfen = 1\n' for number in range(PRODUCTS_MAX + 1))
+    with pytest.raises(ConfigurationInvalid, match=f"more than {PRODUCTS_MAX}"):
         parse_configuration("tap_fen_max = 1\n" + many, Stream.CANTEEN)
 
 
@@ -99,7 +105,7 @@ def test_each_change_is_a_signed_version_of_its_stream(onecard: Database, home: 
     assert read_configuration(onecard, Stream.CANTEEN) is None
     first = put_configuration(onecard, WANTED, operator, now_utc_s=1)
     assert put_configuration(onecard, WANTED, operator, now_utc_s=2) == first
-    second = put_configuration(onecard, replace(WANTED, tap_fen_max=Fen(1)), operator, now_utc_s=3)
+    second = put_configuration(onecard, replace(WANTED, others=ClassLimits(tap_fen_max=Fen(1))), operator, now_utc_s=3)
     shops = put_configuration(onecard, replace(WANTED, stream=Stream.SHOPS), operator, now_utc_s=4)
     assert (first.version, second.version, shops.version) == (1, 2, 1)
     assert read_configuration(onecard, Stream.CANTEEN) == second

@@ -19,7 +19,8 @@ from settlement.onecard.hotlist import list_card
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home, StreamSettings
 from settlement.store.database import open_writer
-from wire.downlink import NO_MARK, Configuration, HotlistDelta
+from wire.configuration import ClassLimits, Configuration, Name
+from wire.downlink import NO_MARK, HotlistDelta
 from wire.frame import encode_frame
 from wire.ids import CardId, Stream
 from wire.messages import (
@@ -509,7 +510,14 @@ def test_configuration_is_sent_after_the_welcome_and_again_when_it_changes(
     serve: Serve, enrolled: FakeTill, home: Home
 ) -> None:
     def configure(fen: int, stream: Stream = Stream.CANTEEN) -> Configuration:
-        wanted = Configuration(version=1, stream=stream, tap_fen_max=Fen(fen))
+        wanted = Configuration(
+            version=1,
+            stream=stream,
+            outlet=1,
+            merchant_name=Name("饮食中心"),
+            outlet_name=Name("第一食堂"),
+            others=ClassLimits(tap_fen_max=Fen(fen)),
+        )
         with open_writer(home.database("onecard"), "onecard") as db:
             return put_configuration(db, wanted, load_ticket_key(home.ticket_key), now_utc_s=NOW)
 

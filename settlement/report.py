@@ -67,7 +67,7 @@ def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
     """Read the ledger and every stream's database; raises `SchemaMissing` if there is no ledger."""
     covered = _coverage(home)
     owed = any(item.missing or item.quarantined_because is not None for items in covered.values() for item in items)
-    with open_reader(home.database(LEDGER), LEDGER) as db, db.transaction():
+    with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
         return Report(
             now_utc_s=now_utc_s,
             balances=ledger.balances(db),
@@ -84,7 +84,7 @@ def _coverage(home: Home) -> dict[Stream, list[Coverage]]:
     found: dict[Stream, list[Coverage]] = {}
     for stream in CONSUMPTION_STREAMS:
         try:
-            with open_reader(home.database(stream.label), stream.label) as db:
+            with open_reader(home.place(stream.label, role=LEDGER), stream.label) as db:
                 found[stream] = coverage(db)
         except SchemaMissing:
             continue  # this host does not run that stream

@@ -9,10 +9,10 @@ from settlement.commands.common import (
     Add,
     Host,
     add_json,
+    home_of,
     read_settings,
 )
 from settlement.report import read_report, report_json, report_text
-from settlement.settings import Home
 
 
 def add_commands(command: Add) -> None:
@@ -24,7 +24,7 @@ def add_commands(command: Add) -> None:
 
 
 def _report(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     report = read_report(home, now_utc_s=host.utc_s(), outage_s=read_settings(home).checked("ledger").ledger.outage_s)
     if args.json:
         print(json.dumps(report_json(report, resolved=args.resolved)))

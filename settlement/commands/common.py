@@ -82,11 +82,18 @@ def registry_writer(home: Home, host: Host) -> Database:
     deadline_s = host.monotonic_s() + _LOCK_WAIT_S
     while True:
         try:
-            return open_writer(home.database(ONECARD), ONECARD)
+            return open_writer(home.place(ONECARD), ONECARD)
         except DatabaseInUse:
             if host.monotonic_s() > deadline_s:
                 raise
             time.sleep(0.05)  # a file lock tells nobody when it is free
+
+
+def home_of(args: argparse.Namespace) -> Home:
+    """The installation that a command is about, with the database server that its settings name."""
+    home = Home(args.home)
+    database = read_settings(home).database if home.settings.exists() else None
+    return home if database is None else Home(home.root, database.url)
 
 
 def read_settings(home: Home) -> Settings:

@@ -15,6 +15,7 @@ from settlement.commands.common import (
     UsageFault,
     add_passphrase,
     counted_cards,
+    home_of,
     passphrase_path,
     read_passphrase,
     registry_writer,
@@ -23,10 +24,12 @@ from settlement.commands.common import (
 )
 from settlement.onecard import registry, tickets
 from settlement.onecard.keys import FileKeyStore
-from settlement.secretfile import write_secret, write_whole
-from settlement.settings import Home, default_settings_text
+from settlement.secretfile import write_secret
+from settlement.settings import Home, default_settings_text, parse_settings
 from settlement.store.database import migrate
+from settlement.store.place import ServerPlace
 from settlement.store.router import ALIASES
+from settlement.store.server import make_databases
 from wire.enrolment import Ticket, ticket_text
 from wire.ids import Stream
 
@@ -36,8 +39,16 @@ _DAY_S: Final = 86_400
 def add_commands(command: Add) -> None:
     """Add them."""
     text = "make keys, certificates, databases and settings, whatever of them is missing"
-    init = command("init", _init, text, "init", "init --home /srv/campus --passphrase-file /run/secrets/campus")
+    init = command(
+        "init",
+        _init,
+        text,
+        "init",
+        "init --home /srv/campus --passphrase-file /run/secrets/campus",
+        "init --database postgresql://admin@db.campus.example/campus",
+    )
     add_passphrase(init)
+    init.add_argument("--database", metavar="URL", help="a PostgreSQL server for the new settings (default: SQLite)")
 
     text = "issue the ticket with which one terminal enrols"
     ticket = command("ticket", _ticket, text, "ticket --terminal 000000000101 --stream canteen --days 7")
@@ -60,7 +71,9 @@ def _init(args: argparse.Namespace, host: Host) -> int:
     home.authority.mkdir(exist_ok=True)
     made = []
     if not home.settings.exists():
-        write_whole(home.settings, default_settings_text().encode())
+        text = default_settings_text() + (f'\n[database]\nurl = "{args.database}"\n' if args.database else "")
+        parse_settings(text)
+        write_secret(home.settings, text.encode())  # the url may hold the administrator's password
         made.append("settings")
     if authority.make_authority(home.authority, now):
         made.append("certificate authority")
@@ -75,13 +88,22 @@ def _init(args: argparse.Namespace, host: Host) -> int:
             made.append("passphrase")
         FileKeyStore.create(home.sealed_keys, read_passphrase(named))
         made.append("issuer keys")
-    made += [f"{alias} database" for alias in ALIASES if migrate(home.database(alias), alias)]
+    made += [f"{alias} database" for alias in _make_databases(home_of(args), args.database)]
     print(f"{home.folder}: " + (f"made {', '.join(made)}" if made else "everything was there already"))
     return 0
 
 
+def _make_databases(home: Home, wanted_url: str | None) -> list[str]:
+    """The names of those that were made or changed."""
+    if wanted_url not in (None, home.database_url):
+        raise UsageFault(f"{home.settings} is there already; name the server in it, in a section [database]")
+    places = {alias: home.place(alias) for alias in ALIASES}
+    made = [alias for alias, place in places.items() if isinstance(place, Path) and migrate(place, alias)]
+    return made + make_databases([place for place in places.values() if isinstance(place, ServerPlace)])
+
+
 def _ticket(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     terminal = terminal_of(args.terminal)
     if not 0 < args.days <= 365:
         raise UsageFault("--days must be from 1 to 365")
@@ -96,7 +118,7 @@ def _ticket(args: argparse.Namespace, host: Host) -> int:
 
 def _import_cards(args: argparse.Namespace, host: Host) -> int:
     openings = registry.read_cards(args.file)
-    with registry_writer(Home(args.home), host) as db:
+    with registry_writer(home_of(args), host) as db:
         result = registry.import_cards(db, openings, now_utc_s=host.utc_s())
     were = "was" if result.existed == 1 else "were"
     print(f"{counted_cards(result.created)} registered, {result.existed} {were} there already")

@@ -17,6 +17,7 @@ from settlement.commands.common import (
     Add,
     Host,
     add_passphrase,
+    home_of,
     passphrase_path,
     read_passphrase,
     read_settings,
@@ -63,7 +64,7 @@ def add_commands(command: Add) -> None:
 
 
 def _serve_all(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     programs = programs_of(read_settings(home), home.root, args.passphrase_file)
 
     def tell(notice: Notice) -> None:
@@ -77,7 +78,7 @@ def _serve_all(args: argparse.Namespace, host: Host) -> int:
 
 
 def _stream(args: argparse.Namespace, host: Host) -> int:
-    home, stream = Home(args.home), stream_of(args.stream)
+    home, stream = home_of(args), stream_of(args.stream)
     settings = read_settings(home).checked(f"streams.{stream.label}")
     if stream not in settings.streams:
         raise SettingsInvalid(f"settlement.toml has no [streams.{stream.label}]")
@@ -104,7 +105,7 @@ def _stream(args: argparse.Namespace, host: Host) -> int:
 
 
 def _top_up(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     settings = read_settings(home).checked("top-up").top_up
     if settings is None:
         raise SettingsInvalid("settlement.toml has no [top-up]")
@@ -131,9 +132,9 @@ def _door(home: Home, stream: Stream) -> Door:
 
 def _open_pair(home: Home, alias: str) -> tuple[Database, Database]:
     """A gateway's own database to write, and the card registry to read."""
-    db = open_writer(home.database(alias), alias)
+    db = open_writer(home.place(alias), alias)
     try:
-        return db, open_reader(home.database(ONECARD), ONECARD)
+        return db, open_reader(home.place(ONECARD, role=alias), ONECARD)
     except CampusError:
         db.close()
         raise
@@ -184,17 +185,17 @@ def _stop_asked() -> asyncio.Event:
 
 def _ledger(args: argparse.Namespace, host: Host) -> int:
     """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
-    home = Home(args.home)
+    home = home_of(args)
     settings = read_settings(home).checked("ledger")
-    openings = OpeningSource(home.database(ONECARD))
+    openings = OpeningSource(home.place(ONECARD, role=LEDGER))
     sources: list[JournalSource] = [
-        StreamSource(home.database(stream.label), stream) for stream in sorted(settings.served)
+        StreamSource(home.place(stream.label, role=LEDGER), stream) for stream in sorted(settings.served)
     ]
-    sources.append(LoadSource(home.database(TOPUP)))
+    sources.append(LoadSource(home.place(TOPUP, role=LEDGER)))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    with open_writer(home.database(LEDGER), LEDGER) as db:
+    with open_writer(home.place(LEDGER), LEDGER) as db:
         print("ledger ready", flush=True)
         _pull_until(stop, host, db, openings, sources, Unsettled(outage_s=settings.ledger.outage_s))
     openings.close()

@@ -13,6 +13,7 @@ from settlement.commands.common import (
     UsageFault,
     add_json,
     counted_cards,
+    home_of,
     registry_writer,
     stream_of,
     terminal_of,
@@ -25,7 +26,6 @@ from settlement.onecard.configuration import (
     put_configuration,
 )
 from settlement.onecard.requests import put_request
-from settlement.settings import Home
 from settlement.store.database import open_reader
 from settlement.store.router import ONECARD
 from settlement.streams.answers import answers_text, read_answers
@@ -62,9 +62,9 @@ def add_commands(command: Add) -> None:
 
 
 def _hotlist(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     if args.action == "list":
-        with open_reader(home.database(ONECARD), ONECARD) as db:
+        with open_reader(home.place(ONECARD), ONECARD) as db:
             current = hotlist.read_hotlist(db)
         cards = [str(card) for card in sorted(current.cards)]
         if args.json:
@@ -86,7 +86,7 @@ def _hotlist(args: argparse.Namespace, host: Host) -> int:
 
 
 def _configure(args: argparse.Namespace, host: Host) -> int:
-    home = Home(args.home)
+    home = home_of(args)
     try:
         text = args.file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
@@ -99,7 +99,7 @@ def _configure(args: argparse.Namespace, host: Host) -> int:
 
 
 def _ask(args: argparse.Namespace, host: Host) -> int:
-    home, terminal = Home(args.home), terminal_of(args.terminal)
+    home, terminal = home_of(args), terminal_of(args.terminal)
     if args.what is None:
         print(answers_text(read_answers(home, terminal), terminal))
         return 0

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
@@ -21,6 +20,7 @@ from settlement.ledger.store import Posted, SourceCursor
 from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadRow, loads_after, loads_genesis, next_load_hash
 from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
+from settlement.store.place import Place
 from settlement.store.router import ONECARD, TOPUP
 from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after, taps_owed
 from wire.errors import CampusError
@@ -119,10 +119,10 @@ def _follow(
 class StreamSource:
     """A stream's journal; its hash chain is followed, so no row is skipped, changed or put in between unseen."""
 
-    def __init__(self, path: Path, stream: Stream) -> None:
+    def __init__(self, place: Place, stream: Stream) -> None:
         self.name = stream.label
         self._stream = stream
-        self._reader = _LazyReader(path, stream.label)
+        self._reader = _LazyReader(place, stream.label)
 
     def start(self) -> SourceCursor:
         """See `JournalSource`."""
@@ -160,9 +160,9 @@ class StreamSource:
 class OpeningSource:
     """The card registry's journal of purses taken over; its chain is followed as a stream's is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.name = ONECARD
-        self._reader = _LazyReader(path, ONECARD)
+        self._reader = _LazyReader(place, ONECARD)
 
     def start(self) -> SourceCursor:
         """See `JournalSource`."""
@@ -206,9 +206,9 @@ class OpeningSource:
 class LoadSource:
     """The top-up desk's journal of loads; its chain is followed as a stream's is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.name = TOPUP
-        self._reader = _LazyReader(path, TOPUP)
+        self._reader = _LazyReader(place, TOPUP)
 
     def start(self) -> SourceCursor:
         """See `JournalSource`."""
@@ -331,14 +331,14 @@ def _one_fault_of(source: JournalSource, outcome: Round) -> Iterator[None]:
 class _LazyReader:
     """Opens a database when it is first wanted, and again after a fault."""
 
-    def __init__(self, path: Path, alias: str) -> None:
-        self._path = path
+    def __init__(self, place: Place, alias: str) -> None:
+        self._place = place
         self._alias = alias
         self._database: Database | None = None
 
     def open(self) -> Database:
         if self._database is None:
-            self._database = open_reader(self._path, self._alias)
+            self._database = open_reader(self._place, self._alias)
         return self._database
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ a table. Left out: how a role opens its database (`settlement.store.postgres`).
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 
@@ -41,13 +42,19 @@ def readers_of(alias: str) -> list[str]:
     return [LEDGER] if alias in STREAM_ALIASES or alias == TOPUP else []
 
 
-def make_database(place: ServerPlace) -> bool:
-    """Make role and database or bring them to this version, whatever is missing; False if all was there already.
+def make_databases(places: Sequence[ServerPlace]) -> list[str]:
+    """Make roles, databases and tables, or bring them to this version; the aliases of those that were not there.
 
-    Run it for every alias, then `grant` for every alias: a right can be given only to a role that there is.
-    Raises `StoreFault`, `DatabaseInUse`, or what a file raises.
+    Raises `StoreFault`, or `DatabaseInUse` for one whose tables are of another version while a process writes it.
     """
     configure()
+    made = [place.alias for place in places if _make_database(place)]
+    for place in places:  # when all roles are there
+        _grant(place)
+    return made
+
+
+def _make_database(place: ServerPlace) -> bool:
     made = _make_role(place)
     with typed_faults(), closing(connect(admin_conninfo(place.url), label="init")) as admin:
         if admin.execute(_HAS_DATABASE, (place.name,)).fetchone() is None:
@@ -65,7 +72,7 @@ def make_database(place: ServerPlace) -> bool:
     return made
 
 
-def grant(place: ServerPlace) -> None:
+def _grant(place: ServerPlace) -> None:
     """Give the rights on one database, and take all others; again without harm."""
     database, owner = Identifier(place.name), Identifier(place.role_name)
     readers = [Identifier(_as(place, role).role_name) for role in readers_of(place.alias)]

@@ -17,11 +17,11 @@ SHOWN_MAX: Final = 5
 
 def read_answers(home: Home, terminal: TerminalId) -> list[tuple[Asked, AnswerRow | None]]:
     """The terminal's newest requests, oldest first, each with its answer if that came."""
-    with open_reader(home.database(ONECARD), ONECARD) as db:
+    with open_reader(home.place(ONECARD), ONECARD) as db:
         asked = requests_of(db, terminal, SHOWN_MAX)
     found = []
     for row in reversed(asked):
-        with open_reader(home.database(row.stream.label), row.stream.label) as db:
+        with open_reader(home.place(row.stream.label), row.stream.label) as db:
             found.append((row, find_answer(db, row.number, terminal)))
     return found
 

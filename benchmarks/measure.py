@@ -17,7 +17,9 @@ from typing import Final
 
 import apsw
 
-ROW: Final = bytes(65)  # as long as a canonical record
+from wire.record import RECORD_BYTES
+
+ROW: Final = bytes(RECORD_BYTES)
 PAGE: Final = bytes(4096)
 
 _SCHEMA: Final = "CREATE TABLE bare (id INTEGER PRIMARY KEY, row BLOB NOT NULL)"

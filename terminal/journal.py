@@ -30,6 +30,7 @@ from wire.record import (
     Mac2,
     Outcome,
     Refusal,
+    TapKind,
     TapRecord,
     TapTime,
     VoidReason,
@@ -149,11 +150,15 @@ class JournalHead:
 class TapIntent:
     """What is known of a tap before the card is told to pay; fields as in `TapRecord`."""
 
+    kind: TapKind = TapKind.SALE
     card: CardId
     amount_fen: Fen
+    subsidy_fen: Fen = Fen(0)
+    credit_fen: Fen = Fen(0)
     balance_before_fen: Fen
     counter: int
     ttsn: int
+    refers_to: int = 0
     opened_at: TapTime
 
 
@@ -389,19 +394,25 @@ class Journal(JournalReader):
         return self._append(self._record(intent, Outcome.REFUSED, refusal))
 
     def _record(self, intent: TapIntent, outcome: Outcome, reason: Refusal | None) -> TapRecord:
-        return TapRecord(
+        record = TapRecord(
             tap_id=TapId(self.terminal, self.epoch, self.head().seq + 1),
+            kind=intent.kind,
             outcome=outcome,
             reason=reason,
             mac2=Mac2.NOT_CHECKED,
             card=intent.card,
             amount_fen=intent.amount_fen,
+            subsidy_fen=intent.subsidy_fen,
+            credit_fen=intent.credit_fen,
             balance_before_fen=intent.balance_before_fen,
             counter=intent.counter,
             ttsn=intent.ttsn,
             tac=NO_TAC,
+            refers_to=intent.refers_to,
             opened_at=intent.opened_at,
         )
+        assert record.is_possible, f"no {intent.kind.name} can have these amounts, or refer to {intent.refers_to}"
+        return record
 
     def _seal(self, tap: TapRecord, sealed: TapRecord) -> TapRecord:
         if (left := self.opened_tap()) != tap:

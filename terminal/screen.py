@@ -45,6 +45,18 @@ REFUSAL_WORDS: Final = {
     Refusal.NO_PURSE: "there is no purse on this card",
     Refusal.COUNTER_EXHAUSTED: "the card is used up; the card office replaces it",
     Refusal.CARD_BLOCKED: "this card is blocked; the card office can help",
+    Refusal.OVER_MEAL_LIMIT: "this card has had what it may have in this meal",
+    Refusal.OVER_DAY_LIMIT: "this card has spent what it may spend in a day",
+    Refusal.OVER_CLASS_LIMIT: "more than cards of this kind may pay at once",
+    Refusal.OFFLINE_TOO_LONG: "the till has not reached the server for too long; call the technician",
+    Refusal.OFFLINE_TOO_MUCH: "the till has taken too much without reaching the server; call the technician",
+    Refusal.DOUBLE_TAP: "this card has just paid this",
+    Refusal.NOT_SOLD_NOW: "this is not sold at this hour, or not to this card",
+    Refusal.REVERSAL_NOT_ALLOWED: "this sale can no longer be undone here; a supervisor can refund it",
+    Refusal.REFUND_NOT_ALLOWED: "a refund needs a supervisor's card just before",
+    Refusal.NOT_A_CASHIER: "this card may not sign on here",
+    Refusal.PIN_WRONG: "the PIN was wrong",
+    Refusal.PIN_LOCKED: "the PIN is locked; the card office unlocks it",
 }
 
 _NO_MODULE: Final = "NO SALES: security module"

@@ -21,7 +21,7 @@ from wire.ids import SEQ_MAX, TERMINAL_ID_BYTES, TerminalId
 from wire.record import HASH_BYTES, TapRecord, next_hash
 from wire.rows import Link, best_pace, encode_row, read_rows
 
-BATCH_VERSION: Final = 1
+BATCH_VERSION: Final = 2
 TOTAL_BITS: Final = 63  # what a database's signed integer holds
 TAPS_MAX: Final = 500  # one row never exceeds 90 bytes, so a full batch stays far below a frame's limit
 HEAD_TAG_BYTES: Final = 4  # finds a coding state that is not the sender's; it proves nothing and need not

@@ -11,7 +11,7 @@ from wire.fields import FormatError
 
 # Zeros behind the last bit, so that a field can be read before it is known whether it ended in time: the longest run
 # of ones is refused long before, and no row has as many bits.
-_BEYOND: Final = "0" * 640
+_BEYOND: Final = "0" * 800
 
 
 def fixed(value: int, width: int) -> str:

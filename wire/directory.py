@@ -88,13 +88,14 @@ class CodingState:
 
     def advance_canonical(self, canonical: bytes) -> None:
         """Go on by one record, given as its canonical bytes."""
-        _, _, _, _, outcome, _, _, card, amount_fen, balance_fen, counter, ttsn, _, *clock = LAYOUT.unpack(canonical)
-        utc_s, boot, uptime_s, quality = clock
+        _, _, _, _, _, outcome, _, _, card, amount_fen, subsidy_fen, _, *rest = LAYOUT.unpack(canonical)
+        balance_fen, counter, ttsn, _, _, utc_s, boot, uptime_s, quality = rest
         self.advance(
             outcome,
             card,
             self.index.get(card, -1),
             amount_fen,
+            subsidy_fen,
             balance_fen,
             counter,
             ttsn,
@@ -110,6 +111,7 @@ class CodingState:
         card: bytes,
         index: int,
         amount_fen: int,
+        subsidy_fen: int,
         balance_fen: int,
         counter: int,
         ttsn: int,
@@ -137,7 +139,9 @@ class CodingState:
         if not self._is_fresh[index]:
             self._is_fresh[index] = 1
             self._fresh.append(index)
-        self._count(amount_fen, fresh=1)
+        self._count(amount_fen + subsidy_fen, fresh=1)
+        if subsidy_fen and amount_fen:
+            self._count(subsidy_fen, fresh=1)
         if ttsn:
             self.ttsn, self._ttsn_seq = ttsn, self.seq
         self.boot, self.uptime_s, self.offset_s, self.quality = boot, uptime_s, utc_s - uptime_s, quality

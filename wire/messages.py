@@ -21,7 +21,7 @@ from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResu
 from wire.receipt import BatchReceipt, Cursor, Rejection
 from wire.sms import SMS_KEY_BYTES
 
-PROTOCOL_VERSION: Final = 1
+PROTOCOL_VERSION: Final = 2
 NONCE_BYTES: Final = 16
 _DETAIL_BYTES_MAX: Final = 200
 

@@ -17,7 +17,7 @@ from wire.fields import FormatError
 from wire.ids import CardId, TapId, TerminalId
 from wire.money import FEN_MAX, Fen
 
-RECORD_VERSION: Final = 1
+RECORD_VERSION: Final = 2
 HASH_BYTES: Final = 32
 TAC_BYTES: Final = 4
 NO_TAC: Final = bytes(TAC_BYTES)
@@ -25,8 +25,20 @@ NO_TAC: Final = bytes(TAC_BYTES)
 # Cards and terminals keep China Standard Time, which has had no daylight saving since 1991.
 CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
 
-LAYOUT: Final = struct.Struct(">B6sHIBBB18sIIHI4sIIIB")
+LAYOUT: Final = struct.Struct(">B6sHIBBBB18sIIIIHI4sIIIIB")
 RECORD_BYTES: Final = LAYOUT.size
+
+
+class TapKind(IntEnum):
+    """What a card was presented for. Each is a purchase at the card, but only a SALE is one of more than nothing.
+
+    A purchase of nothing moves the card's counter and gives its proofs, so it shows that the genuine card was there.
+    """
+
+    SALE = 1
+    REVERSAL = 2
+    REFUND = 3
+    SIGN_ON = 4
 
 
 class Outcome(IntEnum):
@@ -49,6 +61,18 @@ class Refusal(IntEnum):
     NO_PURSE = 6
     COUNTER_EXHAUSTED = 7
     CARD_BLOCKED = 8
+    OVER_MEAL_LIMIT = 9
+    OVER_DAY_LIMIT = 10
+    OVER_CLASS_LIMIT = 11
+    OFFLINE_TOO_LONG = 12
+    OFFLINE_TOO_MUCH = 13
+    DOUBLE_TAP = 14
+    NOT_SOLD_NOW = 15
+    REVERSAL_NOT_ALLOWED = 16
+    REFUND_NOT_ALLOWED = 17
+    NOT_A_CASHIER = 18
+    PIN_WRONG = 19
+    PIN_LOCKED = 20
 
 
 class VoidReason(IntEnum):
@@ -102,21 +126,46 @@ class TapTime:
 class TapRecord:
     """One tap as it is kept for ever.
 
+    `amount_fen` leaves the purse; `subsidy_fen` is what the school pays of a sale, or gets back by its reversal.
+    `credit_fen` is owed to the holder by a reversal or refund, since no terminal can put money back on a card;
+    `refers_to` is the number of the sale that it takes back, 0 if that is in no tap of this journal.
     `balance_before_fen` and `counter` are what INITIALIZE FOR PURCHASE returned (0 when it did not answer them), `ttsn`
     the PSAM's serial for this tap (0 when none was drawn), `tac` the card's proof to its issuer (zeros: there is none).
     """
 
     tap_id: TapId
+    kind: TapKind = TapKind.SALE
     outcome: Outcome
     reason: Refusal | VoidReason | None
     mac2: Mac2
     card: CardId
     amount_fen: Fen
+    subsidy_fen: Fen = Fen(0)
+    credit_fen: Fen = Fen(0)
     balance_before_fen: Fen
     counter: int
     ttsn: int
     tac: bytes
+    refers_to: int = 0
     opened_at: TapTime
+
+    @property
+    def price_fen(self) -> Fen:
+        """What a sale costs, whoever pays it."""
+        return Fen(self.amount_fen + self.subsidy_fen)
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether a tap of this kind can have these amounts, and refer to what it refers to."""
+        if self.kind is TapKind.SALE:
+            return not (self.credit_fen or self.refers_to) and self.price_fen <= FEN_MAX
+        if self.amount_fen or self.refers_to >= self.tap_id.seq:
+            return False
+        if self.kind is TapKind.REVERSAL:
+            return self.refers_to > 0 or self.outcome is Outcome.REFUSED
+        if self.kind is TapKind.REFUND:
+            return self.credit_fen > 0 and not self.subsidy_fen
+        return not (self.subsidy_fen or self.credit_fen or self.refers_to)
 
     @property
     def debited_fen(self) -> Fen:
@@ -130,15 +179,19 @@ class TapRecord:
             self.tap_id.terminal,
             self.tap_id.epoch,
             self.tap_id.seq,
+            self.kind,
             self.outcome,
             self.reason or 0,
             self.mac2,
             self.card.to_bytes(),
             self.amount_fen,
+            self.subsidy_fen,
+            self.credit_fen,
             self.balance_before_fen,
             self.counter,
             self.ttsn,
             self.tac,
+            self.refers_to,
             self.opened_at.utc_s,
             self.opened_at.boot,
             self.opened_at.uptime_s,
@@ -150,25 +203,31 @@ class TapRecord:
         """Read canonical bytes; `FormatError` for anything that `to_bytes` cannot have written."""
         if len(data) != RECORD_BYTES:
             raise FormatError(f"a record has {RECORD_BYTES} bytes, not {len(data)}")
-        version, terminal, epoch, seq, outcome, reason, mac2, card, *purse, boot, uptime_s, quality = LAYOUT.unpack(
-            data
-        )
-        amount_fen, balance_fen, counter, ttsn, tac, utc_s = purse
+        version, terminal, epoch, seq, kind, outcome, reason, mac2, card, *rest = LAYOUT.unpack(data)
+        amount_fen, subsidy_fen, credit_fen, balance_fen, counter, ttsn, tac, refers_to, *clock = rest
+        utc_s, boot, uptime_s, quality = clock
         if version != RECORD_VERSION:
             raise FormatError(f"record version {version} is not known here")
-        return cls(
+        record = cls(
             tap_id=tap_id(terminal, epoch, seq),
+            kind=read_kind(kind),
             outcome=read_outcome(outcome),
             reason=read_reason(read_outcome(outcome), reason),
             mac2=read_mac2(mac2),
             card=CardId.from_bytes(card),
             amount_fen=Fen(amount_fen),
+            subsidy_fen=Fen(subsidy_fen),
+            credit_fen=Fen(credit_fen),
             balance_before_fen=Fen(balance_fen),
             counter=counter,
             ttsn=ttsn,
             tac=tac,
+            refers_to=refers_to,
             opened_at=TapTime(utc_s=utc_s, boot=boot, uptime_s=uptime_s, quality=read_quality(quality)),
         )
+        if not record.is_possible:
+            raise FormatError(f"no {record.kind.name} can have these amounts, or refer to {refers_to}")
+        return record
 
 
 def tap_id(terminal: bytes, epoch: int, seq: int) -> TapId:
@@ -176,6 +235,14 @@ def tap_id(terminal: bytes, epoch: int, seq: int) -> TapId:
     if not (0 < epoch <= 0xFFFF and 0 < seq <= 0xFFFF_FFFF):
         raise FormatError(f"epoch {epoch}, sequence {seq} is no tap's number")
     return TapId(TerminalId(terminal), epoch, seq)
+
+
+def read_kind(value: int) -> TapKind:
+    """`TapKind` from its number, or `FormatError`."""
+    try:
+        return TapKind(value)
+    except ValueError as error:
+        raise FormatError(f"kind {value} is not known here") from error
 
 
 def read_outcome(value: int) -> Outcome:
@@ -225,7 +292,7 @@ def check_amount(value: int) -> Fen:
 
 def genesis_hash(terminal: TerminalId, epoch: int) -> bytes:
     """The chain's start for one journal, so that two journals never share a chain."""
-    return hashlib.sha256(b"campus journal v1" + terminal + epoch.to_bytes(2, "big")).digest()
+    return hashlib.sha256(b"campus journal v2" + terminal + epoch.to_bytes(2, "big")).digest()
 
 
 def next_hash(before: bytes, canonical: bytes) -> bytes:

@@ -26,6 +26,7 @@ from wire.record import (
     Mac2,
     Outcome,
     Refusal,
+    TapKind,
     TapRecord,
     TapTime,
     VoidReason,
@@ -45,6 +46,7 @@ _CARD_ORDER: Final = 11
 _CARD_BITS: Final = 40
 _BALANCE_ORDER: Final = 13
 _COUNTER_ORDER: Final = 8
+_BACK_ORDER: Final = 4  # most sales are taken back at once
 _QUALITIES: Final = tuple(ClockQuality)
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 _CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
@@ -54,7 +56,7 @@ _U32: Final = 0xFFFF_FFFF
 _CARDS_CACHED: Final = 65_536  # a campus; most taps are of cards that were here before
 _card_id = lru_cache(_CARDS_CACHED)(CardId.from_bytes)
 
-_ELSEWHERE, _NEW, _ODD = "10", "110", "111"
+_ELSEWHERE, _NEW, _SUBSIDISED, _ODD = "10", "110", "1110", "1111"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def encode_row(state: CodingState, record: TapRecord, pace: int) -> str:
     when = _time(state, at, pace)
     usual = (
         when is not None
+        and record.kind is TapKind.SALE
         and record.outcome is Outcome.DEBITED
         and record.mac2 is Mac2.VERIFIED
         and record.ttsn == state.ttsn + 1
@@ -102,12 +105,15 @@ def encode_row(state: CodingState, record: TapRecord, pace: int) -> str:
             row = (
                 _NEW + _new(state, card) + golomb(balance_fen, _BALANCE_ORDER) + golomb(record.counter, _COUNTER_ORDER)
             )
-        row += when + _amount(state, record.amount_fen) + fixed(int.from_bytes(record.tac, "big"), 32)
+        row += when + _amount(state, record.price_fen)
+        if record.subsidy_fen:
+            row = _SUBSIDISED + row + _subsidy(state, record)
+        row += fixed(int.from_bytes(record.tac, "big"), 32)
     else:
         row = _ODD + _odd(state, record, index, foretold=foretold, when=when)
     state.advance(
-        record.outcome, card, index, record.amount_fen, balance_fen, record.counter, record.ttsn, at.utc_s, at.boot,
-        at.uptime_s, at.quality,
+        record.outcome, card, index, record.amount_fen, record.subsidy_fen, balance_fen, record.counter, record.ttsn,
+        at.utc_s, at.boot, at.uptime_s, at.quality,
     )  # fmt: skip
     return row
 
@@ -163,6 +169,11 @@ def _amount(state: CodingState, amount_fen: int) -> str:
     return golomb(rank, _PRICE_ORDER) if rank is not None else "1" * _PRICE_RUN_MAX + golomb(amount_fen, _AMOUNT_ORDER)
 
 
+def _subsidy(state: CodingState, record: TapRecord) -> str:
+    """What the school pays of the price: all of it, or how much."""
+    return "0" if not record.amount_fen else "1" + _amount(state, record.subsidy_fen)
+
+
 def _time(state: CodingState, at: TapTime, pace: int) -> str | None:
     """The time since the last tap; None if boot or quality are others, or a clock was set."""
     gap_s = at.uptime_s - state.uptime_s
@@ -187,7 +198,7 @@ def _odd(state: CodingState, record: TapRecord, index: int, *, foretold: bool, w
         parts.append("10")
     else:
         parts += ["11", golomb(record.balance_before_fen, _BALANCE_ORDER), golomb(record.counter, _COUNTER_ORDER)]
-    parts.append(_amount(state, record.amount_fen))
+    parts += _odd_kind(state, record)
     if record.ttsn == state.ttsn + 1:
         parts.append("0")
     else:
@@ -198,6 +209,14 @@ def _odd(state: CodingState, record: TapRecord, index: int, *, foretold: bool, w
     else:
         parts.append("1" + fixed(at.boot, 32) + fixed(at.uptime_s, 32) + fixed(at.utc_s, 32) + fixed(at.quality, 2))
     return "".join(parts)
+
+
+def _odd_kind(state: CodingState, record: TapRecord) -> list[str]:
+    if record.kind is TapKind.SALE and not record.subsidy_fen:
+        return ["0", _amount(state, record.amount_fen)]
+    amounts = (record.price_fen, record.subsidy_fen, record.credit_fen)
+    back = record.tap_id.seq - record.refers_to if record.refers_to else 0
+    return ["1", fixed(record.kind - 1, 2), *(_amount(state, fen) for fen in amounts), golomb(back, _BACK_ORDER)]
 
 
 def read_rows(
@@ -232,6 +251,10 @@ class _RowReader:
         """The next record with its canonical bytes; `FormatError` where a field leaves its bounds."""
         state, reader = self._state, self._reader
         bits, at = reader.bits, reader.at
+        subsidised = False
+        if bits.startswith(_SUBSIDISED, at):
+            subsidised = True
+            at += len(_SUBSIDISED)
         if bits[at] == "0":
             reader.at = at + 1
             index = self._known()
@@ -250,12 +273,17 @@ class _RowReader:
             reader.at = at + 3
             index, card = -1, self._new()
             balance_fen, counter = reader.golomb(_BALANCE_ORDER, 32), reader.golomb(_COUNTER_ORDER, 16)
+        elif subsidised:
+            raise FormatError("an odd row has its subsidy within")
         else:
-            reader.at = at + 3
+            reader.at = at + 4
             return self._odd()
         uptime_s = state.uptime_s + self._gap()
         utc_s = uptime_s + state.offset_s
-        amount_fen = self._amount()
+        amount_fen, subsidy_fen = self._amount(), 0
+        if subsidised:
+            subsidy_fen = self._amount() if reader.fixed(1) else amount_fen
+            amount_fen = _within(amount_fen - subsidy_fen, amount_fen)
         at = reader.at
         reader.at = stop = at + 32
         ttsn = state.ttsn + 1
@@ -265,6 +293,7 @@ class _RowReader:
         return self._record(
             Outcome.DEBITED, None, Mac2.VERIFIED, card, index, amount_fen, balance_fen, counter, ttsn, tac,
             TapTime(utc_s=utc_s, boot=state.boot, uptime_s=uptime_s, quality=_QUALITIES[state.quality]),
+            subsidy_fen=subsidy_fen,
         )  # fmt: skip
 
     def _known(self) -> int:
@@ -329,7 +358,7 @@ class _RowReader:
             balance_fen, counter = state.balances[index], state.counters[index]
         elif reader.fixed(1):
             balance_fen, counter = reader.golomb(_BALANCE_ORDER, 32), reader.golomb(_COUNTER_ORDER, 16)
-        amount_fen = self._amount()
+        kind, amount_fen, subsidy_fen, credit_fen, refers_to = self._odd_kind()
         ttsn = state.ttsn + 1
         if reader.fixed(1):
             ttsn = reader.fixed(32) if reader.fixed(1) else 0
@@ -344,7 +373,19 @@ class _RowReader:
         return self._record(
             outcome, reason, mac2, card, index, amount_fen, balance_fen, counter, ttsn, tac,
             TapTime(utc_s=utc_s, boot=boot, uptime_s=uptime_s, quality=_QUALITIES[quality]),
+            subsidy_fen=subsidy_fen, kind=kind, credit_fen=credit_fen, refers_to=refers_to,
         )  # fmt: skip
+
+    def _odd_kind(self) -> tuple[TapKind, int, int, int, int]:
+        """Kind, amount, subsidy, credit and the number that the record refers to."""
+        reader = self._reader
+        if not reader.fixed(1):
+            return TapKind.SALE, self._amount(), 0, 0, 0
+        kind = TapKind(reader.fixed(2) + 1)
+        price_fen, subsidy_fen, credit_fen = self._amount(), self._amount(), self._amount()
+        back = reader.golomb(_BACK_ORDER, 32)
+        refers_to = _within(self._state.seq - back, self._state.seq) if back else 0
+        return kind, _within(price_fen - subsidy_fen, price_fen), subsidy_fen, credit_fen, refers_to
 
     def _record(
         self,
@@ -359,30 +400,43 @@ class _RowReader:
         ttsn: int,
         tac: bytes,
         at: TapTime,
+        subsidy_fen: int = 0,
+        *,
+        kind: TapKind = TapKind.SALE,
+        credit_fen: int = 0,
+        refers_to: int = 0,
     ) -> tuple[TapRecord, bytes]:
         state = self._state
         if self._reader.at > self._reader.size:
             raise FormatError("the rows are cut short")
         record = TapRecord(
             tap_id=TapId(self._terminal, self._epoch, state.seq),
+            kind=kind,
             outcome=outcome,
             reason=reason,
             mac2=mac2,
             card=_card_id(card),
             amount_fen=Fen(amount_fen),
+            subsidy_fen=Fen(subsidy_fen),
+            credit_fen=Fen(credit_fen),
             balance_before_fen=Fen(balance_fen),
             counter=counter,
             ttsn=ttsn,
             tac=tac,
+            refers_to=refers_to,
             opened_at=at,
         )
+        if (kind is not TapKind.SALE or credit_fen or refers_to) and not record.is_possible:
+            raise FormatError(f"a row tells of a {kind.name} that cannot be")
         canonical = LAYOUT.pack(
-            RECORD_VERSION, self._terminal, self._epoch, state.seq, outcome, reason or 0, mac2, card, amount_fen,
-            balance_fen, counter, ttsn, tac, at.utc_s, at.boot, at.uptime_s, at.quality,
+            RECORD_VERSION, self._terminal, self._epoch, state.seq, kind, outcome, reason or 0, mac2, card,
+            amount_fen, subsidy_fen, credit_fen, balance_fen, counter, ttsn, tac, refers_to, at.utc_s, at.boot,
+            at.uptime_s, at.quality,
         )  # fmt: skip
         state.advance(
-            outcome, card, index, amount_fen, balance_fen, counter, ttsn, at.utc_s, at.boot, at.uptime_s, at.quality
-        )
+            outcome, card, index, amount_fen, subsidy_fen, balance_fen, counter, ttsn, at.utc_s, at.boot, at.uptime_s,
+            at.quality,
+        )  # fmt: skip
         return record, canonical
 
 

@@ -16,7 +16,7 @@ SIGNATURE_BYTES: Final = 64
 IDENTITY: Final = b"campus identity v1"
 ENROLMENT: Final = b"campus enrolment v1"
 TICKET: Final = b"campus ticket v1"
-BATCH: Final = b"campus batch v1"
+BATCH: Final = b"campus batch v2"
 CONFIGURATION: Final = b"campus configuration v1"
 
 

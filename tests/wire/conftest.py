@@ -32,6 +32,7 @@ from wire.record import (
     Mac2,
     Outcome,
     Refusal,
+    TapKind,
     TapRecord,
     TapTime,
     VoidReason,
@@ -82,17 +83,27 @@ def _records(
     cards: st.SearchStrategy[CardId] = _CARDS,
 ) -> TapRecord:
     outcome, reason = draw(_ENDS)
+    tap = draw(tap_ids)
+    # The first tap has none before it that it could take back.
+    kind = draw(st.sampled_from([kind for kind in TapKind if kind is not TapKind.REVERSAL or tap.seq > 1]))
+    sale, back = kind is TapKind.SALE, kind in (TapKind.REVERSAL, TapKind.REFUND)
+    amount_fen = draw(_FEN) if sale else Fen(0)
+    subsidies = {TapKind.SALE: FEN_MAX - amount_fen, TapKind.REVERSAL: FEN_MAX}
     return TapRecord(
-        tap_id=draw(tap_ids),
+        tap_id=tap,
+        kind=kind,
         outcome=outcome,
         reason=reason,
         mac2=draw(st.sampled_from(Mac2)),
         card=draw(cards),
-        amount_fen=draw(_FEN),
+        amount_fen=amount_fen,
+        subsidy_fen=draw(st.integers(0, subsidies.get(kind, 0)).map(Fen)),
+        credit_fen=draw(st.integers(kind is TapKind.REFUND, FEN_MAX).map(Fen)) if back else Fen(0),
         balance_before_fen=draw(_FEN),
         counter=draw(st.integers(0, 0xFFFF)),
         ttsn=draw(_U32),
         tac=draw(st.one_of(st.just(NO_TAC), _bytes(TAC_BYTES))),
+        refers_to=draw(st.integers(kind is TapKind.REVERSAL, tap.seq - 1)) if back else 0,
         opened_at=draw(_TIMES),
     )
 

@@ -22,6 +22,7 @@ from wire.record import (
     ClockQuality,
     Mac2,
     Outcome,
+    TapKind,
     TapRecord,
     TapTime,
     VoidReason,
@@ -73,7 +74,7 @@ def _open(signed: SignedBatch) -> list[TapRecord]:
 
 def _signed_anew(body: bytes) -> SignedBatch:
     """A batch whose signature is right over a body that is not."""
-    return decode_batch(body + KEY.sign(b"campus batch v1" + body))
+    return decode_batch(body + KEY.sign(b"campus batch v2" + body))
 
 
 @given(st.from_type(SettlementBatch))
@@ -200,10 +201,14 @@ def test_full_batch_of_the_widest_rows_fits_a_frame() -> None:
     ends = (0, 0xFFFF_FFFF)
     wide = [
         replace(
-            _record(seq, FEN_MAX),
+            _record(seq + 1, 0),
+            kind=TapKind.REVERSAL,
             outcome=Outcome.VOIDED,
             reason=VoidReason.NOT_EXECUTED,
             card=CardId(IssuerId(bytes(8)), Asn(seq.to_bytes(10, "big"))),
+            subsidy_fen=Fen(FEN_MAX - seq),
+            credit_fen=Fen(FEN_MAX - TAPS_MAX - seq),
+            refers_to=1,
             balance_before_fen=Fen(FEN_MAX),
             counter=0xFFFF,
             ttsn=ends[seq % 2],
@@ -217,6 +222,7 @@ def test_full_batch_of_the_widest_rows_fits_a_frame() -> None:
         for seq in range(1, TAPS_MAX + 1)
     ]
     signed = _sign(replace(_batch(1), records=tuple(wide)))
+    assert len(signed.rows) < 90 * TAPS_MAX
     assert _open(decode_batch(signed.raw)) == wide
     assert len(signed.raw) < BODY_BYTES_MAX * 3 // 4
 

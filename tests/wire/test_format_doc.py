@@ -34,7 +34,7 @@ from wire import (
 
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "wire" / "FORMAT.md").read_text()
-VECTORS = json.loads((ROOT / "tests" / "vectors" / "wire_v1.json").read_text())
+VECTORS = json.loads((ROOT / "tests" / "vectors" / "wire_v2.json").read_text())
 CODING = (record, directory, row_coding, batch, sms)
 MODULES = (
     *CODING,
@@ -53,6 +53,7 @@ MODULES = (
     session,
 )
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
+    record.TapKind,
     record.Outcome,
     record.Mac2,
     record.Refusal,
@@ -131,13 +132,17 @@ def test_record_vector_has_its_fields_where_the_document_says(vector: dict[str, 
         "version": record.RECORD_VERSION,
         "epoch": tap.tap_id.epoch,
         "seq": tap.tap_id.seq,
+        "kind": tap.kind,
         "outcome": tap.outcome,
         "reason": tap.reason or 0,
         "mac2": tap.mac2,
         "amount_fen": tap.amount_fen,
+        "subsidy_fen": tap.subsidy_fen,
+        "credit_fen": tap.credit_fen,
         "balance_before_fen": tap.balance_before_fen,
         "counter": tap.counter,
         "ttsn": tap.ttsn,
+        "refers_to": tap.refers_to,
         "utc_s": tap.opened_at.utc_s,
         "boot": tap.opened_at.boot,
         "uptime_s": tap.opened_at.uptime_s,

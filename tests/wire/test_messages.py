@@ -43,7 +43,7 @@ from wire.signature import SignatureInvalid, public_bytes
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 NONCE = bytes(range(NONCE_BYTES))
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v2.json").read_text())
 BODIES = [FrameDecoder().feed(bytes.fromhex(vector["hex"]))[0] for vector in VECTORS["frame"]]
 
 U32 = st.integers(0, 0xFFFF_FFFF)
@@ -137,8 +137,8 @@ def test_unknown_kind_is_a_format_error(kind: int) -> None:
 
 
 def test_challenge_of_another_protocol_version_is_refused() -> None:
-    with pytest.raises(FormatError, match="version 2"):
-        Challenge.from_bytes(b"\2" + bytes(20))
+    with pytest.raises(FormatError, match="version 3"):
+        Challenge.from_bytes(b"\3" + bytes(20))
 
 
 @given(IDENTIFIES, st.data())

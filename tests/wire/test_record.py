@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wire.fields import FormatError
-from wire.ids import TerminalId
+from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
+from wire.money import FEN_MAX, Fen
 from wire.record import (
     RECORD_BYTES,
     ClockQuality,
+    Mac2,
     Outcome,
     Refusal,
+    TapKind,
     TapRecord,
     TapTime,
     VoidReason,
@@ -57,6 +60,76 @@ def test_record_of_another_length_is_refused(data: bytes) -> None:
 @given(st.from_type(TapRecord))
 def test_only_a_debit_moves_money(record: TapRecord) -> None:
     assert record.debited_fen == (record.amount_fen if record.outcome is Outcome.DEBITED else 0)
+
+
+SALE = TapRecord(
+    tap_id=TapId(TerminalId(bytes(6)), 1, 9),
+    kind=TapKind.SALE,
+    outcome=Outcome.DEBITED,
+    reason=None,
+    mac2=Mac2.VERIFIED,
+    card=CardId(IssuerId(bytes(8)), Asn(bytes(10))),
+    amount_fen=Fen(500),
+    subsidy_fen=Fen(300),
+    credit_fen=Fen(0),
+    balance_before_fen=Fen(5_000),
+    counter=3,
+    ttsn=7,
+    tac=b"\1\2\3\4",
+    refers_to=0,
+    opened_at=TapTime(utc_s=1_767_261_600, boot=1, uptime_s=60, quality=ClockQuality.SERVER),
+)
+REVERSAL = replace(SALE, kind=TapKind.REVERSAL, amount_fen=Fen(0), credit_fen=Fen(500), refers_to=8)
+REFUND = replace(REVERSAL, kind=TapKind.REFUND, subsidy_fen=Fen(0))
+SIGN_ON = replace(REFUND, kind=TapKind.SIGN_ON, credit_fen=Fen(0), refers_to=0)
+REFUSED = replace(REVERSAL, outcome=Outcome.REFUSED, reason=Refusal.REVERSAL_NOT_ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        SALE,
+        replace(SALE, amount_fen=Fen(0)),
+        replace(SALE, subsidy_fen=Fen(FEN_MAX - 500)),
+        REVERSAL,
+        replace(REVERSAL, credit_fen=Fen(0), refers_to=1),
+        replace(REFUSED, refers_to=0),
+        REFUND,
+        replace(REFUND, refers_to=0),
+        SIGN_ON,
+    ],
+    ids=lambda record: record.kind.name,
+)
+def test_tap_of_every_kind_comes_back(record: TapRecord) -> None:
+    assert record.is_possible
+    assert TapRecord.from_bytes(record.to_bytes()) == record
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        replace(SALE, credit_fen=Fen(1)),
+        replace(SALE, refers_to=8),
+        replace(SALE, subsidy_fen=Fen(FEN_MAX - 499)),
+        replace(REVERSAL, amount_fen=Fen(1)),
+        replace(REVERSAL, refers_to=0),
+        replace(REVERSAL, refers_to=9),
+        replace(REFUSED, refers_to=10),
+        replace(REFUND, amount_fen=Fen(1)),
+        replace(REFUND, credit_fen=Fen(0)),
+        replace(REFUND, subsidy_fen=Fen(1)),
+        replace(REFUND, refers_to=9),
+        replace(SIGN_ON, amount_fen=Fen(1)),
+        replace(SIGN_ON, subsidy_fen=Fen(1)),
+        replace(SIGN_ON, credit_fen=Fen(1)),
+        replace(SIGN_ON, refers_to=1),
+    ],
+    ids=lambda record: record.kind.name,
+)
+def test_tap_that_cannot_be_is_refused(record: TapRecord) -> None:
+    assert not record.is_possible
+    with pytest.raises(FormatError, match=f"no {record.kind.name} can"):
+        TapRecord.from_bytes(record.to_bytes())
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.bits import BitReader, to_bytes
+from wire.bits import BitReader, golomb, to_bytes
 from wire.directory import CodingState
 from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import Fen
-from wire.record import ClockQuality, Mac2, Outcome, Refusal, TapRecord, TapTime
+from wire.record import ClockQuality, Mac2, Outcome, Refusal, TapKind, TapRecord, TapTime
 from wire.rows import best_pace, card_after, encode_row, read_card_after, read_rows
 
 TERMINAL = TerminalId(bytes(6))
@@ -44,6 +44,8 @@ def usual(seq: int, card: CardId, *, balance_fen: int, counter: int, amount_fen:
 PAST = [usual(seq, CARDS[seq % 2], balance_fen=10_000, counter=seq) for seq in (1, 2)]
 NEXT = usual(3, CARDS[1], balance_fen=10_000 - KNOWN_PRICE_FEN, counter=2)
 
+REVERSAL = replace(NEXT, kind=TapKind.REVERSAL, amount_fen=Fen(0), credit_fen=Fen(KNOWN_PRICE_FEN), refers_to=2)
+
 
 def state() -> CodingState:
     return CodingState.before(3, [record.to_bytes() for record in PAST])
@@ -71,11 +73,29 @@ def read(bits: str) -> TapRecord:
         (replace(NEXT, card=CARDS[2], balance_before_fen=Fen(5_000), counter=9), 3 + 13 + 14 + 9 + 5 + 3 + 32),
         (replace(NEXT, amount_fen=Fen(OTHER_PRICE_FEN)), 1 + 1 + 5 + 6 + 13 + 32),
         (replace(NEXT, opened_at=replace(NEXT.opened_at, uptime_s=4_020, utc_s=1_767_265_620)), 1 + 1 + 30 + 3 + 32),
-        (replace(NEXT, mac2=Mac2.NOT_CHECKED), 3 + 4 + 2 + 1 + 3 + 1 + 33 + 1 + 5),
-        (replace(NEXT, opened_at=replace(NEXT.opened_at, boot=2, uptime_s=9)), 3 + 4 + 2 + 1 + 3 + 1 + 33 + 99),
-        (replace(NEXT, ttsn=77), 3 + 4 + 2 + 1 + 3 + 34 + 33 + 6),
+        (replace(NEXT, amount_fen=Fen(0), subsidy_fen=Fen(KNOWN_PRICE_FEN)), 4 + 1 + 1 + 5 + 3 + 1 + 32),
+        (replace(NEXT, amount_fen=Fen(350), subsidy_fen=Fen(300)), 4 + 1 + 1 + 5 + 3 + 1 + 6 + 11 + 32),
+        (replace(NEXT, mac2=Mac2.NOT_CHECKED), 5 + 4 + 2 + 1 + 3 + 1 + 33 + 1 + 5),
+        (replace(NEXT, opened_at=replace(NEXT.opened_at, boot=2, uptime_s=9)), 5 + 4 + 2 + 1 + 3 + 1 + 33 + 99),
+        (replace(NEXT, ttsn=77), 5 + 4 + 2 + 1 + 3 + 34 + 33 + 6),
+        (REVERSAL, 5 + 4 + 2 + 2 + 1 + 17 + 17 + 3 + 5 + 1 + 33 + 6),
+        (replace(NEXT, kind=TapKind.SIGN_ON, amount_fen=Fen(0)), 5 + 4 + 2 + 2 + 1 + 3 * 17 + 5 + 1 + 33 + 6),
     ],
-    ids=["foretold", "paid elsewhere", "loaded", "new card", "new price", "after hours", "odd", "after a boot", "ttsn"],
+    ids=[
+        "foretold",
+        "paid elsewhere",
+        "loaded",
+        "new card",
+        "new price",
+        "after hours",
+        "all subsidised",
+        "partly subsidised",
+        "odd",
+        "after a boot",
+        "ttsn",
+        "reversal",
+        "sign-on",
+    ],
 )
 def test_row_costs_what_it_does_not_share_with_the_past(record: TapRecord, bits: int) -> None:
     assert len(row(record)) <= bits
@@ -101,7 +121,12 @@ def test_refused_card_that_said_nothing_comes_back() -> None:
 @given(st.lists(st.from_type(TapRecord), min_size=1, max_size=12), st.integers(1, 16), st.booleans())
 def test_any_records_come_back(drawn: list[TapRecord], pace: int, same_cards: bool) -> None:
     records = [
-        replace(record, tap_id=TapId(TERMINAL, 1, seq), card=CARDS[seq % 4] if same_cards else record.card)
+        replace(
+            record,
+            tap_id=TapId(TERMINAL, 1, seq),
+            card=CARDS[seq % 4] if same_cards else record.card,
+            refers_to=min(record.refers_to, seq - 1),
+        )
         for seq, record in enumerate(drawn, start=3)
     ]
     writer, reader = state(), state()
@@ -119,7 +144,9 @@ def test_garbage_is_a_format_error_or_records(data: bytes, count: int, pace: int
 
 
 def test_every_flipped_bit_is_another_record_or_a_format_error() -> None:
-    for record in (NEXT, replace(NEXT, card=CARDS[2]), replace(NEXT, ttsn=9), replace(NEXT, counter=7)):
+    subsidised = replace(NEXT, amount_fen=Fen(350), subsidy_fen=Fen(300))
+    others = (replace(NEXT, card=CARDS[2]), replace(NEXT, ttsn=9), replace(NEXT, counter=7))
+    for record in (NEXT, *others, subsidised, REVERSAL):
         bits = row(record)
         for at in range(len(bits)):
             with suppress(FormatError):
@@ -137,6 +164,22 @@ def test_row_that_refers_to_what_is_not_known_is_refused() -> None:
     for bits in ("0" * 80, "10" + "0" * 80, "110" + "0" * 120):
         with pytest.raises(FormatError):
             read_rows(CodingState(), to_bytes(bits), 1, bytes(32), terminal=TERMINAL, epoch=1, pace=PACE)
+
+
+def test_subsidy_above_the_price_is_refused() -> None:
+    whole = row(replace(NEXT, amount_fen=Fen(0), subsidy_fen=Fen(KNOWN_PRICE_FEN)))
+    more = whole[: -32 - 1] + "1" + "1" * 6 + golomb(KNOWN_PRICE_FEN + 1, 10) + whole[-32:]
+    with pytest.raises(FormatError, match="out of its bounds"):
+        read(more)
+
+
+def test_odd_row_of_a_tap_that_cannot_be_is_refused() -> None:
+    bits = row(REVERSAL)
+    kind_at = 5 + 4 + 2
+    assert bits[kind_at : kind_at + 3] == "101", "the kind stands where this test puts another"
+    for kind in ("00", "11"):  # a sale with a credit, a sign-on with one
+        with pytest.raises(FormatError, match="cannot be"):
+            read(bits[: kind_at + 1] + kind + bits[kind_at + 3 :])
 
 
 def test_card_told_as_new_that_is_known_is_refused() -> None:

@@ -30,7 +30,7 @@ from wire.messages import (
 )
 from wire.session import UNANSWERED_MAX, ProtocolViolation, Role, Session, State
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v2.json").read_text())
 FRAMES: dict[type[Message], bytes] = {}
 for vector in VECTORS["frame"]:
     raw = bytes.fromhex(vector["hex"])

@@ -14,7 +14,7 @@ from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId, Stream, TapId, TerminalId
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import TapRecord, next_hash
+from wire.record import Outcome, Refusal, TapRecord, next_hash
 from wire.sms import (
     DATAGRAM_BYTES_MAX,
     DATAGRAM_NUMBER_MAX,
@@ -40,7 +40,12 @@ CARDS = [CardId(IssuerId(bytes(8)), Asn(bytes.fromhex(f"{number:020d}"))) for nu
 
 
 def journal(drawn: list[TapRecord]) -> list[TapRecord]:
-    return [replace(record, tap_id=TapId(TERMINAL, 3, seq)) for seq, record in enumerate(drawn, start=1)]
+    return [_numbered(record, seq) for seq, record in enumerate(drawn, start=1)]
+
+
+def _numbered(record: TapRecord, seq: int) -> TapRecord:
+    moved = replace(record, tap_id=TapId(TERMINAL, 3, seq), refers_to=min(record.refers_to, seq - 1))
+    return moved if moved.is_possible else replace(moved, outcome=Outcome.REFUSED, reason=Refusal.REVERSAL_NOT_ALLOWED)
 
 
 @given(st.binary(max_size=122), st.sampled_from(DatagramKind), st.sampled_from(Stream), st.integers(1, 0xFF_FFFF))

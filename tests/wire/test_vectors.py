@@ -1,4 +1,4 @@
-"""The golden vectors of wire format 1: what stands in the file decodes to its fields, and its fields encode to it."""
+"""The golden vectors of wire format 2: what stands in the file decodes to its fields, and its fields encode to it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from wire.frame import FrameDecoder, encode_frame
 from wire.hotlist import Hotlist
 from wire.messages import Enrol, Identify, Upload, read_message
 from wire.receipt import BatchReceipt
-from wire.record import Outcome, TapRecord
+from wire.record import Outcome, TapKind, TapRecord
 from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, UpDatagram, derive_sms_key
 
-VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v1.json").read_text())
+VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v2.json").read_text())
 TERMINAL_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["keys"]["terminal_private"]))
 TERMINAL_PUBLIC = bytes.fromhex(VECTORS["keys"]["terminal_public"])
 OPERATOR_KEY = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(VECTORS["keys"]["operator_private"]))
@@ -161,7 +161,10 @@ def test_proofs_in_the_frame_vectors_hold_for_the_given_nonce() -> None:
     enrol.verify(nonce)
 
 
-def test_vectors_name_every_outcome() -> None:
+def test_vectors_name_every_outcome_and_kind() -> None:
     assert {vector["fields"]["outcome"] for vector in VECTORS["record"]} == {outcome.name for outcome in Outcome}
+    assert {vector["fields"]["kind"] for vector in VECTORS["record"]} == {kind.name for kind in TapKind}
+    coded = {TapRecord.from_bytes(bytes.fromhex(record)).kind for record in VECTORS["batch"][1]["records"]}
+    assert coded == set(TapKind)
     opened = {TapRecord.from_bytes(bytes.fromhex(record)).outcome for record in VECTORS["batch"][0]["records"]}
     assert opened == set(Outcome)

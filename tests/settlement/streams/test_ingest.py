@@ -403,7 +403,7 @@ def test_state_that_was_thrown_out_or_spoilt_is_made_again_from_the_taps(canteen
         bad = till.batch(first_seq, first_seq + 3)
         body = bytearray(bad.raw[:-SIGNATURE_BYTES])
         body[-1] ^= 0x80
-        spoilt = decode_batch(bytes(body) + till.key.sign(b"campus batch v1" + bytes(body)))
+        spoilt = decode_batch(bytes(body) + till.key.sign(b"campus batch v2" + bytes(body)))
         assert refused(canteen.accept(spoilt)).rejection is Rejection.MALFORMED
         taken(canteen.accept(bad))
     assert canteen.counts()["tap"] == 12

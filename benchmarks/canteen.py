@@ -60,6 +60,8 @@ class _Card:
     tac_key: bytes
     balance_fen: int
     counter: int
+    subsidised_on: int = -1
+    subsidised_fen: int = 0
 
 
 def floor_bits() -> dict[str, float]:
@@ -79,7 +81,8 @@ def floor_bits() -> dict[str, float]:
 class Canteen:
     """One till's counter from its first tap on, the same for the same seed; `keys` knows its cards.
 
-    Only the `cards` most popular ones come, numbered from `first_card` on.
+    Only the `cards` most popular ones come, numbered from `first_card` on. Every day the school pays `allowance_fen` of
+    what a card buys here, before the card pays.
     """
 
     def __init__(
@@ -90,7 +93,9 @@ class Canteen:
         keys: FileKeyStore | None = None,
         first_card: int = 0,
         cards: int = CARDS,
+        allowance_fen: int = 0,
     ) -> None:
+        self._allowance_fen = allowance_fen
         self._rng = Random(seed)
         self.terminal = terminal
         self.signing_key = Ed25519PrivateKey.from_private_bytes(self._rng.randbytes(32))
@@ -126,7 +131,9 @@ class Canteen:
         card = self._cards.get(number) or self._new_card(number)
         while rng.random() < _PAID_ELSEWHERE:
             self._debit(card, self._price())
-        amount_fen, balance_fen, counter = self._price(), card.balance_fen, card.counter
+        price_fen, balance_fen, counter = self._price(), card.balance_fen, card.counter
+        subsidy_fen = self._subsidy(card, price_fen)
+        amount_fen = Fen(price_fen - subsidy_fen)
         self._debit(card, amount_fen)
         opened_at = TapTime(
             utc_s=_OPENED_UTC_S + int(self._uptime_s),
@@ -149,6 +156,7 @@ class Canteen:
             mac2=Mac2.VERIFIED,
             card=card.id,
             amount_fen=amount_fen,
+            subsidy_fen=subsidy_fen,
             balance_before_fen=Fen(balance_fen),
             counter=counter,
             ttsn=self._seq,
@@ -158,6 +166,15 @@ class Canteen:
 
     def _price(self) -> Fen:
         return Fen(self._rng.choices(_PRICES_FEN, cum_weights=_PRICE_SUMS)[0])
+
+    def _subsidy(self, card: _Card, price_fen: Fen) -> Fen:
+        """What the card's allowance of today has left of the price."""
+        day = (self._seq - 1) // TAPS_A_DAY
+        if card.subsidised_on != day:
+            card.subsidised_on, card.subsidised_fen = day, 0
+        subsidy_fen = min(price_fen, self._allowance_fen - card.subsidised_fen)
+        card.subsidised_fen += subsidy_fen
+        return Fen(subsidy_fen)
 
     def _debit(self, card: _Card, amount_fen: Fen) -> None:
         card.balance_fen -= amount_fen

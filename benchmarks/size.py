@@ -18,11 +18,13 @@ from wire.batch import SettlementBatch, SignedBatch
 from wire.directory import WINDOW_TAPS, CodingState
 from wire.frame import encode_frame
 from wire.messages import Upload
+from wire.money import Fen, format_fen
 from wire.record import TapRecord, next_hash
 from wire.sms import UP_TAPS_MAX, pack_up
 
 BATCH_TAPS: Final = 100
 DAYS: Final = 5
+ALLOWANCE_FEN: Final = 10_00  # a day and card; most first meals are wholly subsidised, second ones partly
 SMS_TAPS: Final = 14
 # The coding refers to what came before: from here on there is as much of it as there ever will be, or twice that.
 SETTLED_TAPS: Final = WINDOW_TAPS + TAPS_A_DAY
@@ -33,7 +35,8 @@ class Sizes:
     """Bytes a tap once the journal has a past: by coding, of the payload all but the rows, and the model's entropy.
 
     `largest` is the payload of the worst batch, `by_day` that of a journal's first days, `sms_taps` how many short
-    messages took how many taps.
+    messages took how many taps. `subsidised` is the payload where the school pays the first `ALLOWANCE_FEN` of a day,
+    `subsidised_share` how many taps it then pays for.
     """
 
     taps: int
@@ -43,6 +46,8 @@ class Sizes:
     largest: float
     by_day: dict[int, float]
     sms_taps: Counter[int]
+    subsidised: float
+    subsidised_share: float
 
     @property
     def sms_share(self) -> float:
@@ -64,6 +69,7 @@ def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS, settle
     def a_tap(sizes: list[int]) -> float:
         return sum(sizes) / taps
 
+    subsidised, share = _subsidised(seed, days, batch_taps, settled_taps)
     texts = [_json(batch) for batch, _ in measured]
     return Sizes(
         taps=taps,
@@ -79,6 +85,8 @@ def measure(*, seed: int, days: int = DAYS, batch_taps: int = BATCH_TAPS, settle
         largest=max(len(signed.raw) for _, signed in measured) / batch_taps,
         by_day={day: by_day[day] / TAPS_A_DAY for day in (1, 2, 5, 10, 20) if day * TAPS_A_DAY <= settled_taps},
         sms_taps=_sms_taps(state, head, [record for batch, _ in measured for record in batch.records]),
+        subsidised=subsidised,
+        subsidised_share=share,
     )
 
 
@@ -95,9 +103,21 @@ def report(sizes: Sizes) -> str:
         f"this system's payload: rows {payload - sizes.envelope:.2f}; signature, hash, totals {sizes.envelope:.2f}, "
         f"which the others lack; worst batch {sizes.largest:.2f}\n"
         f"a new journal's payload: {days}\n"
+        f"with an allowance of {format_fen(Fen(ALLOWANCE_FEN))} a day: {sizes.subsidised:.2f}, "
+        f"{sizes.subsidised_share:.0%} of the taps subsidised\n"
         f"floor in bits: {bits}\n"
         f"short messages: {sizes.sms_share:.1%} take {SMS_TAPS} taps or more, the median {_median(sizes.sms_taps)}"
     )
+
+
+def _subsidised(seed: int, days: int, batch_taps: int, settled_taps: int) -> tuple[float, float]:
+    """Bytes a tap of the same canteen with an allowance, and the share of taps that it pays for."""
+    batches = Canteen(seed, allowance_fen=ALLOWANCE_FEN).batches(
+        (settled_taps + days * TAPS_A_DAY) // batch_taps, batch_taps
+    )
+    measured = list(islice(batches, settled_taps // batch_taps, None))
+    subsidies = [record.subsidy_fen for batch, _ in measured for record in batch.records]
+    return sum(len(signed.raw) for _, signed in measured) / len(subsidies), sum(map(bool, subsidies)) / len(subsidies)
 
 
 def _sms_taps(state: CodingState, head: bytes, records: list[TapRecord]) -> Counter[int]:

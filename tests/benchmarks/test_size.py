@@ -24,6 +24,8 @@ def test_settled_journal_takes_nine_bytes_a_tap_in_every_batch_and_fourteen_taps
     sizes = measure(seed=1, days=2)
     assert sizes.by_coding["this system, payload"] <= sizes.largest <= 9.0
     assert sizes.sms_share > 0.9
+    assert sizes.subsidised_share > 0.5
+    assert sizes.subsidised - sizes.by_coding["this system, payload"] < 2.0 * sizes.subsidised_share
 
 
 def test_report_has_a_line_for_every_coding() -> None:

@@ -19,7 +19,8 @@ from terminal.recovery import Fate, OtherCard, Resolution, resolve_torn
 from terminal.result import Approved, NotPaid, Torn, Unresolved, WrongCard
 from tests.terminal.conftest import INTENT, TERMINAL, Card, World
 from wire.ids import TapId
-from wire.record import NO_TAC, Mac2, Outcome, TapRecord
+from wire.money import Fen
+from wire.record import NO_TAC, Mac2, Outcome, TapKind, TapRecord
 
 TAP = TapRecord(
     tap_id=TapId(TERMINAL, 1, 1),
@@ -92,6 +93,17 @@ def test_card_that_does_not_initialize_any_more_is_believed_by_its_proof_alone(s
         resolve(Answers(initialize=(b"", sw)), Mac2.REFUSED)
     with pytest.raises(CardUnreadable):
         resolve(Answers(prove=(b"", 0x9406), initialize=(b"", sw)))
+
+
+@pytest.mark.parametrize(
+    ("balance_fen", "counter", "fate"),
+    [(5000, 7, Fate.NOT_EXECUTED), (5000, 8, Fate.EXECUTED), (9000, 8, Fate.UNKNOWN), (5000, 9, Fate.UNKNOWN)],
+)
+def test_torn_purchase_of_nothing_is_told_by_its_counter(balance_fen: int, counter: int, fate: Fate) -> None:
+    tap = replace(TAP, kind=TapKind.SIGN_ON, amount_fen=Fen(0))
+    card = Answers(initialize=(init(balance_fen, counter), 0x9000))
+    result = resolve_torn(card, tap, profile=CAMPUS_CARD, psam=PSAM, check_mac2=lambda _: Mac2.VERIFIED)
+    assert result == Resolution(fate, PROOF[4:] if fate is Fate.EXECUTED else NO_TAC)
 
 
 def test_prove_asks_for_the_number_of_the_profile() -> None:

@@ -61,7 +61,7 @@ class Tap(models.Model):
 
 
 class Batch(models.Model):
-    """Every batch and datagram that was taken, byte for byte, with its receipt; a batch's first byte is 1."""
+    """Every batch and datagram that was taken, byte for byte, with its receipt; a batch's first byte is its version, below 16."""
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     digest: models.Field[bytes, bytes] = models.BinaryField()

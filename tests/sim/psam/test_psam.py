@@ -54,9 +54,11 @@ def right_mac2(purchase_master: bytes, ttsn: int) -> bytes:
 
 
 @pytest.mark.parametrize(("profile", "factors"), [(CAMPUS, ASN8), (PROVE_BEFORE, ASN8 + ISSUER8)])
+@pytest.mark.parametrize("amount_fen", [Fen(100), Fen(0)], ids=["of money", "of nothing"])
 def test_purchase_between_card_and_psam(
-    psam: Psam, make_card_file: Callable[..., Path], profile: CardProfile, factors: str
+    psam: Psam, make_card_file: Callable[..., Path], profile: CardProfile, factors: str, amount_fen: Fen
 ) -> None:
+    amount = amount_fen.to_bytes(4).hex()
     path = make_card_file(profile=profile)
     card = Purse(open_memory(path), Random(5))
     assert send(psam, "00B0960006") == "6100000000019000"
@@ -64,11 +66,11 @@ def test_purchase_between_card_and_psam(
     assert send(psam, "00B0970001") == "019000"
     send(card, SELECT)
 
-    init = send(card, "805001020B 01 00000064 610000000001 0F")
+    init = send(card, f"805001020B 01 {amount} 610000000001 0F")
     balance, counter, version, algorithm, random = init[:8], init[8:12], init[18:20], init[20:22], init[22:30]
     assert (balance, counter, version, algorithm, init[30:]) == ("00001388", "0000", "01", "00", "9000")
     lc = 20 + len(factors) // 2
-    fields = f"{random}{counter} 00000064 06 {DATE_TIME.hex()} {version}{algorithm} {factors}"
+    fields = f"{random}{counter} {amount} 06 {DATE_TIME.hex()} {version}{algorithm} {factors}"
     granted = send(psam, f"80700000 {lc:02X} {fields} 08")
     ttsn, mac1 = granted[:8], granted[8:16]
     assert (ttsn, granted[16:]) == ("00000001", "9000")
@@ -80,15 +82,15 @@ def test_purchase_between_card_and_psam(
     keys = read_fields(path)
     session = pboc.purchase_session_key(dpk=keys["dpk"], random=bytes.fromhex(random), counter=0, ttsn=1)
     assert mac1 == (
-        pboc.purchase_mac1(session_key=session, amount_fen=Fen(100), terminal=TERMINAL, date_time_bcd=DATE_TIME)
+        pboc.purchase_mac1(session_key=session, amount_fen=amount_fen, terminal=TERMINAL, date_time_bcd=DATE_TIME)
         .hex()
         .upper()
     )
-    assert mac2 == pboc.purchase_mac2(session_key=session, amount_fen=Fen(100)).hex().upper()
+    assert mac2 == pboc.purchase_mac2(session_key=session, amount_fen=amount_fen).hex().upper()
     assert tac == (
         pboc.purchase_tac(
             tac_key=pboc.tac_key(keys["dtk"]),
-            amount_fen=Fen(100),
+            amount_fen=amount_fen,
             terminal=TERMINAL,
             ttsn=1,
             date_time_bcd=DATE_TIME,
@@ -96,7 +98,7 @@ def test_purchase_between_card_and_psam(
         .hex()
         .upper()
     )
-    assert (card.balance_fen, card.counter) == (4900, 1)
+    assert (card.balance_fen, card.counter) == (5000 - amount_fen, 1)
 
 
 def test_card_with_two_level_keys_refuses_a_psam_with_one(psam: Psam, make_card: Callable[..., Purse]) -> None:

@@ -151,8 +151,8 @@ def _user() -> pwd.struct_passwd | None:
 
 
 def _wait(done: Callable[[], bool], words: str, folder: Path) -> None:
-    deadline = time.monotonic() + _READY_S_MAX
-    while not done():
-        if time.monotonic() > deadline:
-            raise PostgresMissing(f"{words}; see {folder / 'log'}")
+    for _ in range(int(_READY_S_MAX / _POLL_S)):
+        if done():
+            return
         time.sleep(_POLL_S)  # nothing tells a stranger that the server is ready
+    raise PostgresMissing(f"{words}; see {folder / 'log'}")

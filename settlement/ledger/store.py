@@ -66,7 +66,7 @@ _SUSPENSE: Final = f"""
     SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,
            (SELECT entry.id FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
             WHERE reason = 4 AND suspense_item.source <> '{TOPUP}' AND entry.kind = 2
-            AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter)
+            AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter) AS contradicts
     FROM suspense_item
     WHERE NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id)
     ORDER BY since_utc_s, id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
@@ -18,11 +18,15 @@ from settlement.ledger.entries import Source, opening_for
 from settlement.ledger.store import post
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
-from settlement.store.database import Database, open_writer
+from settlement.store import database
+from settlement.store.database import Database
+from settlement.store.place import ServerPlace
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.ingest import accept_batch, accept_datagram
 from settlement.streams.terminals import enrol
+from sim.postgres import PostgresServer
+from tests.settlement.pooled import PooledServer, TamperedDatabase
 from wire import pboc, signature
 from wire.batch import SettlementBatch, SignedBatch, decode_batch, sign_batch
 from wire.directory import CodingState, window_start
@@ -45,6 +49,32 @@ from wire.record import (
 )
 
 NOW = 1_764_000_000
+ON_BOTH = {
+    "test_answers",
+    "test_configuration",
+    "test_hotlist",
+    "test_ingest",
+    "test_pending",
+    "test_pull",
+    "test_registry",
+    "test_report",
+    "test_requests",
+    "test_store",
+    "test_terminals",
+    "test_tickets",
+    "test_unknown",
+}
+# Files that are copied, SQLite's own words, its query plans, and what it alone keeps in a column.
+ON_FILES = {
+    "test_answer_that_cannot_be_kept_costs_the_terminal_nothing",
+    "test_desks_journal_that_was_changed_behind_the_triggers_breaks_the_chain",
+    "test_looking_for_what_waits_reads_by_index",
+    "test_nobody_sees_taps_without_the_cursor",
+    "test_posting_looks_every_key_up_by_index",
+    "test_row_that_nobody_here_can_read_stops_its_source_alone",
+    "test_ticket_is_good_again_after_the_stream_was_restored_from_before_its_use",
+    "test_versions_stand_for_ever_and_have_no_gap",
+}
 FIRST_TERMINAL = TerminalId(bytes.fromhex("000000000101"))
 
 
@@ -211,10 +241,51 @@ def keys(template_home: Path) -> FileKeyStore:
     return FileKeyStore.open(home.sealed_keys, home.passphrase.read_bytes().strip())
 
 
+@contextmanager
+def open_writer(home: Home, alias: str, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """As the product does; what a test does to the rules is undone before the next."""
+    place = home.place(alias)
+    if isinstance(place, ServerPlace):
+        pooled: PooledServer = request.getfixturevalue("pooled_server")
+        with TamperedDatabase(place, pooled.admins[alias]) as db:
+            yield db
+    else:
+        with database.open_writer(place, alias) as db:
+            yield db
+
+
+@pytest.fixture(scope="session")
+def pooled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PooledServer]:
+    pooled = PooledServer(PostgresServer.create(), tmp_path_factory.mktemp("server"))
+    yield pooled
+    pooled.close()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What rests on SQL alone is tried on both databases."""
+    on_both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH and metafunc.definition.name not in ON_FILES
+    if on_both and "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def home(template_home: Path, tmp_path: Path) -> Home:
-    shutil.copytree(template_home, tmp_path / "home")
-    return Home(tmp_path / "home")
+def engine(request: pytest.FixtureRequest) -> str:
+    """Which database a test runs on."""
+    name: str = getattr(request, "param", "sqlite")
+    return name
+
+
+@pytest.fixture
+def home(template_home: Path, tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> Home:
+    if engine == "sqlite":
+        shutil.copytree(template_home, tmp_path / "home")
+        return Home(tmp_path / "home")
+    pooled: PooledServer = request.getfixturevalue("pooled_server")
+    pooled.reset()
+    home = Home(tmp_path / "home", pooled.server.url)
+    shutil.copytree(template_home, home.root, ignore=shutil.ignore_patterns("*.db", "*.lock"))
+    shutil.copytree(pooled.passwords, home.folder / "database")
+    return home
 
 
 @pytest.fixture
@@ -232,14 +303,14 @@ def make_till(keys: FileKeyStore) -> Callable[[int], FakeTill]:
 
 
 @pytest.fixture
-def canteen(home: Home, keys: FileKeyStore) -> Iterator[StreamDriver]:
-    with open_writer(home.database("canteen"), "canteen") as db:
+def canteen(home: Home, keys: FileKeyStore, request: pytest.FixtureRequest) -> Iterator[StreamDriver]:
+    with open_writer(home, "canteen", request) as db:
         yield StreamDriver(db, home, keys)
 
 
 @pytest.fixture
-def ledger_db(home: Home) -> Iterator[Database]:
-    with open_writer(home.database("ledger"), "ledger") as db:
+def ledger_db(home: Home, request: pytest.FixtureRequest) -> Iterator[Database]:
+    with open_writer(home, "ledger", request) as db:
         yield db
 
 
@@ -280,8 +351,8 @@ def purse_balances() -> Callable[[Database], dict[CardId, Fen]]:
 
 
 @pytest.fixture
-def onecard_db(home: Home) -> Iterator[Database]:
-    with open_writer(home.database("onecard"), "onecard") as db:
+def onecard_db(home: Home, request: pytest.FixtureRequest) -> Iterator[Database]:
+    with open_writer(home, "onecard", request) as db:
         yield db
 
 

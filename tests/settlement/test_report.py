@@ -51,7 +51,7 @@ def test_report_names_balances_suspense_and_what_is_missing(
         till.tap(amount_fen, wrong_tac=amount_fen == 250)
     canteen.accept(till.batch(1, 3))
     canteen.accept(till.batch(4))  # a gap: refused, but now the server knows how far the journal goes
-    source = StreamSource(home.database("canteen"), Stream.CANTEEN)
+    source = StreamSource(home.place("canteen"), Stream.CANTEEN)
     pull_portion(ledger_db, source)
     source.close()
     report = read_report(home, now_utc_s=utc_s + 7_200, outage_s=OUTAGE_S)

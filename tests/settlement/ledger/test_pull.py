@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def source(home: Home) -> Iterator[StreamSource]:
-    source = StreamSource(home.database("canteen"), Stream.CANTEEN)
+    source = StreamSource(home.place("canteen"), Stream.CANTEEN)
     yield source
     source.close()
 
 
 @pytest.fixture
 def openings(home: Home) -> Iterator[OpeningSource]:
-    openings = OpeningSource(home.database("onecard"))
+    openings = OpeningSource(home.place("onecard"))
     yield openings
     openings.close()
 
@@ -155,7 +155,7 @@ def test_card_that_is_registered_and_pays_while_a_round_runs_is_known_in_time(
             sell(canteen, till, 1)
             return super().portion(cursor, count_max)
 
-    source = LateSource(home.database("canteen"), Stream.CANTEEN)
+    source = LateSource(home.place("canteen"), Stream.CANTEEN)
     assert pull_round(ledger_db, openings, [source]).posted == {Posted.CREATED: 2}
     source.close()
 
@@ -228,7 +228,7 @@ def test_row_that_nobody_here_can_read_stops_its_source_alone(
     sell(canteen, till, 3)
     canteen.db.execute("DROP TRIGGER tap_is_never_changed")
     canteen.db.execute(f"UPDATE tap SET {change} WHERE position = 2")
-    shops = StreamSource(home.database("shops"), Stream.SHOPS)
+    shops = StreamSource(home.place("shops"), Stream.SHOPS)
     outcome = pull_round(ledger_db, openings, [source, shops])
     assert {name: type(error) for name, error in outcome.faults.items()} == {"canteen": SourceBroken}
     assert "position 2" in str(outcome.faults["canteen"])
@@ -295,13 +295,13 @@ EVIDENCE = {
 
 @pytest.fixture
 def topup_db(home: Home) -> Iterator[Database]:
-    with open_writer(home.database("topup"), "topup") as db:
+    with open_writer(home.place("topup"), "topup") as db:
         yield db
 
 
 @pytest.fixture
 def loads(home: Home) -> Iterator[LoadSource]:
-    source = LoadSource(home.database("topup"))
+    source = LoadSource(home.place("topup"))
     yield source
     source.close()
 

@@ -55,7 +55,7 @@ WANTED = Configuration(
 
 @pytest.fixture
 def onecard(home: Home) -> Iterator[Database]:
-    with open_writer(home.database("onecard"), "onecard") as db:
+    with open_writer(home.place("onecard"), "onecard") as db:
         yield db
 
 

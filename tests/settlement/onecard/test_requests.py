@@ -15,7 +15,7 @@ TERMINAL = TerminalId(bytes(range(6)))
 
 
 def test_request_is_numbered_and_found_by_the_stream_of_the_last_ticket(home: Home) -> None:
-    with open_writer(home.database("onecard"), "onecard") as db:
+    with open_writer(home.place("onecard"), "onecard") as db:
         for stream in (Stream.SHOPS, Stream.CANTEEN):
             give_epoch(db, TERMINAL, stream=stream, now_utc_s=1)
         asked = [put_request(db, TERMINAL, what, now_utc_s=100) for what in Question]
@@ -30,7 +30,7 @@ def test_request_is_numbered_and_found_by_the_stream_of_the_last_ticket(home: Ho
 
 
 def test_terminal_without_a_ticket_and_top_up_point_are_not_asked(home: Home) -> None:
-    with open_writer(home.database("onecard"), "onecard") as db:
+    with open_writer(home.place("onecard"), "onecard") as db:
         with pytest.raises(TerminalNotAsked, match="never given a ticket"):
             put_request(db, TERMINAL, Question.LOG, now_utc_s=1)
         give_epoch(db, TERMINAL, stream=Stream.TOP_UP, now_utc_s=1)

@@ -107,7 +107,7 @@ class Port:
         return await asyncio.to_thread(self._taps)
 
     def _taps(self) -> int:
-        with open_reader(self.home.database("canteen"), "canteen") as db:
+        with open_reader(self.home.place("canteen"), "canteen") as db:
             return db.number("SELECT count(*) FROM tap")
 
 
@@ -125,8 +125,8 @@ def serve(home: Home, keys: FileKeyStore) -> Serve:
         def open_desk() -> Desk:
             return Desk(
                 stream=Stream.CANTEEN,
-                db=open_writer(home.database("canteen"), "canteen"),
-                onecard=open_reader(home.database("onecard"), "onecard"),
+                db=open_writer(home.place("canteen"), "canteen"),
+                onecard=open_reader(home.place("onecard"), "onecard"),
                 keys=keys,
                 door=door,
                 clock=lambda: NOW,

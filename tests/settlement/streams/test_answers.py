@@ -40,7 +40,7 @@ def test_request_reaches_the_terminal_its_answer_is_kept_and_nobody_elses(
     serve: Serve, enrolled: FakeTill, home: Home
 ) -> None:
     def ask(what: Question, terminal: TerminalId = enrolled.terminal) -> Asked:
-        with open_writer(home.database("onecard"), "onecard") as db:
+        with open_writer(home.place("onecard"), "onecard") as db:
             if not db.number("SELECT count(*) FROM ticket WHERE terminal = %s", (terminal,)):
                 db.execute(TICKET, (terminal, int(Stream.CANTEEN)))
             return put_request(db, terminal, what, now_utc_s=NOW)
@@ -72,17 +72,17 @@ def test_request_reaches_the_terminal_its_answer_is_kept_and_nobody_elses(
         assert await asyncio.to_thread(answers) == ["well", "lines"]
 
     serve(scenario)
-    with open_reader(home.database("canteen"), "canteen") as db:
+    with open_reader(home.place("canteen"), "canteen") as db:
         assert db.number("SELECT count(*) FROM answer") == 2
 
 
 def test_answer_that_cannot_be_kept_costs_the_terminal_nothing(
     serve: Serve, enrolled: FakeTill, home: Home, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with open_writer(home.database("onecard"), "onecard") as db:
+    with open_writer(home.place("onecard"), "onecard") as db:
         db.execute(TICKET, (enrolled.terminal, int(Stream.CANTEEN)))
         asked = put_request(db, enrolled.terminal, Question.LOG, now_utc_s=NOW)
-    with open_writer(home.database("canteen"), "canteen") as db:
+    with open_writer(home.place("canteen"), "canteen") as db:
         db.execute("CREATE TRIGGER a_rule BEFORE INSERT ON answer BEGIN SELECT RAISE(ABORT, 'a_rule'); END")
 
     async def scenario(port: Port) -> None:

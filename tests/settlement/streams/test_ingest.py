@@ -304,7 +304,7 @@ def test_stream_chain_covers_record_suspense_and_time(canteen: StreamDriver, til
     till.tap()
     till.tap(wrong_tac=True)
     canteen.accept(till.batch())
-    with open_reader(canteen.home.database("canteen"), "canteen") as reader:
+    with open_reader(canteen.home.place("canteen"), "canteen") as reader:
         rows = store.taps_after(reader, 0, 10)
     head = store.stream_genesis(Stream.CANTEEN)
     for row in rows:

@@ -290,6 +290,7 @@ def _chains(evidence: Evidence) -> list[str]:
     objections = []
     heads: dict[tuple[bytes, int], bytes] = {}
     stream_head = _stream_genesis(evidence.stream_kind)
+    intake: list[StreamTap] = []
     for expected, row in enumerate(evidence.stream, start=1):
         key = (row.tap_id.terminal, row.tap_id.epoch)
         head = heads.get(key, genesis_hash(row.tap_id.terminal, row.tap_id.epoch))
@@ -299,11 +300,26 @@ def _chains(evidence: Evidence) -> list[str]:
             heads[key] = row.chain_hash
         if row.position != expected:
             objections.append(f"the stream's journal has position {row.position} where {expected} belongs")
-        verdict = bytes(((row.suspense or 0) & 0xFF,)) + row.received_at_utc_s.to_bytes(8, "big")
-        if next_hash(stream_head, row.record + verdict) != row.stream_hash:
-            objections.append(f"the stream's own chain breaks at position {row.position}")
-        stream_head = row.stream_hash
+        intake.append(row)
+        if row.stream_hash is not None:
+            if _intake_hash(stream_head, intake) != row.stream_hash:
+                objections.append(f"the stream's own chain breaks between {intake[0].position} and {row.position}")
+            stream_head, intake = row.stream_hash, []
+    if intake:
+        objections.append(f"the stream's own chain ends before position {intake[0].position}")
     return objections
+
+
+def _intake_hash(before: bytes, intake: Sequence[StreamTap]) -> bytes:
+    """The stream's chain after taps that came together, each received when the last one was."""
+    records = b"".join(row.record for row in intake)
+    verdicts = b"".join(
+        place.to_bytes(2, "big") + bytes((row.suspense & 0xFF,))
+        for place, row in enumerate(intake)
+        if row.suspense is not None
+    )
+    received = intake[-1].received_at_utc_s.to_bytes(8, "big")
+    return next_hash(before, len(records).to_bytes(4, "big") + records + verdicts + received)
 
 
 def _stream_genesis(stream: Stream) -> bytes:

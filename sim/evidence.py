@@ -27,7 +27,7 @@ _MONEY_TABLES: Final = {
     "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
     "topup": ("load_event", "load_answer"),
     "onecard": ("card", "purse_opening", "hotlist_entry"),
-    "stream": ("tap", "batch", "fork"),
+    "stream": ("intake", "suspended_tap", "batch", "fork"),
     "journal": ("journal", "opened", "sealed"),
 }
 
@@ -40,13 +40,13 @@ class EvidenceMissing(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class StreamTap:
-    """A row of the stream's journal."""
+    """A tap in the stream's journal; `stream_hash` is that of the intake that ends with it, None within one."""
 
     position: int
     tap_id: TapId
     record: bytes
     chain_hash: bytes
-    stream_hash: bytes
+    stream_hash: bytes | None
     suspense: int | None
     received_at_utc_s: int
 

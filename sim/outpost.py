@@ -232,7 +232,7 @@ class Outpost:
             closing(open_reader(folder.database(STREAM.label))) as stream,
             closing(open_reader(folder.database("ledger"))) as ledger,
         ):
-            (taps,) = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()
+            (taps,) = stream.execute("SELECT coalesce(max(next_position) - 1, 0) FROM intake").fetchone()
             read = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
         return read is not None and bool(read[0] == taps)
 

@@ -123,7 +123,7 @@ def _pulled(campus: Campus) -> bool:
         closing(open_reader(folder / "topup.db")) as topup,
         closing(open_reader(folder / "ledger.db")) as ledger,
     ):
-        taps: int = stream.execute("SELECT coalesce(max(position), 0) FROM tap").fetchone()[0]
+        taps: int = stream.execute("SELECT coalesce(max(next_position) - 1, 0) FROM intake").fetchone()[0]
         openings: int = onecard.execute("SELECT coalesce(max(position), 0) FROM purse_opening").fetchone()[0]
         loads: int = topup.execute("SELECT coalesce(max(position), 0) FROM load_event").fetchone()[0]
         read: dict[str, int] = dict(ledger.execute("SELECT source, position FROM source_cursor"))

@@ -18,7 +18,7 @@ from wire.bits import to_bytes
 from wire.directory import CodingState
 from wire.fields import FieldReader, FormatError, varint
 from wire.ids import SEQ_MAX, TERMINAL_ID_BYTES, TerminalId
-from wire.record import HASH_BYTES, TapRecord, next_hash
+from wire.record import HASH_BYTES, TapRecord, debited_fen, next_hash
 from wire.rows import Link, best_pace, encode_row, read_rows
 
 BATCH_VERSION: Final = 2
@@ -106,7 +106,7 @@ class SignedBatch:
         )
         if links[-1].chain_hash[:HEAD_TAG_BYTES] != self.head_tag:
             raise FormatError("the records do not lead to the head hash")
-        if sum(link.record.debited_fen for link in links) != self.total_fen:
+        if debited_fen(link.canonical for link in links) != self.total_fen:
             raise FormatError("the records do not add up to the total")
         return links
 

@@ -7,6 +7,7 @@ any other, because cards that hold one exist.
 
 from __future__ import annotations
 
+import struct
 from typing import Final
 
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -28,6 +29,8 @@ _ECB: Final = modes.ECB()
 _CBC_FROM_ZERO: Final = modes.CBC(_ZERO_BLOCK)
 _INVERTED: Final = bytes(0xFF - value for value in range(256))
 _LOAD_SESSION_TAIL: Final = b"\x80\x00"
+_PURCHASE_PADDED: Final = struct.Struct(">IB6sI7sH")  # what a purchase's TAC is made over, in whole blocks
+_PADDING: Final = 0x8000
 
 
 def diversify(master: bytes, factor: bytes) -> bytes:
@@ -92,6 +95,30 @@ def purchase_tac(
 ) -> bytes:
     """TAC of a purchase, by which the card proves the debit to its issuer."""
     return mac(tac_key, _amount(amount_fen) + bytes((tti,)) + terminal + ttsn.to_bytes(4) + date_time_bcd)
+
+
+class TacKey:
+    """One card's TAC key, set up for many purchases: checking one then costs a third of `purchase_tac`.
+
+    The library's cipher goes on from block to block, so what is left from the purchase before is taken out again by
+    adding it to the next one's first block. Belongs to one thread.
+    """
+
+    __slots__ = ("_encrypt", "_left")
+
+    def __init__(self, tac_key: bytes) -> None:
+        assert len(tac_key) == SESSION_KEY_BYTES, "a TAC key has 8 bytes"
+        self._encrypt = Cipher(TripleDES(tac_key * 3), _CBC_FROM_ZERO).encryptor().update
+        self._left = 0
+
+    def purchase_tac(self, *, amount_fen: int, terminal: bytes, ttsn: int, date_time_bcd: bytes) -> bytes:
+        """As `purchase_tac` makes it."""
+        padded = int.from_bytes(
+            _PURCHASE_PADDED.pack(amount_fen, TTI_PURCHASE, terminal, ttsn, date_time_bcd, _PADDING), "big"
+        )
+        last_block = self._encrypt((padded ^ self._left).to_bytes(_PURCHASE_PADDED.size, "big"))[-BLOCK_BYTES:]
+        self._left = int.from_bytes(last_block, "big") << 8 * (_PURCHASE_PADDED.size - BLOCK_BYTES)
+        return last_block[:MAC_BYTES]
 
 
 def load_session_key(*, dlk: bytes, random: bytes, online_counter: int) -> bytes:

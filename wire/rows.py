@@ -6,30 +6,24 @@ Left out: who vouches for the rows (`wire.batch`, `wire.sms`).
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from wire.bits import BitReader, fixed, golomb
 from wire.directory import CodingState
 from wire.fields import FormatError
-from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, CardId, TapId, TerminalId
-from wire.money import Fen
+from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, TerminalId
 from wire.record import (
-    LAYOUT,
     NO_TAC,
     RECORD_VERSION,
-    TAC_BYTES,
     ClockQuality,
     Mac2,
     Outcome,
-    Refusal,
     TapKind,
     TapRecord,
     TapTime,
-    VoidReason,
     next_hash,
     read_mac2,
     read_outcome,
@@ -49,23 +43,24 @@ _COUNTER_ORDER: Final = 8
 _BACK_ORDER: Final = 4  # most sales are taken back at once
 _QUALITIES: Final = tuple(ClockQuality)
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
+_PACK: Final = struct.Struct(">B6sHIBBBB18sIIIIHIIIIIIB").pack  # a record (`wire.record.LAYOUT`), its TAC as a number
 _CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 _U16: Final = 0xFFFF
 _U32: Final = 0xFFFF_FFFF
 
-_CARDS_CACHED: Final = 65_536  # a campus; most taps are of cards that were here before
-_card_id = lru_cache(_CARDS_CACHED)(CardId.from_bytes)
-
 _ELSEWHERE, _NEW, _SUBSIDISED, _ODD = "10", "110", "1110", "1111"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A record with its canonical bytes and the chain's hash after it."""
+class Link(NamedTuple):
+    """A record as its canonical bytes, and the chain's hash after it."""
 
-    record: TapRecord
     canonical: bytes
     chain_hash: bytes
+
+    @property
+    def record(self) -> TapRecord:
+        """What it says."""
+        return TapRecord.from_bytes(self.canonical)
 
 
 def best_pace(state: CodingState, records: Sequence[TapRecord], pace_max: int = PACE_MAX) -> int:
@@ -226,9 +221,9 @@ def read_rows(
     rows = _RowReader(state, data, terminal=terminal, epoch=epoch, pace=pace)
     links, head = [], hash_before
     for _ in range(count):
-        record, canonical = rows.next()
+        canonical = rows.next()
         head = next_hash(head, canonical)
-        links.append(Link(record, canonical, head))
+        links.append(Link(canonical, head))
     rows.finish()
     return links
 
@@ -247,8 +242,8 @@ class _RowReader:
         """Raise `FormatError` unless the last row ended in the last byte."""
         self._reader.finish()
 
-    def next(self) -> tuple[TapRecord, bytes]:
-        """The next record with its canonical bytes; `FormatError` where a field leaves its bounds."""
+    def next(self) -> bytes:
+        """The next record's canonical bytes; `FormatError` where a field leaves its bounds."""
         state, reader = self._state, self._reader
         bits, at = reader.bits, reader.at
         subsidised = False
@@ -289,11 +284,9 @@ class _RowReader:
         ttsn = state.ttsn + 1
         if stop > reader.size or (uptime_s | utc_s | ttsn) >> 32:
             raise FormatError("a row is cut short, or its time or serial number is out of bounds")
-        tac = int(bits[at:stop], 2).to_bytes(TAC_BYTES, "big")
         return self._record(
-            Outcome.DEBITED, None, Mac2.VERIFIED, card, index, amount_fen, balance_fen, counter, ttsn, tac,
-            TapTime(utc_s=utc_s, boot=state.boot, uptime_s=uptime_s, quality=_QUALITIES[state.quality]),
-            subsidy_fen=subsidy_fen,
+            TapKind.SALE, Outcome.DEBITED, 0, Mac2.VERIFIED, card, index, amount_fen, subsidy_fen, 0, balance_fen,
+            counter, ttsn, int(bits[at:stop], 2), 0, utc_s, state.boot, uptime_s, state.quality,
         )  # fmt: skip
 
     def _known(self) -> int:
@@ -342,7 +335,7 @@ class _RowReader:
             raise FormatError("a row names a price by its rank that is not known")
         return self._state.prices[rank]
 
-    def _odd(self) -> tuple[TapRecord, bytes]:
+    def _odd(self) -> bytes:
         state, reader = self._state, self._reader
         outcome, mac2 = read_outcome(reader.fixed(2) + 1), read_mac2(reader.fixed(2))
         reason = read_reason(outcome, reader.fixed(8) if outcome in _WITH_REASON else 0)
@@ -362,7 +355,7 @@ class _RowReader:
         ttsn = state.ttsn + 1
         if reader.fixed(1):
             ttsn = reader.fixed(32) if reader.fixed(1) else 0
-        tac = reader.fixed(32).to_bytes(TAC_BYTES, "big") if reader.fixed(1) else NO_TAC
+        tac = reader.fixed(32) if reader.fixed(1) else 0
         if reader.fixed(1):
             boot, uptime_s, utc_s, quality = (reader.fixed(width) for width in (32, 32, 32, 2))
         else:
@@ -371,9 +364,8 @@ class _RowReader:
         if (uptime_s | utc_s | ttsn) >> 32:
             raise FormatError("a row's time or serial number is out of bounds")
         return self._record(
-            outcome, reason, mac2, card, index, amount_fen, balance_fen, counter, ttsn, tac,
-            TapTime(utc_s=utc_s, boot=boot, uptime_s=uptime_s, quality=_QUALITIES[quality]),
-            subsidy_fen=subsidy_fen, kind=kind, credit_fen=credit_fen, refers_to=refers_to,
+            kind, outcome, reason or 0, mac2, card, index, amount_fen, subsidy_fen, credit_fen, balance_fen, counter,
+            ttsn, tac, refers_to, utc_s, boot, uptime_s, quality,
         )  # fmt: skip
 
     def _odd_kind(self) -> tuple[TapKind, int, int, int, int]:
@@ -389,55 +381,38 @@ class _RowReader:
 
     def _record(
         self,
+        kind: TapKind,
         outcome: Outcome,
-        reason: Refusal | VoidReason | None,
+        reason: int,
         mac2: Mac2,
         card: bytes,
         index: int,
         amount_fen: int,
+        subsidy_fen: int,
+        credit_fen: int,
         balance_fen: int,
         counter: int,
         ttsn: int,
-        tac: bytes,
-        at: TapTime,
-        subsidy_fen: int = 0,
-        *,
-        kind: TapKind = TapKind.SALE,
-        credit_fen: int = 0,
-        refers_to: int = 0,
-    ) -> tuple[TapRecord, bytes]:
+        tac: int,
+        refers_to: int,
+        utc_s: int,
+        boot: int,
+        uptime_s: int,
+        quality: int,
+    ) -> bytes:
         state = self._state
         if self._reader.at > self._reader.size:
             raise FormatError("the rows are cut short")
-        record = TapRecord(
-            tap_id=TapId(self._terminal, self._epoch, state.seq),
-            kind=kind,
-            outcome=outcome,
-            reason=reason,
-            mac2=mac2,
-            card=_card_id(card),
-            amount_fen=Fen(amount_fen),
-            subsidy_fen=Fen(subsidy_fen),
-            credit_fen=Fen(credit_fen),
-            balance_before_fen=Fen(balance_fen),
-            counter=counter,
-            ttsn=ttsn,
-            tac=tac,
-            refers_to=refers_to,
-            opened_at=at,
-        )
-        if (kind is not TapKind.SALE or credit_fen or refers_to) and not record.is_possible:
-            raise FormatError(f"a row tells of a {kind.name} that cannot be")
-        canonical = LAYOUT.pack(
-            RECORD_VERSION, self._terminal, self._epoch, state.seq, kind, outcome, reason or 0, mac2, card,
-            amount_fen, subsidy_fen, credit_fen, balance_fen, counter, ttsn, tac, refers_to, at.utc_s, at.boot,
-            at.uptime_s, at.quality,
+        canonical = _PACK(
+            RECORD_VERSION, self._terminal, self._epoch, state.seq, kind, outcome, reason, mac2, card, amount_fen,
+            subsidy_fen, credit_fen, balance_fen, counter, ttsn, tac, refers_to, utc_s, boot, uptime_s, quality,
         )  # fmt: skip
+        if kind is not TapKind.SALE or credit_fen or refers_to:
+            TapRecord.from_bytes(canonical)  # raises what cannot be
         state.advance(
-            outcome, card, index, amount_fen, subsidy_fen, balance_fen, counter, ttsn, at.utc_s, at.boot, at.uptime_s,
-            at.quality,
-        )  # fmt: skip
-        return record, canonical
+            outcome, card, index, amount_fen, subsidy_fen, balance_fen, counter, ttsn, utc_s, boot, uptime_s, quality
+        )
+        return canonical
 
 
 def _within(value: int, most: int) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
@@ -22,12 +22,20 @@ from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_
 from settlement.store.database import Database, StoreFault, open_reader
 from settlement.store.place import Place
 from settlement.store.router import ONECARD, TOPUP
-from settlement.streams.store import JournalRow, next_stream_hash, stream_genesis, taps_after, taps_owed
+from settlement.streams.store import (
+    IntakeRow,
+    intakes_after,
+    last_intake,
+    next_stream_hash,
+    stream_genesis,
+    suspended,
+    taps_owed,
+)
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import Stream
 from wire.receipt import Suspense
-from wire.record import TapRecord
+from wire.record import RECORD_BYTES, TapRecord
 
 PORTION_MAX: Final = (
     500  # rows of one source before the next one's turn; a commit of 500 costs little more than one of 100
@@ -131,30 +139,53 @@ class StreamSource:
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
         """See `JournalSource`."""
         # Asked first: what terminals bring after that is then in the rows, or is asked for in the next round.
-        owed = taps_owed(self._reader.open())
-        items: list[Entry | SuspenseItem]
-        items, after, rows = _follow(
-            self.name,
-            cursor,
-            lambda position, limit: taps_after(self._reader.open(), position, limit),
-            count_max,
-            stored_hash=lambda row: row.stream_hash,
-            next_hash=lambda before, row: next_stream_hash(before, row.record, row.suspense, row.received_at_utc_s),
-            item=self._item,
-        )
-        return Portion(lambda db: store.post(db, items), after, rows, owed)
+        db = self._reader.open()
+        owed = taps_owed(db)
+        # The intake before the cursor is read again: it proves that this is still the journal that was read before.
+        last = last_intake(db, cursor.position)
+        if cursor.position and (last is None or (last.next_position - 1, last.stream_hash) != astuple(cursor)):
+            raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
+        intakes = intakes_after(db, cursor.position, count_max)
+        reasons = suspended(db, cursor.position + 1, intakes[-1].next_position) if intakes else {}
+        items: list[Entry | SuspenseItem] = []
+        after = cursor
+        for row in intakes:
+            try:
+                after = self._next(after, row, reasons)
+                items += self._items(row, reasons)
+            except (FormatError, ValueError, TypeError, AttributeError, OverflowError) as error:
+                # A newer version of the source wrote it, or somebody else: SQLite keeps anything in any column.
+                raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
+        return Portion(lambda db: store.post(db, items), after, after.position - cursor.position, owed)
 
     def close(self) -> None:
         """See `JournalSource`."""
         self._reader.close()
 
-    def _item(self, row: JournalRow) -> Entry | SuspenseItem | None:
-        return entry_for(
-            TapRecord.from_bytes(row.record),
-            suspense=None if row.suspense is None else Suspense(row.suspense),
-            source=Source(self.name, row.position),
-            received_at_utc_s=row.received_at_utc_s,
-        )
+    def _next(self, cursor: SourceCursor, row: IntakeRow, reasons: dict[int, int]) -> SourceCursor:
+        """The cursor after an intake that continues the chain; raises `SourceBroken`."""
+        positions = range(row.position, row.next_position)
+        found = [(place, reasons[at]) for place, at in enumerate(positions) if at in reasons] if reasons else []
+        head_hash = next_stream_hash(cursor.head_hash, row.records, found, row.received_at_utc_s)
+        if (
+            row.position != cursor.position + 1
+            or row.stream_hash != head_hash
+            or len(row.records) != RECORD_BYTES * len(positions)
+        ):
+            raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
+        return SourceCursor(row.next_position - 1, head_hash)
+
+    def _items(self, row: IntakeRow, reasons: dict[int, int]) -> Iterator[Entry | SuspenseItem]:
+        for at in range(row.next_position - row.position):
+            reason = reasons.get(row.position + at)
+            item = entry_for(
+                TapRecord.from_bytes(row.records[RECORD_BYTES * at : RECORD_BYTES * (at + 1)]),
+                suspense=None if reason is None else Suspense(reason),
+                source=Source(self.name, row.position + at),
+                received_at_utc_s=row.received_at_utc_s,
+            )
+            if item is not None:
+                yield item
 
 
 class OpeningSource:

@@ -1,7 +1,8 @@
 """The coding states of a stream's journals, so that the next batch of each is opened without reading its past again.
 
-A batch is opened with a copy, which takes the kept one's place once the batch is committed: one that cannot be read
-costs no state. A state that is not here is made from the tap table. Left out: what is done with a batch (`ingest`).
+A batch is opened with the kept one itself, which is kept again once the batch is committed. A batch that its terminal
+signed and that cannot be read all the same spoils it: one that is not here is made from the journal. Left out: what is
+done with a batch (`ingest`).
 """
 
 from __future__ import annotations
@@ -26,22 +27,23 @@ class CodingStates:
         self._kept: dict[tuple[TerminalId, int], tuple[CodingState, bytes]] = {}
 
     def lend(self, db: Database, row: TerminalRow, seq: int, hash_before: bytes) -> CodingState:
-        """The caller's own state before record `seq`, where this stream's chain has `hash_before`."""
-        kept = self._kept.get((row.terminal, row.epoch))
+        """The state before record `seq`, where this stream's chain has `hash_before`: the caller's own from now on."""
+        key = (row.terminal, row.epoch)
+        kept = self._kept.get(key)
         if kept is not None and (kept[0].seq, kept[1]) == (seq, hash_before):
-            return kept[0].copy()
-        state = CodingState.before(seq, store.records_between(db, row, window_start(seq), seq))
-        if seq == row.next_seq:
-            self.keep(row, state.copy(), hash_before)
-        return state
+            self._drop(key)
+            return kept[0]
+        return CodingState.before(seq, store.records_between(db, row, window_start(seq), seq))
 
     def keep(self, row: TerminalRow, state: CodingState, head_hash: bytes) -> None:
         """Keep a state that stands where the journal's committed cursor stands, with the chain's hash there."""
         key = (row.terminal, row.epoch)
-        if (old := self._kept.pop(key, None)) is not None:
-            self._cards -= len(old[0].cards)
+        if key in self._kept:
+            self._drop(key)
         self._kept[key] = (state, head_hash)
         self._cards += len(state.cards)
         while self._cards > self._cards_max:
-            oldest = next(iter(self._kept))
-            self._cards -= len(self._kept.pop(oldest)[0].cards)
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: tuple[TerminalId, int]) -> None:
+        self._cards -= len(self._kept.pop(key)[0].cards)

@@ -7,22 +7,28 @@ Refused is only what is not provably the continuation of the journal that this t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import Final
 
 from settlement.onecard.keys import KeyStore
-from settlement.store.database import Database, Value
+from settlement.store.database import Database
 from settlement.streams import store
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import unknown_journal
-from settlement.streams.store import KnownTap, TerminalRow, next_stream_hash
+from settlement.streams.store import KnownTap, TerminalRow
 from wire.batch import SignedBatch
 from wire.fields import FormatError
 from wire.ids import Stream
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import Mac2, Outcome, TapRecord, genesis_hash
+from wire.record import LAYOUT, Mac2, Outcome, TapRecord, debited_fen, genesis_hash
 from wire.rows import Link
 from wire.signature import SignatureInvalid
 from wire.sms import DatagramKind, Envelope, SmsInvalid, UpDatagram
+
+_DEBITED: Final = int(Outcome.DEBITED)
+_PROVED_BY_TAC: Final = (_DEBITED, int(Outcome.UNKNOWN))
+_MAC2_REFUSED: Final = int(Mac2.REFUSED)
 
 
 def accept_batch(
@@ -51,7 +57,16 @@ def accept_batch(
         if isinstance(taps, Refused):
             return taps
         receipt = _take(
-            db, row, links, taps, raw=signed.raw, digest=signed.digest, stream=stream, keys=keys, now_utc_s=now_utc_s
+            db,
+            row,
+            links,
+            taps,
+            first_seq=signed.first_seq,
+            raw=signed.raw,
+            digest=signed.digest,
+            stream=stream,
+            keys=keys,
+            now_utc_s=now_utc_s,
         )
     if state.seq == receipt.cursor.next_seq:
         states.keep(row, state, receipt.cursor.head_hash)
@@ -92,7 +107,18 @@ def accept_datagram(
         taps = store.known_taps(db, row, first_seq, state.seq)
         if (differs_at := _first_difference(taps, links)) is not None:
             return Refused(Rejection.MALFORMED, row.cursor, f"tap {differs_at} differs from the one known here")
-        receipt = _take(db, row, links, taps, raw=data, digest=digest, stream=stream, keys=keys, now_utc_s=now_utc_s)
+        receipt = _take(
+            db,
+            row,
+            links,
+            taps,
+            first_seq=first_seq,
+            raw=data,
+            digest=digest,
+            stream=stream,
+            keys=keys,
+            now_utc_s=now_utc_s,
+        )
     if state.seq == receipt.cursor.next_seq:
         states.keep(row, state, receipt.cursor.head_hash)
     return Receipt(receipt)
@@ -100,12 +126,24 @@ def accept_datagram(
 
 def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
     """Why the record's money cannot be booked, as far as the record itself can tell."""
-    if record.outcome not in (Outcome.DEBITED, Outcome.UNKNOWN):
-        return None
-    if not keys.verify_purchase_tac(record):
-        return Suspense.TAC_WRONG if record.outcome is Outcome.DEBITED else Suspense.OUTCOME_UNKNOWN
-    # The TAC alone proves a debit whose MAC2 nobody could check any more; one that was refused stays in doubt.
-    return Suspense.MAC2_REFUSED if record.mac2 is Mac2.REFUSED else None
+    reasons = [reason for _, reason in _judge([record.to_bytes()], keys)]
+    return reasons[0] if reasons else None
+
+
+def _judge(records: Sequence[bytes], keys: KeyStore) -> list[tuple[int, Suspense]]:
+    """Which of these canonical records cannot be booked, by their places, and why. Once for every tap that comes."""
+    found: list[tuple[int, Suspense]] = []
+    verify = keys.verify_purchase_tac
+    for place, fields in enumerate(LAYOUT.iter_unpack(b"".join(records))):
+        _, terminal, _, _, _, outcome, _, mac2, card, amount_fen, _, _, _, _, ttsn, tac, _, utc_s, _, _, _ = fields
+        if outcome not in _PROVED_BY_TAC:
+            continue
+        if not verify(card=card, amount_fen=amount_fen, terminal=terminal, ttsn=ttsn, utc_s=utc_s, tac=tac):
+            found.append((place, Suspense.TAC_WRONG if outcome == _DEBITED else Suspense.OUTCOME_UNKNOWN))
+        elif mac2 == _MAC2_REFUSED:
+            # The TAC alone proves a debit whose MAC2 nobody could check; one that was refused stays in doubt.
+            found.append((place, Suspense.MAC2_REFUSED))
+    return found
 
 
 def _find_sender(db: Database, signed: SignedBatch) -> TerminalRow | Refused:
@@ -154,7 +192,7 @@ def _compare(
     taps = store.known_taps(db, row, signed.first_seq, signed.next_seq) if overlaps else []
     if (differs_at := _first_difference(taps, links)) is not None:
         return _fork(db, row, signed, differs_at, now_utc_s)
-    total_fen = signed.total_before_fen + sum(link.record.debited_fen for link in links[: len(taps)])
+    total_fen = signed.total_before_fen + debited_fen(link.canonical for link in links[: len(taps)])
     if signed.next_seq >= row.next_seq and total_fen != row.total_fen:
         detail = f"the batch comes to {total_fen} fen before tap {row.next_seq}, the journal here to {row.total_fen}"
         return Refused(Rejection.MALFORMED, row.cursor, detail)
@@ -180,43 +218,38 @@ def _take(
     links: list[Link],
     taps: list[KnownTap],
     *,
+    first_seq: int,
     raw: bytes,
     digest: bytes,
     stream: Stream,
     keys: KeyStore,
     now_utc_s: int,
 ) -> BatchReceipt:
-    fresh, end_seq = links[len(taps) :], links[-1].record.tap_id.seq + 1
-    suspended = list(store.suspended_of(taps))
-    next_seq, head_hash, total_fen = row.next_seq, row.head_hash, row.total_fen
-    if fresh:
-        head = store.journal_head(db, stream)
-        position, stream_hash = head.position, head.stream_hash
-        rows: list[tuple[Value, ...]] = []
-        for link in fresh:
-            record = link.record
-            suspense = judge(record, keys)
-            if suspense is not None:
-                suspended.append((record.tap_id.seq, suspense))
-            position += 1
-            stream_hash = next_stream_hash(stream_hash, link.canonical, suspense, now_utc_s)
-            key = (record.tap_id.terminal, record.tap_id.epoch, record.tap_id.seq)
-            card, outcome, amount_fen = record.card.to_bytes(), int(record.outcome), int(record.amount_fen)
-            why = None if suspense is None else int(suspense)
-            purse = (outcome, card, record.counter, amount_fen)
-            rows.append((position, *key, link.canonical, link.chain_hash, stream_hash, *purse, why, now_utc_s))
-            total_fen += record.debited_fen
-        store.add_taps(db, rows)
-        next_seq, head_hash = end_seq, fresh[-1].chain_hash
-        store.move_cursor(db, row, next_seq=next_seq, head_hash=head_hash, total_fen=total_fen)
-        store.hear(db, row, seq=end_seq - 1, total_fen=total_fen, now_utc_s=now_utc_s)
-    receipt = BatchReceipt(Cursor(row.epoch, next_seq, head_hash), tuple(suspended))
+    suspended, cursor = list(store.suspended_of(taps)), row.cursor
+    next_seq = first_seq + len(links)
+    if fresh := links[len(taps) :]:
+        fresh_seq, records = first_seq + len(taps), [link.canonical for link in fresh]
+        found = _judge(records, keys)
+        store.add_intake(
+            db,
+            row,
+            store.journal_head(db, stream),
+            first_seq=fresh_seq,
+            records=records,
+            chain_hashes=[link.chain_hash for link in fresh],
+            suspended=found,
+            now_utc_s=now_utc_s,
+        )
+        suspended += [(fresh_seq + place, reason) for place, reason in found]
+        cursor = Cursor(row.epoch, next_seq, fresh[-1].chain_hash)
+        store.move_cursor(db, row, cursor, total_fen=row.total_fen + debited_fen(records), now_utc_s=now_utc_s)
+    receipt = BatchReceipt(cursor, tuple(suspended))
     store.add_batch(
         db,
         row,
         digest=digest,
-        first_seq=links[0].record.tap_id.seq,
-        next_seq=end_seq,
+        first_seq=first_seq,
+        next_seq=next_seq,
         raw=raw,
         receipt=receipt.to_bytes(),
         now_utc_s=now_utc_s,

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from settlement.store.database import Database, Value
+from settlement.store.database import Database
+from wire.batch import TAPS_MAX
 from wire.ids import Stream, TerminalId
 from wire.receipt import Cursor, Suspense
+from wire.record import HASH_BYTES, RECORD_BYTES
 
 _TERMINAL_COLUMNS: Final = (
     "id, terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen, "
@@ -24,7 +26,10 @@ _ADD_TERMINAL: Final = """
                           heard_seq, heard_total_fen, heard_at_utc_s)
     VALUES (%s, %s, %s, %s, 1, %s, 0, 0, 0, %s)
 """
-_MOVE_CURSOR: Final = "UPDATE terminal SET next_seq = %s, head_hash = %s, total_fen = %s WHERE id = %s"
+_MOVE_CURSOR: Final = """
+    UPDATE terminal SET next_seq = %s, head_hash = %s, total_fen = %s, heard_seq = %s, heard_total_fen = %s,
+                        heard_at_utc_s = %s WHERE id = %s
+"""
 _HEAR: Final = "UPDATE terminal SET heard_seq = %s, heard_total_fen = %s, heard_at_utc_s = %s WHERE id = %s"
 _QUARANTINE: Final = "UPDATE terminal SET quarantined_because = %s WHERE id = %s"
 _ROLL_BACK: Final = "UPDATE terminal SET rolled_back_to_seq = %s WHERE id = %s"
@@ -34,23 +39,24 @@ _ADD_BATCH: Final = """
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
 """
 _ADD_FORK: Final = "INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES (%s, %s, %s, %s, %s)"
-_KNOWN_TAPS: Final = """
-    SELECT seq, chain_hash, suspense FROM tap
-    WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
+_INTAKES_OF: Final = """
+    SELECT position, first_seq, next_seq, records, chain_hashes FROM intake
+    WHERE terminal = %s AND epoch = %s AND next_seq > %s AND first_seq < %s AND first_seq > %s ORDER BY first_seq
 """
-_RECORDS_BETWEEN: Final = """
-    SELECT record FROM tap WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s ORDER BY seq
+_HEAD: Final = "SELECT next_position - 1, stream_hash FROM intake ORDER BY position DESC LIMIT 1"
+_INTAKE_COLUMNS: Final = (
+    "position", "next_position", "terminal", "epoch", "first_seq", "next_seq", "records", "chain_hashes",
+    "stream_hash", "received_at_utc_s",
+)  # fmt: skip
+_INTAKES_BETWEEN: Final = """
+    SELECT position, next_position, records, stream_hash, received_at_utc_s FROM intake
+    WHERE position >= %s AND position < %s ORDER BY position
 """
-_HEAD: Final = "SELECT position, stream_hash FROM tap ORDER BY position DESC LIMIT 1"
-_ADD_TAP: Final = """
-    INSERT INTO tap (position, terminal, epoch, seq, record, chain_hash, stream_hash, outcome, card, counter,
-                     amount_fen, suspense, received_at_utc_s)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+_LAST_INTAKE_BEFORE: Final = """
+    SELECT position, next_position, records, stream_hash, received_at_utc_s FROM intake
+    WHERE position < %s ORDER BY position DESC LIMIT 1
 """
-_TAPS_AFTER: Final = """
-    SELECT position, record, stream_hash, suspense, received_at_utc_s FROM tap
-    WHERE position > %s ORDER BY position LIMIT %s
-"""
+_SUSPENDED: Final = "SELECT position, reason FROM suspended_tap WHERE position >= %s AND position < %s"
 _ANSWERED_SINCE: Final = "SELECT number FROM answer WHERE number >= %s"
 _ADD_ANSWER: Final = "INSERT INTO answer (number, terminal, text, received_at_utc_s) VALUES (%s, %s, %s, %s)"
 _FIND_ANSWER: Final = "SELECT text, received_at_utc_s FROM answer WHERE number = %s AND terminal = %s"
@@ -90,13 +96,13 @@ class KnownTap:
 
 
 @dataclass(frozen=True, slots=True)
-class JournalRow:
-    """One row of the stream's journal as the ledger reads it."""
+class IntakeRow:
+    """A piece of the stream's journal as the ledger reads it: canonical records, one behind the other."""
 
     position: int
-    record: bytes
+    next_position: int
+    records: bytes
     stream_hash: bytes
-    suspense: int | None
     received_at_utc_s: int
 
 
@@ -121,9 +127,16 @@ def stream_genesis(stream: Stream) -> bytes:
     return hashlib.sha256(b"campus stream v1" + bytes((stream,))).digest()
 
 
-def next_stream_hash(before: bytes, record: bytes, suspense: int | None, received_at_utc_s: int) -> bytes:
-    """SHA-256(before | canonical record | suspense reason or 0 | time received), none of it can change unseen."""
-    return hashlib.sha256(before + record + bytes((suspense or 0,)) + received_at_utc_s.to_bytes(8)).digest()
+def next_stream_hash(
+    before: bytes, records: bytes, suspended: Sequence[tuple[int, int]], received_at_utc_s: int
+) -> bytes:
+    """SHA-256(before | length | records | place and reason of each suspended one | time received).
+
+    None of it can change unseen. `suspended` has places from 0 on, in order.
+    """
+    verdicts = b"".join(place.to_bytes(2) + bytes((reason,)) for place, reason in suspended)
+    parts = (before, len(records).to_bytes(4), records, verdicts, received_at_utc_s.to_bytes(8))
+    return hashlib.sha256(b"".join(parts)).digest()
 
 
 def find_terminal(db: Database, terminal: TerminalId, epoch: int) -> TerminalRow | None:
@@ -159,19 +172,20 @@ def add_terminal(
     db.execute(_ADD_TERMINAL, (terminal, epoch, public_key, now_utc_s, genesis, now_utc_s))
 
 
-def move_cursor(db: Database, row: TerminalRow, *, next_seq: int, head_hash: bytes, total_fen: int) -> None:
-    """The stream has this journal up to before `next_seq`."""
-    db.execute(_MOVE_CURSOR, (next_seq, head_hash, total_fen, row.id))
+def move_cursor(db: Database, row: TerminalRow, cursor: Cursor, *, total_fen: int, now_utc_s: int) -> None:
+    """The stream has this journal up to the cursor, and so heard of as much."""
+    heard = _heard(row, cursor.next_seq - 1, total_fen)
+    db.execute(_MOVE_CURSOR, (cursor.next_seq, cursor.head_hash, total_fen, *heard, now_utc_s, row.id))
 
 
 def hear(db: Database, row: TerminalRow, *, seq: int, total_fen: int, now_utc_s: int) -> None:
-    """Note that the terminal was heard now, and how far it says its journal goes.
+    """Note that the terminal was heard now, and how far it says its journal goes."""
+    db.execute(_HEAR, (*_heard(row, seq, total_fen), now_utc_s, row.id))
 
-    The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight.
-    """
-    if seq <= row.heard_seq:
-        seq, total_fen = row.heard_seq, row.heard_total_fen
-    db.execute(_HEAR, (seq, total_fen, now_utc_s, row.id))
+
+def _heard(row: TerminalRow, seq: int, total_fen: int) -> tuple[int, int]:
+    """The most that was ever claimed stays: a journal that shrank has lost taps, which must not drop from sight."""
+    return (seq, total_fen) if seq > row.heard_seq else (row.heard_seq, row.heard_total_fen)
 
 
 def quarantine(db: Database, row: TerminalRow, because: str) -> None:
@@ -211,12 +225,31 @@ def add_fork(db: Database, row: TerminalRow, *, seq: int, raw: bytes, now_utc_s:
 
 def known_taps(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[KnownTap]:
     """What the stream has of these numbers."""
-    return db.query(_KNOWN_TAPS, (row.terminal, row.epoch, first_seq, next_seq), into=KnownTap)
+    taps: list[KnownTap] = []
+    for position, start, end, _, hashes in _intakes_of(db, row, first_seq, next_seq):
+        reasons = suspended(db, position, position + end - start)
+        for seq in range(max(first_seq, start), min(next_seq, end)):
+            at = seq - start
+            chain_hash = hashes[HASH_BYTES * at : HASH_BYTES * (at + 1)]
+            taps.append(KnownTap(seq, chain_hash, reasons.get(position + at)))
+    return taps
 
 
 def records_between(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[bytes]:
     """The canonical records of these numbers."""
-    return db.query(_RECORDS_BETWEEN, (row.terminal, row.epoch, first_seq, next_seq), into=bytes)
+    found: list[bytes] = []
+    for _, start, end, records, _ in _intakes_of(db, row, first_seq, next_seq):
+        places = range(max(first_seq, start) - start, min(next_seq, end) - start)
+        found += [records[RECORD_BYTES * at : RECORD_BYTES * (at + 1)] for at in places]
+    return found
+
+
+def _intakes_of(
+    db: Database, row: TerminalRow, first_seq: int, next_seq: int
+) -> list[tuple[int, int, int, bytes, bytes]]:
+    """Position, numbers, records and hashes of what has any of these numbers."""
+    key = (row.terminal, row.epoch, first_seq, next_seq, first_seq - TAPS_MAX)
+    return db.query(_INTAKES_OF, key, into=lambda *intake: intake)
 
 
 def journal_head(db: Database, stream: Stream) -> JournalHead:
@@ -224,14 +257,41 @@ def journal_head(db: Database, stream: Stream) -> JournalHead:
     return next(iter(db.query(_HEAD, into=JournalHead)), JournalHead(0, stream_genesis(stream)))
 
 
-def add_taps(db: Database, rows: Sequence[Sequence[Value]]) -> None:
-    """Append to the journal; columns as in `tap`, positions consecutive."""
-    db.execute_many(_ADD_TAP, rows)
+def add_intake(
+    db: Database,
+    row: TerminalRow,
+    head: JournalHead,
+    *,
+    first_seq: int,
+    records: Sequence[bytes],
+    chain_hashes: Sequence[bytes],
+    suspended: Sequence[tuple[int, int]],
+    now_utc_s: int,
+) -> None:
+    """Append taps to the journal whose end is `head`; `suspended` has places among them, from 0 on, with the reason."""
+    position, count, joined = head.position + 1, len(records), b"".join(records)
+    db.append("intake", _INTAKE_COLUMNS, [(
+        position, position + count, row.terminal, row.epoch, first_seq, first_seq + count, joined,
+        b"".join(chain_hashes), next_stream_hash(head.stream_hash, joined, suspended, now_utc_s), now_utc_s,
+    )])  # fmt: skip
+    if suspended:
+        reasons = [(position + place, int(reason)) for place, reason in suspended]
+        db.append("suspended_tap", ("position", "reason"), reasons)
 
 
-def taps_after(db: Database, position: int, count_max: int) -> list[JournalRow]:
-    """The next rows of the journal."""
-    return db.query(_TAPS_AFTER, (position, count_max), into=JournalRow)
+def intakes_after(db: Database, position: int, taps_max: int) -> list[IntakeRow]:
+    """What comes after this position: the intakes that begin within so many taps."""
+    return db.query(_INTAKES_BETWEEN, (position + 1, position + 1 + taps_max), into=IntakeRow)
+
+
+def last_intake(db: Database, position: int) -> IntakeRow | None:
+    """The one that begins last up to this position."""
+    return next(iter(db.query(_LAST_INTAKE_BEFORE, (position + 1,), into=IntakeRow)), None)
+
+
+def suspended(db: Database, position: int, next_position: int) -> dict[int, int]:
+    """Which taps at these positions are suspended, and why."""
+    return dict(db.query(_SUSPENDED, (position, next_position), into=lambda *row: row))
 
 
 def answered_since(db: Database, number: int) -> set[int]:

@@ -152,7 +152,8 @@ class Story:
         for position, tap in enumerate(self.taps[:sent], start=1):
             raw, suspense = tap.to_bytes(), self.suspended.get(position)
             chain = next_hash(chain, raw)
-            own = next_hash(own, raw + bytes((suspense or 0,)) + RECEIVED_UTC_S.to_bytes(8))
+            verdict = b"" if suspense is None else bytes((0, 0, suspense))
+            own = next_hash(own, len(raw).to_bytes(4) + raw + verdict + RECEIVED_UTC_S.to_bytes(8))
             rows.append(StreamTap(position, tap.tap_id, raw, chain, own, suspense, RECEIVED_UTC_S))
         return rows
 
@@ -183,7 +184,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     names = {"ledger": "ledger", "onecard": "onecard", "topup": "topup", "stream": "canteen", "journal": "journal"}
     copies = {role: home / "settlement" / f"{name}.db" for role, name in names.items()}
     with closing(sqlite3.connect(copies["stream"])) as db, db:
-        db.execute("INSERT INTO tap VALUES (1, x'', 1, 1, x'', x'', x'', 1, x'', 0, 1, NULL, 0)")
+        filled = "zeroblob(78), zeroblob(32), x'', 0"
+        db.execute(f"INSERT INTO intake VALUES (1, 2, x'', 1, 1, 2, {filled})")
+        db.execute("INSERT INTO suspended_tap VALUES (1, 1)")
         db.execute("INSERT INTO batch VALUES (1, x'', x'', 1, 1, 2, x'', x'', 0)")
     with closing(sqlite3.connect(copies["ledger"])) as db, db:
         db.execute(

@@ -98,7 +98,7 @@ def test_file_that_is_no_database_is_an_error_of_ours(copied_home: Path, tmp_pat
 
 def test_database_without_a_table_is_an_error_of_ours(copied_home: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(copied_home / "settlement" / "canteen.db")) as db:
-        db.execute("ALTER TABLE tap RENAME TO pat")
+        db.execute("ALTER TABLE batch RENAME TO hctab")
     with pytest.raises(EvidenceMissing, match="no such table"):
         gathered(copied_home, tmp_path / "scratch")
 

@@ -178,7 +178,7 @@ def test_odd_row_of_a_tap_that_cannot_be_is_refused() -> None:
     kind_at = 5 + 4 + 2
     assert bits[kind_at : kind_at + 3] == "101", "the kind stands where this test puts another"
     for kind in ("00", "11"):  # a sale with a credit, a sign-on with one
-        with pytest.raises(FormatError, match="cannot be"):
+        with pytest.raises(FormatError, match="can have these amounts"):
             read(bits[: kind_at + 1] + kind + bits[kind_at + 3 :])
 
 

@@ -33,35 +33,44 @@ class Terminal(models.Model):
         ]
 
 
-class Tap(models.Model):
-    """The stream's journal: positions without gaps from 1, each with the canonical record and two chain hashes."""
+class Intake(models.Model):
+    """A piece of the stream's journal: taps of one terminal journal that came together, at positions without gaps.
+
+    `records` are their canonical bytes and `chain_hashes` the terminal's chain after each, one behind the other. The
+    stream's own chain goes from intake to intake. Migration 0005 makes the view `tap` of it, with a row for each tap.
+    """
 
     position: models.Field[int, int] = models.IntegerField(primary_key=True)
+    next_position: models.Field[int, int] = models.BigIntegerField()
     terminal: models.Field[bytes, bytes] = models.BinaryField()
     epoch: models.Field[int, int] = models.IntegerField()
-    seq: models.Field[int, int] = models.BigIntegerField()
-    record: models.Field[bytes, bytes] = models.BinaryField()
-    chain_hash: models.Field[bytes, bytes] = models.BinaryField()
+    first_seq: models.Field[int, int] = models.BigIntegerField()
+    next_seq: models.Field[int, int] = models.BigIntegerField()
+    records: models.Field[bytes, bytes] = models.BinaryField()
+    chain_hashes: models.Field[bytes, bytes] = models.BinaryField()
     stream_hash: models.Field[bytes, bytes] = models.BinaryField()
-    outcome: models.Field[int, int] = models.SmallIntegerField()
-    card: models.Field[bytes, bytes] = models.BinaryField()
-    counter: models.Field[int, int] = models.IntegerField()
-    amount_fen: models.Field[int, int] = models.BigIntegerField()
-    suspense: models.Field[int | None, int | None] = models.SmallIntegerField(null=True)
     received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
 
     class Meta:
-        db_table = "tap"
+        db_table = "intake"
         constraints = [
-            models.UniqueConstraint(fields=["terminal", "epoch", "seq"], name="a_tap_is_taken_in_once"),
-            models.CheckConstraint(condition=Q(amount_fen__gte=0), name="tap_amount_is_not_negative"),
-            models.CheckConstraint(condition=Q(outcome__gte=1, outcome__lte=4), name="tap_outcome_is_known"),
-            models.CheckConstraint(condition=Q(seq__gte=1), name="tap_seq_starts_at_one"),
+            models.UniqueConstraint(fields=["terminal", "epoch", "first_seq"], name="a_tap_is_taken_in_once"),
+            models.CheckConstraint(condition=Q(next_seq__gt=F("first_seq")), name="an_intake_holds_a_tap"),
         ]
 
 
+class SuspendedTap(models.Model):
+    """Why the tap at this position cannot be booked."""
+
+    position: models.Field[int, int] = models.IntegerField(primary_key=True)
+    reason: models.Field[int, int] = models.SmallIntegerField()
+
+    class Meta:
+        db_table = "suspended_tap"
+
+
 class Batch(models.Model):
-    """Every batch and datagram that was taken, byte for byte, with its receipt; a batch's first byte is its version, below 16."""
+    """Every batch and datagram that was taken, byte for byte, with its receipt; a batch's first byte is below 16."""
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     digest: models.Field[bytes, bytes] = models.BinaryField()

@@ -32,6 +32,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
     canteen.accept(till.batch())
     canteen.db.execute("INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES ('', 1, 1, '', 1)")
     canteen.db.execute("INSERT INTO answer VALUES (1, '', '', 1)")
+    canteen.db.execute("INSERT INTO suspended_tap VALUES (1, 1)")
     canteen.db.close()
     with open_writer(home.database("onecard"), "onecard") as db:
         db.execute("INSERT INTO card VALUES (1, '', '', 1)")
@@ -76,7 +77,8 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
 
 
 INSERT_ONLY = [
-    ("canteen", "tap", "amount_fen"),
+    ("canteen", "intake", "records"),
+    ("canteen", "suspended_tap", "reason"),
     ("canteen", "batch", "receipt"),
     ("canteen", "fork", "raw"),
     ("canteen", "answer", "text"),
@@ -111,8 +113,9 @@ def test_row_of_a_money_table_is_neither_changed_nor_deleted(
 
 # Every unique key of every table: how to make a row that collides in it alone, and the rule that then speaks.
 REPLACED = [
-    ("canteen", "tap", "position = position", "tap_(is_never_replaced|positions_have_no_gap)"),
-    ("canteen", "tap", "position = 2", "a_tap_is_taken_in_once"),
+    ("canteen", "intake", "epoch = 9", "(intake_is_never_replaced|positions_have_no_gap|a_journal_is_.*)"),
+    ("canteen", "intake", "position = 2, next_position = 3", "a_journal_is_taken_in_without_gap"),
+    ("canteen", "suspended_tap", "reason = 9", "suspended_tap_is_never_replaced"),
     ("canteen", "batch", "digest = x'00'", "batch_is_never_replaced"),
     ("canteen", "batch", "id = 9", "a_batch_is_taken_once"),
     ("canteen", "fork", "seq = 9", "fork_is_never_replaced"),
@@ -221,9 +224,15 @@ def test_position_that_leaves_a_gap_is_refused(canteen: StreamDriver, till: Fake
     canteen.enrol(till)
     till.tap()
     canteen.accept(till.batch())
-    columns = "epoch, seq, record, chain_hash, stream_hash, outcome, card, counter, amount_fen, received_at_utc_s"
-    with pytest.raises(RuleBroken, match="tap_positions_have_no_gap"):
-        canteen.db.execute(f"INSERT INTO tap (position, terminal, {columns}) SELECT 3, 'other', {columns} FROM tap")
+    columns = "records, chain_hashes, stream_hash, received_at_utc_s"
+    insert = f"INSERT INTO intake (position, next_position, terminal, epoch, first_seq, next_seq, {columns}) SELECT"
+    with pytest.raises(RuleBroken, match="positions_have_no_gap"):
+        canteen.db.execute(f"{insert} 3, 4, terminal, epoch, 2, 3, {columns} FROM intake")
+    for first_seq in (1, 3):
+        with pytest.raises(RuleBroken, match="a_journal_is_taken_in_without_gap"):
+            canteen.db.execute(f"{insert} 2, 3, terminal, epoch, {first_seq}, {first_seq + 1}, {columns} FROM intake")
+    with pytest.raises(RuleBroken, match="an_intake_has_each_record_with_its_hash"):
+        canteen.db.execute(f"{insert} 2, 4, terminal, epoch, 2, 4, {columns} FROM intake")
 
 
 def test_broken_rule_is_named(ledger_db: Database) -> None:

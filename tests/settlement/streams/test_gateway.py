@@ -33,7 +33,6 @@ from wire.messages import (
 )
 from wire.money import Fen
 from wire.receipt import Rejection
-from wire.record import TapRecord
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -350,10 +349,14 @@ class HeldKeys(FileKeyStore):
     reached = threading.Event()
     release = threading.Event()
 
-    def verify_purchase_tac(self, record: TapRecord) -> bool:
+    def verify_purchase_tac(
+        self, *, card: bytes, amount_fen: int, terminal: bytes, ttsn: int, utc_s: int, tac: bytes
+    ) -> bool:
         self.reached.set()
         assert self.release.wait(DEADLINE_S)
-        return super().verify_purchase_tac(record)
+        return super().verify_purchase_tac(
+            card=card, amount_fen=amount_fen, terminal=terminal, ttsn=ttsn, utc_s=utc_s, tac=tac
+        )
 
 
 @pytest.fixture

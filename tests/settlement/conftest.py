@@ -261,6 +261,14 @@ def pooled_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PooledSe
     pooled.close()
 
 
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[PooledServer]:
+    """One that a test may stop or kill."""
+    pooled = PooledServer(PostgresServer.create(), tmp_path)
+    yield pooled
+    pooled.close()
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What rests on SQL alone is tried on both databases."""
     on_both = metafunc.module.__name__.rpartition(".")[2] in ON_BOTH and metafunc.definition.name not in ON_FILES

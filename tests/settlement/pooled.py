@@ -66,9 +66,9 @@ class PooledServer:
 
     def __init__(self, server: PostgresServer, folder: Path) -> None:
         self.server = server
-        self._home = Home(folder, server.url)
+        self.home = Home(folder, server.url)
         self.passwords = folder / "settlement" / "database"
-        places = [self._home.place(alias) for alias in ALIASES]
+        places = [self.home.place(alias) for alias in ALIASES]
         self.places = [place for place in places if isinstance(place, ServerPlace)]
         make_databases(self.places)
         self.admins = {place.alias: self._admin(place) for place in self.places}

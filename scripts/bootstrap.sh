@@ -92,10 +92,11 @@ missing_to_run() { # prints the Debian packages that hold the programs and the r
     type -P unshare >/dev/null && type -P setpriv >/dev/null && type -P flock >/dev/null || echo util-linux
 }
 
-missing_to_check() { # prints the Debian packages of the programs that the checks hold the simulated modem against
+missing_to_check() { # prints the Debian packages of the modem's users and of the database server that the checks start
     type -P gammu >/dev/null || echo gammu
     type -P gammu-smsd >/dev/null || echo gammu-smsd
     (PATH=$PATH:/usr/sbin:/sbin && type -P smsd >/dev/null) || echo smstools
+    compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || echo postgresql
 }
 
 missing_to_build() { # interpreter, version; prints the Debian packages that pyscard's compilation and the venv need
@@ -138,6 +139,12 @@ warn_of_service() { # Debian packages...
         *" pcscd "*)
             say "  (The package pcscd also enables its own system service, which answers when a program asks for a card reader."
             say "   The simulated readers do not use it: they run a private pcscd. It may be switched off.)"
+            ;;
+    esac
+    case " $* " in
+        *" postgresql "*)
+            say "  (The package postgresql also enables a system service with a database server of its own."
+            say "   The checks do not use it: they run a private server. It may be switched off.)"
             ;;
     esac
 }

@@ -19,6 +19,7 @@ from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
 from wire.receipt import BatchReceipt, Cursor, Rejection
+from wire.shift import ShiftReceipt, ShiftReport
 from wire.sms import SMS_KEY_BYTES
 
 PROTOCOL_VERSION: Final = 2
@@ -168,20 +169,21 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """Server: you are who you say; this is where I stand in your journal."""
+    """Server: you are who you say; this is where I stand in your journal, `shifts` up to where in its shift reports."""
 
     kind: ClassVar[int] = 5
     cursor: Cursor
+    shifts: int = 0
 
     def to_bytes(self) -> bytes:
-        """The cursor, 38 bytes."""
-        return self.cursor.to_bytes()
+        """The cursor 38, number of the last report 4."""
+        return self.cursor.to_bytes() + self.shifts.to_bytes(4, "big")
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse."""
         reader = FieldReader(data)
-        welcome = cls(Cursor.read(reader))
+        welcome = cls(Cursor.read(reader), reader.uint(4))
         reader.finish()
         return welcome
 
@@ -287,6 +289,8 @@ Message = (
     | LoadResult
     | LoadOutcome
     | LoadRefused
+    | ShiftReport
+    | ShiftReceipt
 )
 
 MESSAGE_TYPES: Final[dict[int, type[Message]]] = {kind.kind: kind for kind in get_args(Message)}

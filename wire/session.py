@@ -28,6 +28,7 @@ from wire.messages import (
     Welcome,
     read_message,
 )
+from wire.shift import ShiftReceipt, ShiftReport
 
 UNANSWERED_MAX: Final = 4  # batches under way at once; more only delays the moment that a rejection is heard
 
@@ -75,6 +76,8 @@ _SENDER: Final[dict[type[Message], Role]] = {
     LoadResult: Role.CLIENT,
     LoadOutcome: Role.SERVER,
     LoadRefused: Role.SERVER,
+    ShiftReport: Role.CLIENT,
+    ShiftReceipt: Role.SERVER,
 }
 
 # A batch may follow Identify at once: the first contact needs no probe. A rejection ends the session unless it answers
@@ -103,6 +106,8 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, LoadResult): State.OPEN,
     (State.OPEN, LoadOutcome): State.OPEN,
     (State.OPEN, LoadRefused): State.OPEN,
+    (State.OPEN, ShiftReport): State.OPEN,
+    (State.OPEN, ShiftReceipt): State.OPEN,
 }
 
 # One question about a load at a time: a card is in one hand.
@@ -118,6 +123,7 @@ class Session:
         self._decoder = FrameDecoder()
         self._unanswered = 0
         self._load_unanswered = False
+        self._shift_unanswered = False
         self.state = State.START
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -164,6 +170,8 @@ class Session:
             self._unanswered -= 1
         elif kind in _LOAD_QUESTIONS or kind in _LOAD_ANSWERS:
             self._load_unanswered = kind in _LOAD_QUESTIONS
+        elif kind in (ShiftReport, ShiftReceipt):
+            self._shift_unanswered = kind is ShiftReport
         self.state = _NEXT[self.state, kind]
 
     def _check(self, kind: type[Message] | None, sender: Role) -> None:
@@ -180,3 +188,5 @@ class Session:
             raise ProtocolViolation(f"{kind.__name__} while another question about a load has no answer")
         if kind in _LOAD_ANSWERS and not self._load_unanswered:
             raise ProtocolViolation(f"{kind.__name__} without a question about a load")
+        if kind in (ShiftReport, ShiftReceipt) and self._shift_unanswered is (kind is ShiftReport):
+            raise ProtocolViolation(f"{kind.__name__} out of turn: one report, then its receipt")

@@ -17,6 +17,7 @@ IDENTITY: Final = b"campus identity v1"
 ENROLMENT: Final = b"campus enrolment v1"
 TICKET: Final = b"campus ticket v1"
 BATCH: Final = b"campus batch v2"
+SHIFT: Final = b"campus shift v1"
 CONFIGURATION: Final = b"campus configuration v1"
 
 

@@ -37,6 +37,8 @@ from wire.record import (
     TapTime,
     VoidReason,
 )
+from wire.shift import ShiftReport, add_up
+from wire.signature import SIGNATURE_BYTES
 
 
 def _bytes(size: int) -> st.SearchStrategy[bytes]:
@@ -132,6 +134,31 @@ def _receipts(draw: st.DrawFn) -> BatchReceipt:
     return BatchReceipt(cursor, tuple((seq, draw(st.sampled_from(Suspense))) for seq in suspended))
 
 
+@st.composite
+def _shift_reports(draw: st.DrawFn) -> ShiftReport:
+    terminal, epoch, first_seq = draw(_TERMINALS), draw(_EPOCHS), draw(st.integers(2, SEQ_MAX - 8))
+    seqs = range(first_seq, first_seq + draw(st.integers(0, 6)))
+    cash = draw(st.lists(st.integers(1, FEN_MAX), max_size=3))
+    return ShiftReport(
+        terminal=terminal,
+        epoch=epoch,
+        number=draw(_SEQS),
+        hash_before=draw(_HASHES),
+        first_seq=first_seq,
+        next_seq=seqs.stop,
+        journal_hash=draw(_HASHES),
+        opened_at_utc_s=draw(_U32),
+        closed_at_utc_s=draw(_U32),
+        cashier=draw(_CARDS),
+        opening_cash_fen=draw(_FEN),
+        counted_cash_fen=draw(_FEN),
+        cash_count=len(cash),
+        cash_fen=sum(cash),
+        taps=add_up(draw(_records(st.just(TapId(terminal, epoch, seq)))) for seq in seqs),
+        proof=draw(_bytes(SIGNATURE_BYTES)),
+    )
+
+
 st.register_type_strategy(CardId, _CARDS)
 st.register_type_strategy(TapId, st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS))
 st.register_type_strategy(LoadId, st.builds(LoadId, _TERMINALS, _EPOCHS, _SEQS))
@@ -151,6 +178,7 @@ st.register_type_strategy(
 )
 st.register_type_strategy(TapRecord, _records(st.builds(TapId, _TERMINALS, _EPOCHS, _SEQS)))
 st.register_type_strategy(SettlementBatch, _batches())
+st.register_type_strategy(ShiftReport, _shift_reports())
 st.register_type_strategy(Cursor, st.builds(Cursor, _EPOCHS, _SEQS, _HASHES))
 st.register_type_strategy(BatchReceipt, _receipts())
 st.register_type_strategy(Hotlist, st.builds(Hotlist, _U32, st.frozensets(_CARDS, max_size=6)))

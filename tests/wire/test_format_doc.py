@@ -25,6 +25,7 @@ from wire import (
     receipt,
     record,
     session,
+    shift,
     signature,
     sms,
 )
@@ -49,6 +50,7 @@ MODULES = (
     enrolment,
     frame,
     load,
+    shift,
     messages,
     session,
 )
@@ -163,7 +165,14 @@ def test_documented_session_table_is_that_of_the_code() -> None:
 
 
 def test_signature_labels_are_documented() -> None:
-    labels = (signature.IDENTITY, signature.ENROLMENT, signature.TICKET, signature.BATCH, signature.CONFIGURATION)
+    labels = (
+        signature.IDENTITY,
+        signature.ENROLMENT,
+        signature.TICKET,
+        signature.BATCH,
+        signature.SHIFT,
+        signature.CONFIGURATION,
+    )
     assert all(f'"{label.decode()}"' in TEXT for label in labels)
 
 

@@ -39,6 +39,7 @@ from wire.messages import (
 )
 from wire.receipt import BatchReceipt, Cursor, Rejection
 from wire.record import TAC_BYTES
+from wire.shift import ShiftReceipt, ShiftReport
 from wire.signature import SignatureInvalid, public_bytes
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -75,7 +76,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.binary(min_size=16, max_size=16),
         st.binary(min_size=32, max_size=32),
     ),
-    st.builds(Welcome, st.from_type(Cursor)),
+    st.builds(Welcome, st.from_type(Cursor), U32),
     st.from_type(SettlementBatch).map(lambda batch: Upload(sign_batch(batch, KEY, CodingState(batch.first_seq)))),
     st.builds(Receipt, st.from_type(BatchReceipt)),
     st.builds(
@@ -94,6 +95,8 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(LoadResult, load_id=st.from_type(LoadId), tac=TACS, init=st.none() | st.from_type(LoadInit)),
     st.from_type(LoadOutcome),
     st.builds(LoadRefused, st.sampled_from(LoadRefusal), st.text(max_size=50, alphabet=st.characters(codec="utf-8"))),
+    st.from_type(ShiftReport),
+    st.builds(ShiftReceipt, U32),
 )
 
 

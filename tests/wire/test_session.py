@@ -29,6 +29,7 @@ from wire.messages import (
     read_message,
 )
 from wire.session import UNANSWERED_MAX, ProtocolViolation, Role, Session, State
+from wire.shift import ShiftReceipt, ShiftReport
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v2.json").read_text())
 FRAMES: dict[type[Message], bytes] = {}
@@ -64,6 +65,8 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, LoadResult, CLIENT): State.OPEN,
     (State.OPEN, LoadOutcome, SERVER): State.OPEN,
     (State.OPEN, LoadRefused, SERVER): State.OPEN,
+    (State.OPEN, ShiftReport, CLIENT): State.OPEN,
+    (State.OPEN, ShiftReceipt, SERVER): State.OPEN,
 }
 WAYS: dict[State, tuple[type[Message], ...]] = {
     State.START: (),
@@ -91,11 +94,13 @@ def play(session: Session, role: Role, kinds: tuple[type[Message], ...]) -> None
 
 
 def session_in(state: State, role: Role, before: type[Message] | None = None) -> Session:
-    """A session that came to `state` on its legal way, with a question about a load open if `before` answers one."""
+    """A session that came to `state` on its legal way, and a question or a report sent if `before` answers it."""
     session = Session(role)
     play(session, role, WAYS[state])
     if state is State.OPEN and before in (LoadGrant, LoadOutcome, LoadRefused):
         play(session, role, (LoadRequest,))
+    if state is State.OPEN and before is ShiftReceipt:
+        play(session, role, (ShiftReport,))
     assert session.state is state
     return session
 
@@ -191,6 +196,17 @@ def test_second_question_about_a_load_waits_for_the_answer_to_the_first(kind: ty
         play(session, role, (LoadRequest,))
         with pytest.raises(ProtocolViolation, match="no answer"):
             play(session, role, (kind,))
+
+
+def test_reports_go_one_at_a_time_and_a_receipt_answers_one() -> None:
+    for role in Role:
+        session = session_in(State.OPEN, role)
+        with pytest.raises(ProtocolViolation, match="out of turn"):
+            play(session, role, (ShiftReceipt,))
+        session = session_in(State.OPEN, role)
+        play(session, role, (ShiftReport, ShiftReceipt, ShiftReport))
+        with pytest.raises(ProtocolViolation, match="out of turn"):
+            play(session, role, (ShiftReport,))
 
 
 def test_batches_beyond_the_limit_are_a_violation_at_both_ends() -> None:

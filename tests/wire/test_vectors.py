@@ -18,7 +18,8 @@ from wire.frame import FrameDecoder, encode_frame
 from wire.hotlist import Hotlist
 from wire.messages import Enrol, Identify, Upload, read_message
 from wire.receipt import BatchReceipt
-from wire.record import Outcome, TapKind, TapRecord
+from wire.record import Outcome, TapKind, TapRecord, genesis_hash, next_hash
+from wire.shift import ShiftReport, add_up, shift_genesis
 from wire.sms import DatagramKind, Envelope, HotlistDatagram, ReceiptDatagram, UpDatagram, derive_sms_key
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "wire_v2.json").read_text())
@@ -39,6 +40,8 @@ def plain(value: object) -> object:
         return value.name
     if isinstance(value, frozenset):
         return [plain(item) for item in sorted(value)]
+    if isinstance(value, dict):
+        return {" ".join(part.name for part in key): plain(found) for key, found in value.items()}
     if isinstance(value, tuple):
         return [plain(item) for item in value]
     if isinstance(value, date):
@@ -115,6 +118,30 @@ def test_sms_vector_is_opened_read_and_sealed_again(vector: Vector) -> None:
     datagram = DATAGRAMS[envelope.kind].from_bytes(carried)
     assert plain(datagram) == vector["fields"]
     assert envelope.seal(datagram.to_bytes(), key, epoch) == raw(vector)
+
+
+@vectors("shift")
+def test_shift_vector_is_read_verified_and_signed_again(vector: Vector) -> None:
+    report = ShiftReport.from_bytes(raw(vector))
+    assert plain(report) == vector["fields"]
+    report.verify(TERMINAL_PUBLIC)
+    assert report.signed(TERMINAL_KEY).to_bytes() == raw(vector)
+    assert report.hash.hex() == vector["hash"]
+
+
+def test_shift_vectors_follow_each_other_and_come_to_what_their_taps_do() -> None:
+    journal = [bytes.fromhex(record) for name in ("before", "records") for record in VECTORS["batch"][1][name]]
+    reports = [ShiftReport.from_bytes(raw(vector)) for vector in VECTORS["shift"]]
+    hash_before, next_seq = shift_genesis(reports[0].terminal, reports[0].epoch), 1
+    for report in reports:
+        assert (report.hash_before, report.first_seq) == (hash_before, next_seq)
+        taps = journal[report.first_seq - 1 : report.next_seq - 1]
+        assert report.taps == add_up(map(TapRecord.from_bytes, taps))
+        head = genesis_hash(report.terminal, report.epoch)
+        for canonical in journal[: report.next_seq - 1]:
+            head = next_hash(head, canonical)
+        assert report.journal_hash == head
+        hash_before, next_seq = report.hash, report.next_seq
 
 
 @vectors("receipt")

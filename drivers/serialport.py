@@ -47,7 +47,7 @@ def find_port(pattern: str = BY_ID) -> Path:
     raise PortMissing(f"no device {pattern}: is the modem plugged in and powered?{there}")
 
 
-def open_port(port: Path) -> serial.Serial:
+def open_port(port: Path, *, baud: int = BAUD) -> serial.Serial:
     """The port, held exclusively, without hardware flow control; `PortMissing` or `PortBusy` in words.
 
     Boards with three wires have no RTS and CTS: with flow control on, a write to them never ends.
@@ -55,7 +55,7 @@ def open_port(port: Path) -> serial.Serial:
     try:
         return serial.Serial(
             port=str(port),
-            baudrate=BAUD,
+            baudrate=baud,
             timeout=READ_S,
             write_timeout=WRITE_S,
             exclusive=True,

@@ -16,6 +16,7 @@ from sim.audit import Finding, report_lines
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
 from sim.counter import Counter
+from sim.devices import command as devices_command
 from sim.modem import command as modem_command
 from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
 from sim.taps import Tally, run_taps, tally_lines
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=1, help="what the taps are drawn from (default: 1)")
     card_command.add_parser(commands)
     modem_command.add_parser(commands)
+    devices_command.add_parser(commands)
     trial.add_parser(commands)
     return parser
 
@@ -71,6 +73,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _card(arguments)
     if arguments.command == "modem":
         return _modem(arguments)
+    if arguments.command == "devices":
+        pause = time.sleep  # between two looks at what came; the devices have threads of their own
+        return devices_command.run(arguments, lines=sys.stdin, pause=pause, say=_say)
     if arguments.command == "storm":
         return _storm(arguments)
     taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())

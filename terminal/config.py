@@ -1,4 +1,4 @@
-"""`terminal.toml` as the till reads it: sections [reader], [card] and [limits]; [uplink] belongs to the sync daemon."""
+"""`terminal.toml` as the till reads it: [reader], [card], [limits] and [devices]; [uplink] is the sync daemon's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from drivers.purse import CARD_PROFILES, CardProfile
+from terminal.devices import NO_DEVICES, DevicesConfig, read_devices
 from terminal.rules import Limits
 from wire.errors import CampusError
 from wire.money import FEN_MAX, Fen
@@ -30,6 +31,7 @@ class TerminalConfig:
     psam_reader: str
     profile: CardProfile
     limits: Limits
+    devices: DevicesConfig = NO_DEVICES
 
 
 def load_config(path: Path) -> TerminalConfig:
@@ -40,6 +42,7 @@ def load_config(path: Path) -> TerminalConfig:
         raise ConfigInvalid(f"there is no {path}") from error
     except (OSError, ValueError) as error:
         raise ConfigInvalid(f"{path} cannot be read: {error}") from error
+    devices = read_devices(document.pop("devices", {}))
     document.setdefault("card", {"profile": _USUAL_PROFILE})
     wanted = {"reader": ("card", "psam"), "card": ("profile",), "limits": ("tap_fen_max",)}
     for section in document:
@@ -58,4 +61,5 @@ def load_config(path: Path) -> TerminalConfig:
         raise ConfigInvalid(f"{path.name}: [card] profile is one of {', '.join(CARD_PROFILES)}")
     if not isinstance(tap_fen_max, int) or isinstance(tap_fen_max, bool) or not 0 < tap_fen_max <= FEN_MAX:
         raise ConfigInvalid(f"{path.name}: [limits] tap_fen_max is a number of fen above 0")
-    return TerminalConfig(card, psam, CARD_PROFILES[profile], Limits(tap_fen_max=Fen(tap_fen_max)))
+    limits = Limits(tap_fen_max=Fen(tap_fen_max))
+    return TerminalConfig(card, psam, CARD_PROFILES[profile], limits, devices)

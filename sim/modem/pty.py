@@ -33,10 +33,10 @@ class Pty:
         """For `select`."""
         return self._master
 
-    def read(self) -> bytes:
+    def read(self, bytes_max: int = _READ_BYTES) -> bytes:
         """What a client has written so far; empty: nothing."""
         try:
-            return os.read(self._master, _READ_BYTES)
+            return os.read(self._master, bytes_max)
         except OSError:  # nothing there, or EIO: no client, which the slave held open here should prevent
             return b""
 

@@ -35,6 +35,9 @@ _REASONS: Final = {
     Suspense.BEFORE_OPENING: "the card's count is from before the purse was taken into the books",
     Suspense.CONFIRMED_NOT_PENDING: "a load was confirmed for which nothing is pending",
     Suspense.VOIDED_NOT_PENDING: "a load was voided for which nothing is pending",
+    Suspense.CREDIT_UNFOUNDED: "a sale is taken back that is not in the books, or is another card's or of less",
+    Suspense.CREDIT_DOUBLED: "a sale is taken back that was taken back before",
+    Suspense.CREDIT_EXCEEDS_SALE: "more is taken back than the sale took",
 }
 _LOAD_AWAITS: Final = "the card at any top-up point: its next load there tells whether this one arrived"
 _PERSON: Final = "a person"

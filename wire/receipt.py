@@ -27,6 +27,9 @@ class Suspense(IntEnum):
     BEFORE_OPENING = 8
     CONFIRMED_NOT_PENDING = 9
     VOIDED_NOT_PENDING = 10
+    CREDIT_UNFOUNDED = 11
+    CREDIT_DOUBLED = 12
+    CREDIT_EXCEEDS_SALE = 13
 
 
 class Rejection(IntEnum):

@@ -19,7 +19,7 @@ from settlement.ledger.entries import (
     suspend_end,
     suspend_entry,
 )
-from settlement.ledger.store import Posted, add_entries, add_postings, origin_key, posting_rows, suspend
+from settlement.ledger.store import Posted, add_entries, add_postings, open_day, origin_key, posting_rows, suspend
 from settlement.store.database import Database
 from wire.ids import CardId, LoadId, TerminalId
 from wire.money import Fen
@@ -39,10 +39,11 @@ _RESOLVE: Final = """
     INSERT INTO entry_resolution (entry_id, outcome, source, source_position, happened_at_utc_s, accounting_day)
     VALUES (%s, %s, %s, %s, %s, %s)
 """
+_ADD_PENDING: Final = "INSERT INTO pending_load (entry_id) VALUES (%s)"
+_END_PENDING: Final = "DELETE FROM pending_load WHERE entry_id = %s"
 _PENDING: Final = """
-    SELECT terminal, epoch, seq, card, counter, amount_fen, received_at_utc_s FROM entry
-    WHERE kind = 3 AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id)
-    ORDER BY received_at_utc_s, id
+    SELECT terminal, epoch, seq, card, counter, amount_fen, received_at_utc_s
+    FROM pending_load JOIN entry ON entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
 """
 
 
@@ -86,11 +87,13 @@ class _Known:
     outcome: int | None
 
     def is_of(self, item: Entry | LoadEnd) -> bool:
-        return (self.card, self.counter, self.amount_fen) == (item.card.to_bytes(), item.counter, item.amount_fen)
+        card = None if item.card is None else item.card.to_bytes()
+        return (self.card, self.counter, self.amount_fen) == (card, item.counter, item.amount_fen)
 
 
 def _grant(db: Database, entry: Entry) -> Posted:
     assert isinstance(entry.origin, LoadId), "a grant is of a load"
+    assert entry.card is not None, "a load is a card's"
     known, card = _find(db, entry.origin), entry.card.to_bytes()
     if known is not None and known.is_of(entry):
         return Posted.EXISTS
@@ -105,7 +108,8 @@ def _grant(db: Database, entry: Entry) -> Posted:
     if reason is not None:
         suspend(db, [suspend_entry(entry, reason)])
         return Posted.SUSPENDED
-    add_entries(db, [entry])
+    (number,) = add_entries(db, [entry])
+    db.execute(_ADD_PENDING, (number,))
     return Posted.CREATED
 
 
@@ -120,10 +124,11 @@ def _end(db: Database, end: LoadEnd) -> Posted:
         suspend(db, [suspend_end(end, Suspense.CONFIRMED_NOT_PENDING if posted else Suspense.VOIDED_NOT_PENDING)])
         return Posted.SUSPENDED
     source = (end.source.name, end.source.position)
-    day = accounting_day(end.happened_at_utc_s).isoformat()
+    day = max(accounting_day(end.happened_at_utc_s), open_day(db))
     db.execute(_RESOLVE, (known.entry, int(end.resolved), *source, end.happened_at_utc_s, day))
+    db.execute(_END_PENDING, (known.entry,))
     if posted:
-        add_postings(db, posting_rows(known.entry, load_postings(end.card, end.amount_fen)))
+        add_postings(db, posting_rows(known.entry, load_postings(end.card, end.amount_fen), day))
     return Posted.CREATED
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
@@ -143,7 +143,8 @@ class StreamSource:
         owed = taps_owed(db)
         # The intake before the cursor is read again: it proves that this is still the journal that was read before.
         last = last_intake(db, cursor.position)
-        if cursor.position and (last is None or (last.next_position - 1, last.stream_hash) != astuple(cursor)):
+        head = None if last is None else SourceCursor(last.next_position - 1, last.stream_hash)
+        if cursor.position and head != SourceCursor(cursor.position, cursor.head_hash):
             raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
         intakes = intakes_after(db, cursor.position, count_max)
         reasons = suspended(db, cursor.position + 1, intakes[-1].next_position) if intakes else {}

@@ -5,67 +5,124 @@ Left out: how loads end (`settlement.ledger.pending`) and how unknown taps are s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from settlement.ledger.entries import Entry, EntryKind, Posting, SuspenseItem, suspend_entry
+from settlement.ledger.entries import CREDITS, Entry, EntryKind, Posting, Source, SuspenseItem, next_day, suspend_entry
 from settlement.store.database import Database, Value
 from settlement.store.router import TOPUP
 from wire.ids import CardId, LoadId, TapId, TerminalId
 from wire.money import Fen
 from wire.receipt import Suspense
+from wire.record import ClockQuality
+
+CHECKPOINT_ROWS: Final = 500  # rows of a source between two checkpoints: so much is read again when it was restored
 
 # CROSS JOIN keeps SQLite to one index look-up for each row of a portion; asked with IN, it scans all entries.
 _TAPS_KNOWN: Final = """
     WITH asked (terminal, epoch, seq) AS (VALUES {rows})
-    SELECT entry.terminal, entry.epoch, entry.seq, card, counter, ttsn, amount_fen FROM asked CROSS JOIN entry
+    SELECT entry.terminal, entry.epoch, entry.seq,
+           kind, card, counter, ttsn, amount_fen, subsidy_fen, coalesce(refers_to, 0) FROM asked CROSS JOIN entry
     WHERE entry.terminal = asked.terminal AND entry.epoch = asked.epoch AND entry.seq = asked.seq
 """
 _COUNTERS_KNOWN: Final = """
     WITH asked (card, counter) AS (VALUES {rows})
     SELECT entry.card, entry.counter FROM asked CROSS JOIN entry
-    WHERE kind = 2 AND entry.card = asked.card AND entry.counter = asked.counter
+    WHERE ttsn IS NOT NULL AND entry.card = asked.card AND entry.counter = asked.counter
 """
 _SERIALS_KNOWN: Final = """
     WITH asked (terminal, ttsn) AS (VALUES {rows})
     SELECT entry.terminal, entry.ttsn FROM asked CROSS JOIN entry
-    WHERE kind = 2 AND entry.terminal = asked.terminal AND entry.ttsn = asked.ttsn
+    WHERE entry.ttsn IS NOT NULL AND entry.terminal = asked.terminal AND entry.ttsn = asked.ttsn
+"""
+_CREDITS_KNOWN: Final = """
+    WITH asked (terminal, epoch, seq) AS (VALUES {rows})
+    SELECT entry.terminal, entry.epoch, entry.refers_to, entry.kind, entry.amount_fen FROM asked CROSS JOIN entry
+    WHERE entry.refers_to IS NOT NULL
+    AND entry.terminal = asked.terminal AND entry.epoch = asked.epoch AND entry.refers_to = asked.seq
 """
 _OPENINGS_KNOWN: Final = "SELECT card, counter, amount_fen FROM entry WHERE kind = 1 AND card IN (VALUES {rows})"
 _LAST_ENTRY: Final = "SELECT coalesce(max(id), 0) FROM entry"
-_ADD_ENTRY: Final = """
-    INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen,
-                       balance_before_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-"""
-_ADD_POSTING: Final = "INSERT INTO posting (entry_id, account_id, purse, amount_fen) VALUES (%s, %s, %s, %s)"
+_LAST_POSTING: Final = "SELECT coalesce(max(id), 0) FROM posting"
+_LAST_CLOSED: Final = "SELECT coalesce(max(day), 0) FROM day_close"
+_ENTRY_COLUMNS: Final = (
+    "id",
+    "kind",
+    "source",
+    "source_position",
+    "terminal",
+    "epoch",
+    "seq",
+    "card",
+    "counter",
+    "ttsn",
+    "amount_fen",
+    "subsidy_fen",
+    "refers_to",
+    "balance_before_fen",
+    "happened_at_utc_s",
+    "clock_quality",
+    "received_at_utc_s",
+    "accounting_day",
+)
+_POSTING_COLUMNS: Final = ("id", "entry_id", "account_id", "purse", "amount_fen", "accounting_day")
 _ADD_SUSPENSE: Final = """
-    INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn,
-                               amount_fen, since_utc_s, balance_before_fen, happened_at_utc_s, clock_quality)
-    SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
+    INSERT INTO suspense_item (id, source_position, since_utc_s, balance_before_fen, happened_at_utc_s, clock_quality,
+                               terminal, epoch, seq, source, reason, kind, card, counter, ttsn, amount_fen, subsidy_fen,
+                               refers_to)
+    SELECT (SELECT coalesce(max(id), 0) + 1 FROM suspense_item),
+           %s, %s, CAST(%s AS bigint), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s
     WHERE NOT EXISTS (
         SELECT 1 FROM suspense_item
-        WHERE (source, source_position, terminal, epoch, seq, reason, card, counter, ttsn, amount_fen, since_utc_s)
-            = (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        WHERE (terminal, epoch, seq, source, reason, kind, card, counter, ttsn, amount_fen, subsidy_fen, refers_to)
+            = (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
     )
 """
-_CURSOR: Final = "SELECT position, head_hash FROM source_cursor WHERE source = %s"
+# What `read_item` reads.
+ITEM_COLUMNS: Final = """
+    item.id, item.source, item.source_position, item.terminal, item.epoch, item.seq, item.balance_before_fen,
+    item.reason, item.kind, item.card, item.counter, item.ttsn, item.amount_fen, item.subsidy_fen, item.refers_to,
+    item.happened_at_utc_s, item.clock_quality, item.since_utc_s
+"""
+_CURSOR: Final = "SELECT position, head_hash, lineage FROM source_cursor WHERE source = %s"
 _SET_CURSOR: Final = """
-    INSERT INTO source_cursor (source, position, head_hash) VALUES (%s, %s, %s)
-    ON CONFLICT (source) DO UPDATE SET position = excluded.position, head_hash = excluded.head_hash
+    INSERT INTO source_cursor (source, position, head_hash, lineage) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (source) DO UPDATE
+    SET position = excluded.position, head_hash = excluded.head_hash, lineage = excluded.lineage
 """
+_ADD_CHECKPOINT: Final = f"""
+    INSERT INTO source_checkpoint (id, source, position, head_hash, lineage)
+    SELECT (SELECT coalesce(max(id), 0) + 1 FROM source_checkpoint), %s, %s, %s, %s
+    WHERE NOT EXISTS (SELECT 1 FROM source_checkpoint
+                      WHERE source = %s AND lineage = %s AND position > %s - {CHECKPOINT_ROWS})
+"""
+_CHECKPOINTS: Final = """
+    SELECT position, head_hash FROM source_checkpoint WHERE source = %s AND position < %s
+    ORDER BY position DESC, id DESC
+"""
+# What was posted since the last close is at the end of the table: how long the books are kept does not matter.
 _BALANCES: Final = """
-    SELECT account.number, account.name, coalesce(sum(posting.amount_fen), 0)
-    FROM account LEFT JOIN posting ON posting.account_id = account.number
-    GROUP BY account.number, account.name ORDER BY account.number
+    SELECT account.number, account.name, coalesce(closed.balance_fen, 0) + coalesce(since.amount_fen, 0)
+    FROM account
+    LEFT JOIN day_balance closed ON closed.account_id = account.number
+         AND closed.day = (SELECT day FROM day_close ORDER BY number DESC LIMIT 1)
+    LEFT JOIN (SELECT account_id, CAST(sum(amount_fen) AS bigint) amount_fen FROM posting
+               WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
+               AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
+               GROUP BY account_id) since ON since.account_id = account.number
+    ORDER BY account.number
 """
-_UNBALANCED: Final = "SELECT entry_id FROM posting GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id"
+_UNBALANCED: Final = """
+    SELECT entry_id FROM posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
+    GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id
+"""
 _SUSPENSE: Final = f"""
     SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,
            (SELECT entry.id FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
-            WHERE reason = 4 AND suspense_item.source <> '{TOPUP}' AND entry.kind = 2
+            WHERE settled.outcome = 1 AND reason = 4 AND suspense_item.source <> '{TOPUP}' AND entry.ttsn IS NOT NULL
             AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter) AS contradicts
     FROM suspense_item
     WHERE NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id)
@@ -84,10 +141,11 @@ class Posted(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SourceCursor:
-    """How far a source was read, and its chain's hash there."""
+    """How far a source was read, and its chain's hash there; `lineage` counts on whenever the source was restored."""
 
     position: int
     head_hash: bytes
+    lineage: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +174,18 @@ class OpenSuspense:
 def post(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[Posted]:
     """Post events, inside the caller's transaction; the answer to each in its place. A repeat changes nothing.
 
-    The ledger takes a purchase of a purse whose opening it has, from the opening's counter on, and each tap, each count
-    of a card and each serial of a terminal (which the TAC is made over) once. The first to come is posted; whatever
-    else claims the same is suspended.
+    The ledger takes a tap of a purse whose opening it has, from the opening's counter on, and each tap, each count of a
+    card and each serial of a terminal (which the TAC is made over) once; a reversal or refund if its sale is there and
+    was not taken back before. The first to come is posted; whatever else claims the same is suspended.
     """
-    known = _Known.of(db, [item for item in items if isinstance(item, Entry)])
     results: list[Posted] = []
     entries: list[Entry] = []
     suspense: list[SuspenseItem] = []
-    for item in items:
+    for item, (result, reason) in zip(items, judge(db, items), strict=True):
+        results.append(result)
         if isinstance(item, SuspenseItem):
             suspense.append(item)
-            results.append(Posted.SUSPENDED)
-            continue
-        result, reason = known.place(item)
-        results.append(result)
-        if result is Posted.CREATED:
+        elif result is Posted.CREATED:
             entries.append(item)
         elif reason is not None:
             suspense.append(suspend_entry(item, reason))
@@ -140,97 +194,160 @@ def post(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[Posted]:
     return results
 
 
+def judge(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[tuple[Posted, Suspense | None]]:
+    """What `post` would do with each, one after the other, and why not; nothing is written."""
+    known = _Known.of(db, [item for item in items if isinstance(item, Entry)])
+    return [(Posted.SUSPENDED, None) if isinstance(item, SuspenseItem) else known.place(item) for item in items]
+
+
+_TapKey = tuple[bytes, int, int]
+_Facts = tuple[int, bytes, int | None, int | None, int, int, int]
+
+
 class _Known:
     """What the ledger has of the keys in one portion, and what the portion itself has added so far."""
 
     def __init__(self) -> None:
-        self._taps: dict[tuple[bytes, int, int], tuple[bytes, int, int | None, int]] = {}
+        self._taps: dict[_TapKey, _Facts] = {}
         self._counters: set[tuple[bytes, int]] = set()
         self._serials: set[tuple[bytes, int]] = set()
         self._openings: dict[bytes, tuple[int, int]] = {}
+        self._credits: dict[_TapKey, list[tuple[int, int]]] = defaultdict(list)
 
     @classmethod
     def of(cls, db: Database, entries: Sequence[Entry]) -> _Known:
         known = cls()
-        purchases = [entry for entry in entries if entry.kind is EntryKind.PURCHASE]
-        if purchases:
-            keys = [key for entry in purchases for key in _tap_key(entry)]
-            sql = _TAPS_KNOWN.format(rows=placeholders(3, len(purchases)))
+        taps = [entry for entry in entries if entry.ttsn is not None]
+        if taps:
+            sales = {_sale_key(entry) for entry in taps if entry.refers_to is not None}
+            keys = [key for entry in taps for key in _tap_key(entry)] + [part for sale in sales for part in sale]
+            sql = _TAPS_KNOWN.format(rows=placeholders(3, len(taps) + len(sales)))
             for terminal, epoch, seq, *facts in db.query(sql, keys, into=lambda *row: row):
-                card, counter, ttsn, amount_fen = facts
-                known._taps[terminal, epoch, seq] = (card, counter, ttsn, amount_fen)
-            counters: list[Value] = [value for entry in purchases for value in (entry.card.to_bytes(), entry.counter)]
-            sql = _COUNTERS_KNOWN.format(rows=placeholders(2, len(purchases)))
+                kind, card, counter, ttsn, amount_fen, subsidy_fen, refers_to = facts
+                known._taps[terminal, epoch, seq] = (kind, card, counter, ttsn, amount_fen, subsidy_fen, refers_to)
+            counters: list[Value] = [value for entry in taps for value in _count_key(entry)]
+            sql = _COUNTERS_KNOWN.format(rows=placeholders(2, len(taps)))
             known._counters = set(db.query(sql, counters, into=lambda card, counter: (card, counter)))
-            serials: list[Value] = [value for entry in purchases for value in _serial_key(entry)]
-            sql = _SERIALS_KNOWN.format(rows=placeholders(2, len(purchases)))
+            serials: list[Value] = [value for entry in taps for value in _serial_key(entry)]
+            sql = _SERIALS_KNOWN.format(rows=placeholders(2, len(taps)))
             known._serials = set(db.query(sql, serials, into=lambda terminal, ttsn: (terminal, ttsn)))
-        cards: list[Value] = list({entry.card.to_bytes() for entry in entries})
+            known._read_credits(db, [part for sale in sales for part in sale])
+        cards: list[Value] = list({_card(entry) for entry in entries})
         if cards:
             sql = _OPENINGS_KNOWN.format(rows=placeholders(1, len(cards)))
             known._openings = dict(db.query(sql, cards, into=lambda card, counter, amount: (card, (counter, amount))))
         return known
 
+    def _read_credits(self, db: Database, sales: Sequence[Value]) -> None:
+        if sales:
+            sql = _CREDITS_KNOWN.format(rows=placeholders(3, len(sales) // 3))
+            for terminal, epoch, seq, *credit in db.query(sql, sales, into=lambda *row: row):
+                kind, amount_fen = credit
+                self._credits[terminal, epoch, seq].append((kind, amount_fen))
+
     def place(self, entry: Entry) -> tuple[Posted, Suspense | None]:
-        card = entry.card.to_bytes()
+        card = _card(entry)
         opening = self._openings.get(card)
         if entry.kind is EntryKind.OPENING:
+            assert entry.counter is not None, "an opening has the purse's counter"
             if opening is None:
                 self._openings[card] = (entry.counter, entry.amount_fen)
                 return Posted.CREATED, None
             same = opening == (entry.counter, entry.amount_fen)
             return (Posted.EXISTS if same else Posted.EXISTS_WITH_DIFFERENT_AMOUNT), None
-        tap, facts = _tap_key(entry), (card, entry.counter, entry.ttsn, int(entry.amount_fen))
+        tap, count, facts = _tap_key(entry), _count_key(entry), _facts(entry)
         if tap in self._taps:
             if self._taps[tap] == facts:
                 return Posted.EXISTS, None
             return Posted.EXISTS_WITH_DIFFERENT_AMOUNT, Suspense.TAP_DIFFERS
         if opening is None:
             return Posted.SUSPENDED, Suspense.CARD_UNKNOWN
-        if entry.counter < opening[0]:
+        if count[1] < opening[0]:
             return Posted.SUSPENDED, Suspense.BEFORE_OPENING
-        if (card, entry.counter) in self._counters:
+        if count in self._counters:
             return Posted.SUSPENDED, Suspense.COUNTER_TAKEN
         if _serial_key(entry) in self._serials:
             return Posted.SUSPENDED, Suspense.TTSN_TAKEN
+        if entry.kind in CREDITS:
+            if (doubt := self._doubt(entry, facts)) is not None:
+                return Posted.SUSPENDED, doubt
+            self._credits[_sale_key(entry)].append((int(entry.kind), int(entry.amount_fen)))
         self._taps[tap] = facts
-        self._counters.add((card, entry.counter))
+        self._counters.add(count)
         self._serials.add(_serial_key(entry))
         return Posted.CREATED, None
 
+    def _doubt(self, credit: Entry, facts: _Facts) -> Suspense | None:
+        """What speaks against taking a sale back: it is not there, or another card's, or was taken back, or is less."""
+        sale = None if credit.refers_to is None else self._taps.get(_sale_key(credit))
+        if sale is None or sale[0] != EntryKind.PURCHASE or sale[1] != facts[1]:
+            return Suspense.CREDIT_UNFOUNDED
+        earlier = self._credits.get(_sale_key(credit), [])
+        sold_fen, subsidy_fen = sale[4:6]
+        if credit.kind is EntryKind.REVERSAL:
+            if earlier:
+                return Suspense.CREDIT_DOUBLED
+            if (credit.amount_fen, credit.subsidy_fen) == (sold_fen, subsidy_fen):
+                return None
+            more = credit.amount_fen > sold_fen or credit.subsidy_fen > subsidy_fen
+            return Suspense.CREDIT_EXCEEDS_SALE if more else Suspense.CREDIT_UNFOUNDED
+        if any(kind == EntryKind.REVERSAL for kind, _ in earlier):
+            return Suspense.CREDIT_DOUBLED
+        total_fen = sum(amount_fen for _, amount_fen in earlier) + credit.amount_fen
+        return Suspense.CREDIT_EXCEEDS_SALE if total_fen > sold_fen else None
+
+
+def open_day(db: Database) -> int:
+    """The first day that is not closed; 0 while none ever was."""
+    closed = db.number(_LAST_CLOSED)
+    return next_day(closed) if closed else 0
+
 
 def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
-    """Add entries and, but for pending ones, their postings; their numbers."""
+    """Add entries and, but for pending ones, their postings; their numbers.
+
+    What comes when its day is closed already is booked on the open one, and keeps its own times.
+    """
     if not entries:
         return []
-    first = db.number(_LAST_ENTRY) + 1
+    first, day_min = db.number(_LAST_ENTRY) + 1, open_day(db)
     rows: list[tuple[Value, ...]] = []
     postings: list[tuple[Value, ...]] = []
     for number, entry in enumerate(entries, start=first):
-        origin = (None, None, None) if entry.origin is None else origin_key(entry.origin)
+        origin = (entry.terminal, None, None) if entry.origin is None else origin_key(entry.origin)
         source = (number, int(entry.kind), entry.source.name, entry.source.position)
-        purse = (entry.card.to_bytes(), entry.counter, entry.ttsn, int(entry.amount_fen))
+        card = None if entry.card is None else entry.card.to_bytes()
+        amounts = (int(entry.amount_fen), int(entry.subsidy_fen), entry.refers_to, entry.balance_before_fen)
         dates = (entry.happened_at_utc_s, int(entry.clock_quality), entry.received_at_utc_s)
-        rows.append((*source, *origin, *purse, entry.balance_before_fen, *dates, entry.accounting_day.isoformat()))
+        day = max(entry.accounting_day, day_min)
+        rows.append((*source, *origin, card, entry.counter, entry.ttsn, *amounts, *dates, day))
         if entry.kind is not EntryKind.LOAD:
-            postings += posting_rows(number, entry.postings)
-    db.execute_many(_ADD_ENTRY, rows)
+            postings += posting_rows(number, entry.postings, day)
+    db.append("entry", _ENTRY_COLUMNS, rows)
     add_postings(db, postings)
     return list(range(first, first + len(entries)))
 
 
-def posting_rows(entry: int, postings: Sequence[Posting]) -> list[tuple[Value, ...]]:
+def posting_rows(entry: int, postings: Sequence[Posting], day: int) -> list[tuple[Value, ...]]:
     """An entry's postings as `add_postings` wants them."""
     assert sum(posting.amount_fen for posting in postings) == 0, "an entry's postings sum to zero"
     return [
-        (entry, int(posting.account), None if posting.purse is None else posting.purse.to_bytes(), posting.amount_fen)
+        (
+            entry,
+            int(posting.account),
+            None if posting.purse is None else posting.purse.to_bytes(),
+            posting.amount_fen,
+            day,
+        )
         for posting in postings
     ]
 
 
 def add_postings(db: Database, rows: Sequence[Sequence[Value]]) -> None:
     """Add postings; all of an entry's in the transaction that makes them count."""
-    db.execute_many(_ADD_POSTING, rows)
+    if rows:
+        first = db.number(_LAST_POSTING) + 1
+        db.append("posting", _POSTING_COLUMNS, [(number, *row) for number, row in enumerate(rows, start=first)])
 
 
 def suspend(db: Database, items: Sequence[SuspenseItem]) -> None:
@@ -240,9 +357,12 @@ def suspend(db: Database, items: Sequence[SuspenseItem]) -> None:
 
 
 def _suspense_row(item: SuspenseItem) -> tuple[Value, ...]:
-    origin = (item.source.name, item.source.position, *origin_key(item.origin), int(item.reason))
-    claim = (*origin, item.card.to_bytes(), item.counter, item.ttsn, int(item.amount_fen), item.since_utc_s)
-    return (*claim, item.balance_before_fen, item.happened_at_utc_s, int(item.clock_quality), *claim)
+    read = (item.source.position, item.since_utc_s, item.balance_before_fen)
+    at = (item.happened_at_utc_s, int(item.clock_quality))
+    origin = (*origin_key(item.origin), item.source.name, int(item.reason), int(item.kind))
+    amounts = (int(item.amount_fen), int(item.subsidy_fen), item.refers_to)
+    claim = (*origin, item.card.to_bytes(), item.counter, item.ttsn, *amounts)
+    return (*read, *at, *claim, *claim)
 
 
 def origin_key(origin: TapId | LoadId) -> tuple[bytes, int, int]:
@@ -255,15 +375,71 @@ def read_origin(source: str, terminal: bytes, epoch: int, number: int) -> TapId 
     return (LoadId if source == TOPUP else TapId)(TerminalId(terminal), epoch, number)
 
 
-def _tap_key(entry: Entry) -> tuple[bytes, int, int]:
-    assert entry.origin is not None, "a purchase comes from a tap"
+def read_item(
+    number: int,
+    source: str,
+    position: int,
+    terminal: bytes,
+    epoch: int,
+    seq: int,
+    balance_fen: int | None,
+    reason: int,
+    kind: int,
+    card: bytes,
+    counter: int,
+    ttsn: int,
+    *rest: int,
+) -> tuple[int, SuspenseItem]:
+    """An item, from the columns `ITEM_COLUMNS` of a table named `item`, with its number."""
+    amount_fen, subsidy_fen, refers_to, happened_at_utc_s, quality, since_utc_s = rest
+    return number, SuspenseItem(
+        source=Source(source, position),
+        origin=read_origin(source, terminal, epoch, seq),
+        reason=Suspense(reason),
+        kind=EntryKind(kind),
+        card=CardId.from_bytes(card),
+        counter=counter,
+        ttsn=ttsn,
+        amount_fen=Fen(amount_fen),
+        subsidy_fen=Fen(subsidy_fen),
+        refers_to=refers_to,
+        balance_before_fen=None if balance_fen is None else Fen(balance_fen),
+        happened_at_utc_s=happened_at_utc_s,
+        clock_quality=ClockQuality(quality),
+        since_utc_s=since_utc_s,
+    )
+
+
+def _tap_key(entry: Entry) -> _TapKey:
+    assert entry.origin is not None, "it comes from a tap"
     return origin_key(entry.origin)
 
 
+def _sale_key(entry: Entry) -> _TapKey:
+    """The sale that it takes back, which is in the same journal."""
+    terminal, epoch, _ = _tap_key(entry)
+    return terminal, epoch, entry.refers_to or 0
+
+
+def _card(entry: Entry) -> bytes:
+    assert entry.card is not None, "taps, loads and openings are a card's"
+    return entry.card.to_bytes()
+
+
+def _count_key(entry: Entry) -> tuple[bytes, int]:
+    assert entry.counter is not None, "a tap has its count"
+    return _card(entry), entry.counter
+
+
 def _serial_key(entry: Entry) -> tuple[bytes, int]:
-    assert entry.origin is not None, "a purchase comes from a tap"
-    assert entry.ttsn is not None, "a purchase has its serial"
-    return entry.origin.terminal, entry.ttsn
+    assert entry.ttsn is not None, "a tap has its serial"
+    return _tap_key(entry)[0], entry.ttsn
+
+
+def _facts(entry: Entry) -> _Facts:
+    """What a repeat has to agree with."""
+    card = (int(entry.kind), _card(entry), entry.counter, entry.ttsn)
+    return *card, int(entry.amount_fen), int(entry.subsidy_fen), entry.refers_to or 0
 
 
 def placeholders(columns: int, rows: int) -> str:
@@ -278,7 +454,14 @@ def read_cursor(db: Database, source: str) -> SourceCursor | None:
 
 def set_cursor(db: Database, source: str, cursor: SourceCursor) -> None:
     """Move the cursor, inside the transaction of what was posted."""
-    db.execute(_SET_CURSOR, (source, cursor.position, cursor.head_hash))
+    place = (source, cursor.position, cursor.head_hash, cursor.lineage)
+    db.execute(_SET_CURSOR, place)
+    db.execute(_ADD_CHECKPOINT, (*place, source, cursor.lineage, cursor.position))
+
+
+def checkpoints(db: Database, source: str, before: int) -> list[SourceCursor]:
+    """Where the cursor stood before that position, in whatever lineage, the furthest first."""
+    return db.query(_CHECKPOINTS, (source, before), into=SourceCursor)
 
 
 def balances(db: Database) -> list[AccountBalance]:
@@ -303,5 +486,5 @@ def open_suspense(db: Database) -> list[OpenSuspense]:
 
 
 def unbalanced_entries(db: Database) -> list[int]:
-    """Entries whose postings do not sum to zero: none, or the database was tampered with."""
+    """Entries of open days whose postings do not sum to zero: none, or the database was tampered with."""
     return db.query(_UNBALANCED, into=int)

@@ -23,14 +23,12 @@ from settlement.ledger.counters import (
     Waiting,
     decide,
 )
-from settlement.ledger.entries import Source, SuspenseItem, settled_purchase
-from settlement.ledger.store import Posted, placeholders, post, read_origin
+from settlement.ledger.entries import EntryKind, SuspenseItem, settled_tap
+from settlement.ledger.store import ITEM_COLUMNS, Posted, placeholders, post, read_item, read_origin
 from settlement.store.database import Database, Value
 from settlement.store.router import TOPUP
 from wire.ids import CardId, LoadId, TapId
 from wire.money import Fen
-from wire.receipt import Suspense
-from wire.record import ClockQuality
 
 PORTION_MAX: Final = 200  # items looked at in a round; the others have their turn in the next ones
 
@@ -41,15 +39,16 @@ _NEW: Final = """
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM suspense_item"
 _COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (VALUES {rows})"
 # An item is claimed, too, when its count was settled from counters without it: of what it says nothing was known then.
-_ITEMS: Final = """
-    WITH line (card, counter) AS (VALUES {rows})
-    SELECT id, source, source_position, terminal, epoch, seq, item.card, item.counter, balance_before_fen, ttsn,
-           amount_fen, since_utc_s, coalesce(happened_at_utc_s, since_utc_s), coalesce(clock_quality, 0),
-           EXISTS (SELECT 1 FROM entry WHERE kind = 2 AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
+_ITEMS: Final = f"""
+    WITH line (card, counter) AS (VALUES {{rows}})
+    SELECT EXISTS (SELECT 1 FROM entry WHERE entry.ttsn IS NOT NULL
+                          AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
            OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
            OR EXISTS (SELECT 1 FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
-                      WHERE kind = 2 AND entry.card = item.card AND entry.counter = item.counter
-                      AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq))
+                      WHERE settled.outcome = 1 AND entry.ttsn IS NOT NULL
+                      AND entry.card = item.card AND entry.counter = item.counter
+                      AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq)),
+           {ITEM_COLUMNS}
     FROM line CROSS JOIN suspense_item item
     WHERE item.card = line.card AND item.counter = line.counter AND reason = 3
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id)
@@ -59,20 +58,23 @@ _LINES: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
     SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s, later.counter,
            later.balance_before_fen, later.happened_at_utc_s, later.terminal,
-           CASE before.kind WHEN 1 THEN before.amount_fen ELSE before.balance_before_fen - before.amount_fen END,
+           CASE before.kind WHEN 1 THEN before.amount_fen WHEN 2 THEN before.balance_before_fen - before.amount_fen
+                ELSE before.balance_before_fen END,
            before.happened_at_utc_s, before.terminal,
            EXISTS (SELECT 1 FROM suspense_item other WHERE other.card = line.card AND other.counter = line.counter
                    AND other.reason <> 3 AND other.source <> '{TOPUP}')
            OR EXISTS (SELECT 1 FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter > line.counter)
     FROM line
-    LEFT JOIN entry same ON same.kind = 2 AND same.card = line.card AND same.counter = line.counter
+    LEFT JOIN entry same ON same.ttsn IS NOT NULL AND same.card = line.card AND same.counter = line.counter
     LEFT JOIN entry later ON later.id = (
-        SELECT entry.id FROM entry WHERE kind = 2 AND entry.card = line.card AND entry.counter > line.counter
-        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id) ORDER BY entry.counter LIMIT 1)
+        SELECT entry.id FROM entry WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter > line.counter
+        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome = 1)
+        ORDER BY entry.counter LIMIT 1)
     LEFT JOIN entry before ON before.id = coalesce(
         (SELECT entry.id FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
-        (SELECT entry.id FROM entry WHERE kind = 2 AND entry.card = line.card AND entry.counter = line.counter - 1
-         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id)))
+        (SELECT entry.id FROM entry
+         WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter = line.counter - 1
+         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome = 1)))
 """
 # A load that was torn is confirmed late; its money came on the card when it was granted.
 _LOADS: Final = """
@@ -178,6 +180,11 @@ class _Item:
     claimed: bool
     suspended: SuspenseItem
 
+    @property
+    def debited_fen(self) -> int:
+        """What the card would have lost: a tap that takes a sale back takes nothing."""
+        return self.suspended.amount_fen if self.suspended.kind is EntryKind.PURCHASE else 0
+
 
 @dataclass(frozen=True, slots=True)
 class _Group:
@@ -194,7 +201,9 @@ def _groups(db: Database, items: Sequence[int]) -> list[_Group]:
     params: list[Value] = [value for count in counts for value in count]
     rows = placeholders(2, len(counts))
     by_count: dict[tuple[bytes, int], list[_Item]] = defaultdict(list)
-    for item in db.query(_ITEMS.format(rows=rows), params, into=_item) if counts else []:
+    sql = _ITEMS.format(rows=rows)
+    read = db.query(sql, params, into=lambda claimed, *item: (bool(claimed), read_item(*item))) if counts else []
+    for item in [_Item(number, claimed, suspended) for claimed, (number, suspended) in read]:
         by_count[item.suspended.card.to_bytes(), item.suspended.counter].append(item)
     lines = db.query(_LINES.format(rows=rows), params, into=_line) if counts else []
     return _with_loads(db, [(count, _Group(by_count[count], line)) for count, line in lines if count in by_count])
@@ -234,7 +243,7 @@ def _unknown_tap(item: _Item) -> UnknownTap:
         item=item.id,
         journal=(bytes(origin.terminal), origin.epoch),
         seq=origin.seq,
-        amount_fen=suspended.amount_fen,
+        amount_fen=item.debited_fen,
         balance_fen=suspended.balance_before_fen,
         at_utc_s=suspended.happened_at_utc_s,
         claimed=item.claimed,
@@ -248,7 +257,7 @@ def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_u
         db.execute_many(_RESOLVE, rows)
         return {item.id for item in group.items}
     (executed,) = (item.suspended for item in group.items if item.id == decision.item)
-    (result,) = post(db, [settled_purchase(executed, decided_at_utc_s=now_utc_s)])
+    (result,) = post(db, [settled_tap(executed, decided_at_utc_s=now_utc_s)])
     if result is not Posted.CREATED:
         return set()  # another one settled in this turn has its serial; from now on it is claimed, and a person's
     origin = executed.origin
@@ -256,35 +265,6 @@ def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_u
     entry = db.number(_ENTRY_OF, (origin.terminal, origin.epoch, origin.seq))
     db.execute(_RESOLVE, (decision.item, int(Settled.EXECUTED), decision.evidence, entry, now_utc_s))
     return {decision.item}
-
-
-def _item(
-    item: int,
-    source: str,
-    position: int,
-    terminal: bytes,
-    epoch: int,
-    seq: int,
-    card: bytes,
-    counter: int,
-    balance_fen: int | None,
-    *rest: int,
-) -> _Item:
-    ttsn, amount_fen, since_utc_s, happened_at_utc_s, quality, claimed = rest
-    suspended = SuspenseItem(
-        source=Source(source, position),
-        origin=read_origin(source, terminal, epoch, seq),
-        reason=Suspense.OUTCOME_UNKNOWN,
-        card=CardId.from_bytes(card),
-        counter=counter,
-        ttsn=ttsn,
-        amount_fen=Fen(amount_fen),
-        balance_before_fen=None if balance_fen is None else Fen(balance_fen),
-        happened_at_utc_s=happened_at_utc_s,
-        clock_quality=ClockQuality(quality),
-        since_utc_s=since_utc_s,
-    )
-    return _Item(item, bool(claimed), suspended)
 
 
 def _line(

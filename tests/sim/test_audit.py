@@ -190,10 +190,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         db.execute("INSERT INTO batch VALUES (1, x'', x'', 1, 1, 2, x'', x'', 0)")
     with closing(sqlite3.connect(copies["ledger"])) as db, db:
         db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s, "
-            "clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, x'', 0, 1, 0, 0, 0, '')"
+            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen, "
+            "happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day) "
+            "VALUES (1, 1, '', 1, x'', 0, 1, 0, 0, 0, 0, 20250101)"
         )
-        db.execute("INSERT INTO posting (entry_id, account_id, purse, amount_fen) VALUES (1, 1010, NULL, 1)")
+        db.execute(
+            "INSERT INTO posting (id, entry_id, account_id, purse, amount_fen, accounting_day) "
+            "VALUES (1, 1, 1010, NULL, 1, 20250101)"
+        )
     return Files(copies)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -101,7 +100,7 @@ def test_late_record_is_booked_on_the_day_it_was_received_by_campus_time(till: F
     received = 1_764_000_000 + 86_400  # 2025-11-25 16:00 UTC, past midnight on campus
     entry = entry_for(till.tap(), suspense=None, source=SOURCE, received_at_utc_s=received)
     assert isinstance(entry, Entry)
-    assert entry.accounting_day == date(2025, 11, 26)
+    assert entry.accounting_day == 20251126
     assert entry.happened_at_utc_s < entry.received_at_utc_s
 
 

@@ -46,6 +46,8 @@ def grant(card: CardId, amount_fen: int = 5_000, *, counter: int = 0, number: in
 
 def end(load: Entry, resolved: Resolved = Resolved.POSTED, *, later_s: int = 5) -> LoadEnd:
     assert isinstance(load.origin, LoadId)
+    assert load.card is not None
+    assert load.counter is not None
     return LoadEnd(
         source=Source("topup", load.source.position + 1),
         load_id=load.origin,
@@ -162,8 +164,8 @@ def test_load_of_a_purse_without_opening_is_suspended(
 def test_load_that_is_confirmed_on_a_later_day_is_booked_on_that_day(ledger_db: Database, card: CardId) -> None:
     load = grant(card)
     post(ledger_db, load, end(load, later_s=86_400))
-    days = ledger_db.query("SELECT accounting_day FROM entry_resolution", into=str)
-    assert days == ["2025-11-26"]
+    days = ledger_db.query("SELECT accounting_day FROM entry_resolution", into=int)
+    assert days == [20251126]
 
 
 @pytest.mark.parametrize("resolved", [None, Resolved.VOIDED])
@@ -183,7 +185,7 @@ def test_database_itself_refuses_a_second_end_an_end_of_no_load_and_a_second_loa
     load = grant(card)
     post(ledger_db, load, end(load))
     number = ledger_db.number("SELECT id FROM entry WHERE kind = 3")
-    resolve = "INSERT INTO entry_resolution VALUES (%s, 2, 'topup', 1, 1, '2025-01-01')"
+    resolve = "INSERT INTO entry_resolution VALUES (%s, 2, 'topup', 1, 1, 20250101)"
     with pytest.raises(RuleBroken, match="entry_resolution_is_never_replaced"):
         ledger_db.execute(resolve, (number,))
     with pytest.raises(RuleBroken, match="only_a_pending_entry_is_resolved"):

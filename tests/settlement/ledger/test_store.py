@@ -97,10 +97,10 @@ def test_one_tac_pays_for_one_purchase_whatever_counters_epochs_and_streams_it_i
 def test_database_itself_refuses_a_second_purchase_with_the_same_serial(ledger_db: Database, till: FakeTill) -> None:
     post(ledger_db, entry(till.tap(500)))
     columns = (
-        "kind, source, source_position, terminal, ttsn, card, amount_fen, happened_at_utc_s, clock_quality,"
-        " received_at_utc_s, accounting_day"
+        "kind, source, source_position, terminal, ttsn, card, amount_fen, subsidy_fen, happened_at_utc_s,"
+        " clock_quality, received_at_utc_s, accounting_day"
     )
-    with pytest.raises(RuleBroken, match="a_tac_pays_for_one_purchase"):
+    with pytest.raises(RuleBroken, match="a_tac_pays_for_one_tap"):
         ledger_db.execute(
             f"INSERT INTO entry (id, epoch, seq, counter, {columns}) SELECT 99, 9, 9, 99, {columns} FROM entry"
             " WHERE kind = 2"
@@ -166,7 +166,9 @@ def test_purse_balance_is_opening_less_purchases(
 def test_entry_that_was_put_in_out_of_balance_is_found(ledger_db: Database, till: FakeTill) -> None:
     post(ledger_db, entry(till.tap(500)))
     assert store.unbalanced_entries(ledger_db) == []
-    ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (6, 1001, 5)")
+    ledger_db.execute(
+        "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (99, 6, 1001, 5, 20991231)"
+    )
     assert store.unbalanced_entries(ledger_db) == [6]
 
 

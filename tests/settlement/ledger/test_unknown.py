@@ -125,7 +125,7 @@ def test_settled_tap_keeps_its_own_time_and_is_booked_on_the_day_it_was_settled(
     )
     ((*times, day),) = ledger_db.query(sql, into=lambda *row: row)
     assert times == [tap.opened_at.utc_s, tap.opened_at.quality, RECEIVED, tap.balance_before_fen]
-    assert str(day) == "2025-12-02"
+    assert day == 20251202
 
 
 def test_record_that_contradicts_what_was_settled_is_suspended_and_overwrites_nothing(

@@ -24,6 +24,45 @@ if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
 
 
+def fill_ledger(home: Home) -> None:
+    with open_writer(home.database("ledger"), "ledger") as db:
+        db.execute(
+            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
+            " happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
+            " VALUES (1, 1, '', 1, '', 1, 1, 0, 1, 1, 1, 20250101)"
+        )
+        db.execute(
+            "INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
+            " amount_fen, subsidy_fen, refers_to, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
+            " VALUES (-1, 3, '', 1, x'01', 1, 1, '', 1, NULL, 1, 0, NULL, 1, 1, 1, 20250101),"
+            " (0, 2, '', 1, '', 1, 1, '', 1, 1, 1, 0, NULL, 1, 1, 1, 20250101),"
+            " (2, 2, '', 1, '', 1, 2, '', 0, 2, 1, 0, NULL, 1, 1, 1, 20250101),"
+            " (3, 4, '', 1, '', 1, 3, '', 3, 3, 1, 0, 2, 1, 1, 1, 20250101)"
+        )
+        db.execute("INSERT INTO entry_resolution VALUES (-1, 1, '', 1, 1, 20250101)")
+        db.execute(
+            "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 1, 1)"
+        )
+        db.execute(
+            "INSERT INTO suspense_item (id, source, source_position, terminal, epoch, seq, reason, kind, card, counter,"
+            " ttsn, amount_fen, subsidy_fen, refers_to, happened_at_utc_s, clock_quality, since_utc_s)"
+            " VALUES (1, '', 1, '', 1, 2, 3, 2, '', 0, 1, 1, 0, 0, 1, 1, 1)"
+        )
+        db.execute(
+            "INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)"
+            " VALUES (1, 1, 0, 2, 1)"
+        )
+        db.execute("INSERT INTO decision VALUES (1, x'01', 1, 1, '', '', 1, 1, '')")
+        db.execute("INSERT INTO finished_journal VALUES (1, x'01', 1, '', 'a', 'b', 1)")
+        db.execute("INSERT INTO day_total VALUES (1, 20250102, 1, 1, 2, 1001)")
+        db.execute("INSERT INTO day_balance VALUES (1, 20250102, 1, 1001)")
+        db.execute("INSERT INTO terminal_day VALUES (1, 20250102, '', x'01', 20250102, 1, 1, 1, 1, 1, 1)")
+        db.execute("INSERT INTO statement VALUES (1, 1, 1, 20250102, '', 1, 1, 1, 1, 1, 1, 1, 1)")
+        db.execute("INSERT INTO statement_line (terminal_day_id, statement_id) VALUES (1, 1)")
+        db.execute("INSERT INTO source_checkpoint VALUES (1, '', 1, 1, '')")
+        db.execute("INSERT INTO day_close VALUES (1, 20250102, 1, 1, 1, 1, 1, 1, '', '')")
+
+
 @pytest.fixture
 def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
     """Every insert-only table has a row."""
@@ -41,28 +80,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
         db.execute("INSERT INTO configuration VALUES (1, 2, 1, '', 1)")
         db.execute("INSERT INTO request VALUES (1, 2, '', 1, 1)")
-    with open_writer(home.database("ledger"), "ledger") as db:
-        db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
-            " clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, '', 1, 1, 1, 1, 1, '2025-01-01')"
-        )
-        db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
-            " amount_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
-            " VALUES (0, 3, '', 1, x'01', 1, 1, '', 1, NULL, 1, 1, 1, 1, '2025-01-01'),"
-            " (2, 2, '', 1, '', 1, 1, '', 1, 1, 1, 1, 1, 1, '2025-01-01'),"
-            " (3, 2, '', 1, '', 1, 2, '', 0, 2, 1, 1, 1, 1, '2025-01-01')"
-        )
-        db.execute("INSERT INTO entry_resolution VALUES (0, 1, '', 1, 1, '2025-01-01')")
-        db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 1)")
-        db.execute(
-            "INSERT INTO suspense_item (source, source_position, terminal, epoch, seq, reason, card, counter,"
-            " ttsn, amount_fen, since_utc_s) VALUES ('', 1, '', 1, 2, 3, '', 0, 1, 1, 1)"
-        )
-        db.execute(
-            "INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)"
-            " VALUES (1, 1, 2, 3, 1)"
-        )
+    fill_ledger(home)
     with open_writer(home.database("topup"), "topup") as db:
         db.execute(
             "INSERT INTO load_event (position, kind, terminal, epoch, number, card, online_counter, event, chain_hash)"
@@ -96,6 +114,15 @@ INSERT_ONLY = [
     ("ledger", "suspense_item", "amount_fen"),
     ("ledger", "entry_resolution", "outcome"),
     ("ledger", "suspense_resolution", "outcome"),
+    ("ledger", "decision", "result"),
+    ("ledger", "finished_journal", "epoch"),
+    ("ledger", "day_close", "entries"),
+    ("ledger", "day_total", "debit_fen"),
+    ("ledger", "day_balance", "balance_fen"),
+    ("ledger", "terminal_day", "gross_fen"),
+    ("ledger", "statement", "net_fen"),
+    ("ledger", "statement_line", "statement_id"),
+    ("ledger", "source_checkpoint", "position"),
 ]
 
 
@@ -112,6 +139,7 @@ def test_row_of_a_money_table_is_neither_changed_nor_deleted(
 
 
 # Every unique key of every table: how to make a row that collides in it alone, and the rule that then speaks.
+_OPEN_DAY = "accounting_day = 20250103"
 REPLACED = [
     ("canteen", "intake", "epoch = 9", "(intake_is_never_replaced|positions_have_no_gap|a_journal_is_.*)"),
     ("canteen", "intake", "position = 2, next_position = 3", "a_journal_is_taken_in_without_gap"),
@@ -138,17 +166,46 @@ REPLACED = [
     ("topup", "terminal", "epoch = 9", "terminal_is_never_replaced"),
     ("topup", "terminal", "id = 9", "a_point_starts_an_epoch_once"),
     ("ledger", "account", "name = 'mine'", "account_is_never_replaced"),
-    ("ledger", "entry", "kind = 3, terminal = NULL", "entry_is_never_replaced"),
-    ("ledger", "entry", "id = 9, counter = 9, ttsn = 9", "a_tap_is_posted_once"),
-    ("ledger", "entry", "id = 9, seq = 9, ttsn = 9", "a_card_counts_each_purchase_once"),
-    ("ledger", "entry", "id = 9, seq = 9, counter = 9", "a_tac_pays_for_one_purchase"),
-    ("ledger", "entry", "id = 9, kind = 1, terminal = NULL", "a_purse_is_opened_in_the_ledger_once"),
-    ("ledger", "posting", "amount_fen = 9", "posting_is_never_replaced"),
+    ("ledger", "entry", f"kind = 3, terminal = NULL, ttsn = NULL, {_OPEN_DAY}", "entry_is_never_replaced"),
+    ("ledger", "entry", f"id = 9, counter = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_tap_is_posted_once"),
+    ("ledger", "entry", f"id = 9, seq = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_card_counts_each_tap_once"),
+    ("ledger", "entry", f"id = 9, seq = 9, counter = 9, kind = 2, {_OPEN_DAY}", "a_tac_pays_for_one_tap"),
+    ("ledger", "entry", f"id = 9, seq = 9, counter = 9, ttsn = 9, {_OPEN_DAY}", "a_sale_is_reversed_once"),
+    (
+        "ledger",
+        "entry",
+        f"id = 9, kind = 1, terminal = NULL, ttsn = NULL, {_OPEN_DAY}",
+        "a_purse_is_opened_in_the_ledger_once",
+    ),
+    ("ledger", "posting", f"amount_fen = 9, {_OPEN_DAY}", "posting_is_never_replaced"),
     ("ledger", "suspense_item", "amount_fen = 9", "suspense_item_is_never_replaced"),
     ("ledger", "suspense_item", "id = 9", "a_claim_is_suspended_once"),
-    ("ledger", "entry_resolution", "outcome = 2", "entry_resolution_is_never_replaced"),
+    ("ledger", "entry_resolution", f"outcome = 2, {_OPEN_DAY}", "entry_resolution_is_never_replaced"),
     ("ledger", "suspense_resolution", "entry_id = NULL", "(suspense_resolution_is_never_replaced|a_cards_.*)"),
     ("ledger", "suspense_resolution", "suspense_item_id = 9", "(an_entry_settles_one_item|a_cards_.*)"),
+    ("ledger", "decision", "key = x'02'", "decision_is_never_replaced"),
+    ("ledger", "decision", "id = 9", "a_decision_is_read_once"),
+    ("ledger", "finished_journal", "epoch = 9", "finished_journal_is_never_replaced"),
+    ("ledger", "finished_journal", "id = 9", "a_journal_is_finished_once"),
+    ("ledger", "day_close", "day = 20250103", "(day_close_is_never_replaced|days_are_closed_in_their_order)"),
+    ("ledger", "day_close", "number = 2", "(a_day_is_closed_once|days_are_closed_in_their_order)"),
+    ("ledger", "day_total", "day = 20250103", "day_total_is_never_replaced"),
+    ("ledger", "day_total", "id = 9", "(a_day_totals_each_kind_once|a_closed_day_keeps_its_totals)"),
+    ("ledger", "day_balance", "day = 20250103", "day_balance_is_never_replaced"),
+    ("ledger", "day_balance", "id = 9", "(a_day_has_one_balance_each|a_closed_day_keeps_its_balances)"),
+    ("ledger", "terminal_day", "day = 20250103", "terminal_day_is_never_replaced"),
+    ("ledger", "terminal_day", "id = 9", "(a_terminals_day_is_cleared_once|a_closed_day_keeps_its_clearing)"),
+    ("ledger", "statement", "day = 20250103, number = 9", "statement_is_never_replaced"),
+    ("ledger", "statement", "id = 9, day = 20250103", "a_merchants_statements_are_numbered"),
+    (
+        "ledger",
+        "statement",
+        "id = 9, number = 9",
+        "(a_merchant_has_one_statement_a_day|a_closed_day_keeps_its_statements)",
+    ),
+    ("ledger", "statement_line", "statement_id = statement_id", "statement_line_is_never_replaced"),
+    ("ledger", "source_checkpoint", "position = 9", "source_checkpoint_is_never_replaced"),
+    ("ledger", "source_checkpoint", "id = 9", "a_cursor_stands_there_once"),
 ]
 
 
@@ -180,14 +237,19 @@ def test_every_unique_key_is_tried_with_a_replacement(full_home: Home) -> None:
 
 
 def test_cursor_of_a_source_is_not_replaced_by_an_earlier_one(ledger_db: Database) -> None:
-    ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 5, '')")
+    columns = "source_cursor (source, lineage, position, head_hash)"
+    ledger_db.execute(f"INSERT INTO {columns} VALUES ('x', 1, 5, '')")
     for verb in ("INSERT OR REPLACE", "REPLACE"):
         with pytest.raises(RuleBroken, match="source_cursor_is_never_replaced_by_an_earlier_one"):
-            ledger_db.execute(f"{verb} INTO source_cursor VALUES ('x', 4, '')")
+            ledger_db.execute(f"{verb} INTO {columns} VALUES ('x', 1, 4, '')")
+    ledger_db.execute("UPDATE source_cursor SET lineage = 2, position = 4")
+    with pytest.raises(RuleBroken, match="source_cursor_moves_forward"):
+        ledger_db.execute("UPDATE source_cursor SET lineage = 1, position = 9")
 
 
 def test_every_table_but_the_named_ones_is_insert_only(home: Home) -> None:
     changing = {"terminal", "sms_contact", "source_cursor", "django_migrations", "sqlite_sequence"}
+    changing |= {"pending_load", "uncleared_day", "purse_balance"}  # which follow from the others
     tables = set()
     for alias in ("canteen", "onecard", "ledger", "topup"):
         with open_reader(home.database(alias), alias) as db:
@@ -237,11 +299,14 @@ def test_position_that_leaves_a_gap_is_refused(canteen: StreamDriver, till: Fake
 
 def test_broken_rule_is_named(ledger_db: Database) -> None:
     ledger_db.execute(
-        "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, happened_at_utc_s,"
-        " clock_quality, received_at_utc_s, accounting_day) VALUES (1, 1, '', 1, '', 1, 1, 1, 1, 1, '2025-01-01')"
+        "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
+        " happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
+        " VALUES (1, 1, '', 1, '', 1, 1, 0, 1, 1, 1, 20250101)"
     )
     with pytest.raises(RuleBroken, match="a_posting_moves_money"):
-        ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (1, 1001, 0)")
+        ledger_db.execute(
+            "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 0, 1)"
+        )
 
 
 def test_writer_is_durable_and_bound_to_foreign_keys(ledger_db: Database) -> None:
@@ -254,16 +319,16 @@ def test_writer_is_durable_and_bound_to_foreign_keys(ledger_db: Database) -> Non
 
 def test_reader_reads_beside_the_writer_and_cannot_write(home: Home, ledger_db: Database) -> None:
     with open_reader(home.database("ledger"), "ledger") as reader:
-        ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, '')")
+        ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, 1, '')")
         assert reader.number("SELECT count(*) FROM source_cursor") == 1
         with pytest.raises(StoreFault, match="readonly"):
-            reader.execute("INSERT INTO source_cursor VALUES ('y', 1, '')")
+            reader.execute("INSERT INTO source_cursor VALUES ('y', 1, 1, '')")
 
 
 def test_failed_transaction_leaves_nothing_and_the_next_one_works(ledger_db: Database) -> None:
     def fail() -> None:
         with ledger_db.transaction():
-            ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, '')")
+            ledger_db.execute("INSERT INTO source_cursor VALUES ('x', 1, 1, '')")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -8,7 +8,7 @@ window's records alone. How a record refers to it is `wire.rows`' matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, Self
 
 from wire.record import LAYOUT, Outcome
@@ -28,14 +28,14 @@ def window_start(seq: int) -> int:
 class CodingState:
     """The state before record `seq`; begins at a journal's record 1.
 
-    `cards[i]` (issuer and ASN) should come next with `balances[i]` and `counters[i]`; `prices[r]` is the r-th most
+    `cards[i]` (issuer and ASN) should come next with `balances[i]` and `counters[i]`, and has come since the window's
+    last step if `is_fresh[i]`; `prices[r]` is the r-th most
     frequent one. The rest is what the record before said: `ttsn` (the last that was drawn), boot, uptime, quality, and
     the wall clock's offset to the uptime.
     """
 
     __slots__ = (
         "_fresh",
-        "_is_fresh",
         "_paid",
         "_paid_fresh",
         "_ttsn_seq",
@@ -44,6 +44,7 @@ class CodingState:
         "cards",
         "counters",
         "index",
+        "is_fresh",
         "offset_s",
         "prices",
         "quality",
@@ -66,7 +67,7 @@ class CodingState:
         self._paid: dict[int, int] = {}
         # What will be left when the window takes its next step, of the records since the last one.
         self._fresh: list[int] = []
-        self._is_fresh = bytearray()
+        self.is_fresh = bytearray()
         self._paid_fresh: dict[int, int] = {}
 
     @classmethod
@@ -127,18 +128,17 @@ class CodingState:
             self.cards.append(card)
             self.balances.append(balance_fen)
             self.counters.append(counter)
-            self._is_fresh.append(0)
+            self.is_fresh.append(0)
         elif balance_fen != (foretold_fen := self.balances[index]):
-            self._count(abs(balance_fen - foretold_fen), fresh=self._is_fresh[index])
+            self._count(abs(balance_fen - foretold_fen), fresh=self.is_fresh[index])
         if outcome == _DEBITED:
             self.balances[index] = (balance_fen - amount_fen) & 0xFFFF_FFFF
             self.counters[index] = (counter + 1) & 0xFFFF
         else:
             self.balances[index] = balance_fen
             self.counters[index] = counter
-        if not self._is_fresh[index]:
-            self._is_fresh[index] = 1
-            self._fresh.append(index)
+        if not self.is_fresh[index]:
+            self.refresh(index)
         self._count(amount_fen + subsidy_fen, fresh=1)
         if subsidy_fen and amount_fen:
             self._count(subsidy_fen, fresh=1)
@@ -150,6 +150,26 @@ class CodingState:
             if not self.seq % WINDOW_TAPS:
                 self._step()
             self._rank()
+
+    def refresh(self, index: int) -> None:
+        """The card at `index` came for the first time since the window's last step."""
+        self.is_fresh[index] = 1
+        self._fresh.append(index)
+
+    def advance_usual(self, prices: Sequence[int], *, uptime_s: int) -> None:
+        """Go on by debits of these known prices, up to the next ranking; whoever read them has moved their cards."""
+        paid, fresh = self._paid, self._paid_fresh
+        for amount_fen in prices:
+            paid[amount_fen] += 1
+            if amount_fen in fresh:
+                fresh[amount_fen] += 1
+            elif len(fresh) < PRICES_MAX:
+                fresh[amount_fen] = 1
+        self.seq += len(prices)
+        self.ttsn += len(prices)
+        self._ttsn_seq = self.seq - 1
+        self.uptime_s = uptime_s
+        assert self.seq % RANKED_TAPS, "the last one before a ranking is not told of here"
 
     def _count(self, amount_fen: int, *, fresh: int) -> None:
         paid = self._paid
@@ -177,7 +197,7 @@ class CodingState:
             if self._ttsn_seq < self.seq - WINDOW_TAPS:
                 self.ttsn = 0
         self._fresh = []
-        self._is_fresh = bytearray(len(self.cards))
+        self.is_fresh = bytearray(len(self.cards))
         self._paid_fresh = {}
 
     def _rank(self) -> None:

@@ -111,7 +111,7 @@ class TacKey:
         self._encrypt = Cipher(TripleDES(tac_key * 3), _CBC_FROM_ZERO).encryptor().update
         self._left = 0
 
-    def purchase_tac(self, *, amount_fen: int, terminal: bytes, ttsn: int, date_time_bcd: bytes) -> bytes:
+    def purchase_tac(self, amount_fen: int, terminal: bytes, ttsn: int, date_time_bcd: bytes) -> bytes:
         """As `purchase_tac` makes it."""
         padded = int.from_bytes(
             _PURCHASE_PADDED.pack(amount_fen, TTI_PURCHASE, terminal, ttsn, date_time_bcd, _PADDING), "big"

@@ -30,7 +30,9 @@ CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
 LAYOUT: Final = struct.Struct(">B6sHIBBBB18sIIIIHI4sIIIIB")
 RECORD_BYTES: Final = LAYOUT.size
 _DEBIT: Final = struct.Struct(">14xB20xI39x")  # outcome and amount alone
-assert _DEBIT.size == RECORD_BYTES, "a debit is told from a whole record"
+JUDGED: Final = struct.Struct(">14xBxB61x")  # outcome and MAC2
+UNDER_TAC: Final = struct.Struct(">x6s10x18sI14xI4s4xI9x")  # terminal, card, amount, TTSN, TAC, time
+assert {view.size for view in (_DEBIT, JUDGED, UNDER_TAC)} == {RECORD_BYTES}, "each is a view of a whole record"
 
 _DATE_BYTES: Final = 4
 _DAY_S: Final = 86_400

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from hashlib import sha256
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 from wire.bits import BitReader, fixed, golomb
-from wire.directory import CodingState
+from wire.directory import RANKED_TAPS, CodingState
 from wire.fields import FormatError
 from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, TerminalId
 from wire.record import (
@@ -42,6 +43,7 @@ _BALANCE_ORDER: Final = 13
 _COUNTER_ORDER: Final = 8
 _BACK_ORDER: Final = 4  # most sales are taken back at once
 _QUALITIES: Final = tuple(ClockQuality)
+_SALE, _DEBITED, _VERIFIED = int(TapKind.SALE), int(Outcome.DEBITED), int(Mac2.VERIFIED)
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 _PACK: Final = struct.Struct(">B6sHIBBBB18sIIIIHIIIIIIB").pack  # a record (`wire.record.LAYOUT`), its TAC as a number
 _CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
@@ -219,11 +221,14 @@ def read_rows(
 ) -> list[Link]:
     """`count` records from rows that end in the last byte; takes the state on, also before a `FormatError`."""
     rows = _RowReader(state, data, terminal=terminal, epoch=epoch, pace=pace)
-    links, head = [], hash_before
-    for _ in range(count):
-        canonical = rows.next()
-        head = next_hash(head, canonical)
-        links.append(Link(canonical, head))
+    links: list[Link] = []
+    head = hash_before
+    while len(links) < count:
+        head = rows.usual(links, head, count)
+        if len(links) < count:
+            canonical = rows.next()
+            head = next_hash(head, canonical)
+            links.append(Link(canonical, head))
     rows.finish()
     return links
 
@@ -241,6 +246,66 @@ class _RowReader:
     def finish(self) -> None:
         """Raise `FormatError` unless the last row ended in the last byte."""
         self._reader.finish()
+
+    def usual(self, links: list[Link], head: bytes, count: int) -> bytes:
+        """Read rows up to `count` as long as they are of foretold cards at known prices; the chain's hash after them.
+
+        Nine of ten taps are: what `next` would do with them stands here in one piece, which takes a third of the time.
+        Any other row, also one that is wrong, is left to `next`.
+        """
+        state, reader, pace = self._state, self._reader, self._pace
+        bits, find, at, size = reader.bits, reader.bits.find, reader.at, reader.size
+        cards, balances, counters, fresh = state.cards, state.balances, state.counters, state.is_fresh
+        boot, offset_s, quality, uptime_s, ttsn = state.boot, state.offset_s, state.quality, state.uptime_s, state.ttsn
+        if len(cards) < 2:  # a number of no bits, or none to name
+            return head
+        width = len(cards).bit_length() - 1
+        short = (2 << width) - len(cards)
+        first = state.seq
+        # Up to the next ranking of prices: what comes of that is `next`'s matter, too.
+        stop_seq = min(first + count - len(links), first | RANKED_TAPS - 1)
+        seq, paid = first, []
+        while seq < stop_seq and bits[at] == "0":
+            end = at + 1 + width
+            index = int(bits[at + 1 : end], 2)
+            if index >= short:
+                index = (index << 1 | (bits[end] == "1")) - short
+                end += 1
+            zero = find("0", end, end + _RUN_MAX)
+            if zero < 0:
+                break
+            end, run = zero + 1 + pace, zero - end
+            gap_s = (run << pace) + int(bits[zero + 1 : end], 2)
+            zero = find("0", end, end + _PRICE_RUN_MAX)
+            if zero < 0:
+                break
+            group = zero - end
+            end = zero + 1 + _PRICE_ORDER + group
+            rank = ((1 << group) - 1 << _PRICE_ORDER) + int(bits[zero + 1 : end], 2)
+            if rank >= len(state.prices) or end + 32 > size:
+                break
+            amount_fen, balance_fen, counter = state.prices[rank], balances[index], counters[index]
+            now_s, serial = uptime_s + gap_s, ttsn + 1
+            if (now_s | now_s + offset_s | serial) >> 32:
+                break
+            canonical = _PACK(
+                RECORD_VERSION, self._terminal, self._epoch, seq, _SALE, _DEBITED, 0, _VERIFIED, cards[index],
+                amount_fen, 0, 0, balance_fen, counter, serial, int(bits[end : end + 32], 2), 0, now_s + offset_s,
+                boot, now_s, quality,
+            )  # fmt: skip
+            head = sha256(head + canonical).digest()
+            links.append(Link(canonical, head))
+            balances[index] = (balance_fen - amount_fen) & _U32
+            counters[index] = (counter + 1) & _U16
+            if not fresh[index]:
+                state.refresh(index)
+            paid.append(amount_fen)
+            uptime_s, ttsn, at = now_s, serial, end + 32
+            seq += 1
+        if seq > first:
+            reader.at = at
+            state.advance_usual(paid, uptime_s=uptime_s)
+        return head
 
     def next(self) -> bytes:
         """The next record's canonical bytes; `FormatError` where a field leaves its bounds."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -23,7 +23,7 @@ from wire.ids import CardId, TerminalId
 from wire.load import LoadInit, load_date_time
 from wire.money import Fen
 from wire.purse_keys import PurseKeys, card_key, strong_key
-from wire.record import NO_TAC, card_date_time
+from wire.record import NO_TAC, UNDER_TAC, card_date_time
 from wire.sms import derive_sms_key
 
 # scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
@@ -56,10 +56,8 @@ class PassphraseUnreadable(CampusError):
 class KeyStore(Protocol):
     """What the server asks of whoever holds the issuer's masters."""
 
-    def verify_purchase_tac(
-        self, *, card: bytes, amount_fen: int, terminal: bytes, ttsn: int, utc_s: int, tac: bytes
-    ) -> bool:
-        """Whether this issuer's card (issuer and ASN) made the TAC over this debit; fields as in a canonical record."""
+    def verify_purchase_tacs(self, records: Sequence[bytes]) -> list[bool]:
+        """Whether this issuer's cards made these canonical records' TACs, each over the record's own debit."""
 
     def verify_load_mac1(self, card: CardId, init: LoadInit, terminal: TerminalId) -> bool:
         """Whether this issuer's card asked for this load, at this terminal; raises `KeyHalvesEqual`."""
@@ -144,14 +142,13 @@ class FileKeyStore:
         masters = PurseKeys(*(plain[1 + index * size : 1 + (index + 1) * size] for index in range(3)))
         return cls(masters, two_level=bool(plain[0]))
 
-    def verify_purchase_tac(
-        self, *, card: bytes, amount_fen: int, terminal: bytes, ttsn: int, utc_s: int, tac: bytes
-    ) -> bool:
+    def verify_purchase_tacs(self, records: Sequence[bytes]) -> list[bool]:
         """See `KeyStore`."""
-        right = self._purchase_tac_key(card).purchase_tac(
-            amount_fen=amount_fen, terminal=terminal, ttsn=ttsn, date_time_bcd=card_date_time(utc_s)
-        )
-        return tac != NO_TAC and secrets.compare_digest(right, tac)
+        found: list[bool] = []
+        for terminal, card, amount_fen, ttsn, tac, utc_s in UNDER_TAC.iter_unpack(b"".join(records)):
+            right = self._purchase_tac_key(card).purchase_tac(amount_fen, terminal, ttsn, card_date_time(utc_s))
+            found.append(tac != NO_TAC and secrets.compare_digest(right, tac))
+        return found
 
     def verify_load_mac1(self, card: CardId, init: LoadInit, terminal: TerminalId) -> bool:
         """See `KeyStore`."""

@@ -21,7 +21,7 @@ from wire.fields import FormatError
 from wire.ids import Stream
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import LAYOUT, Mac2, Outcome, TapRecord, debited_fen, genesis_hash
+from wire.record import JUDGED, Mac2, Outcome, TapRecord, debited_fen, genesis_hash
 from wire.rows import Link
 from wire.signature import SignatureInvalid
 from wire.sms import DatagramKind, Envelope, SmsInvalid, UpDatagram
@@ -132,13 +132,12 @@ def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
 
 def _judge(records: Sequence[bytes], keys: KeyStore) -> list[tuple[int, Suspense]]:
     """Which of these canonical records cannot be booked, by their places, and why. Once for every tap that comes."""
+    ends = JUDGED.iter_unpack(b"".join(records))
+    claims = [(place, outcome, mac2) for place, (outcome, mac2) in enumerate(ends) if outcome in _PROVED_BY_TAC]
+    proofs = keys.verify_purchase_tacs([records[place] for place, _, _ in claims])
     found: list[tuple[int, Suspense]] = []
-    verify = keys.verify_purchase_tac
-    for place, fields in enumerate(LAYOUT.iter_unpack(b"".join(records))):
-        _, terminal, _, _, _, outcome, _, mac2, card, amount_fen, _, _, _, _, ttsn, tac, _, utc_s, _, _, _ = fields
-        if outcome not in _PROVED_BY_TAC:
-            continue
-        if not verify(card=card, amount_fen=amount_fen, terminal=terminal, ttsn=ttsn, utc_s=utc_s, tac=tac):
+    for (place, outcome, mac2), proved in zip(claims, proofs, strict=True):
+        if not proved:
             found.append((place, Suspense.TAC_WRONG if outcome == _DEBITED else Suspense.OUTCOME_UNKNOWN))
         elif mac2 == _MAC2_REFUSED:
             # The TAC alone proves a debit whose MAC2 nobody could check; one that was refused stays in doubt.

@@ -168,3 +168,22 @@ def test_whole_block_is_padded_with_another_block(key: bytes, block: bytes) -> N
 def test_session_uses_only_the_low_two_bytes_of_ttsn() -> None:
     low = pboc.purchase_session_key(dpk=bytes(range(16)), random=b"abcd", counter=7, ttsn=0x0102)
     assert low == pboc.purchase_session_key(dpk=bytes(range(16)), random=b"abcd", counter=7, ttsn=0xFFFF0102)
+
+
+_DEBITS = st.tuples(
+    st.integers(0, 0xFFFF_FFFF),
+    st.binary(min_size=6, max_size=6),
+    st.integers(0, 0xFFFF_FFFF),
+    st.binary(min_size=7, max_size=7),
+)
+
+
+@given(key=st.binary(min_size=8, max_size=8), debits=st.lists(_DEBITS, min_size=1, max_size=4))
+def test_key_at_hand_makes_the_same_tacs_one_after_the_other(
+    key: bytes, debits: list[tuple[int, bytes, int, bytes]]
+) -> None:
+    at_hand = pboc.TacKey(key)
+    for amount_fen, terminal, ttsn, date_time_bcd in debits:
+        assert at_hand.purchase_tac(amount_fen, terminal, ttsn, date_time_bcd) == pboc.purchase_tac(
+            tac_key=key, amount_fen=Fen(amount_fen), terminal=terminal, ttsn=ttsn, date_time_bcd=date_time_bcd
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -14,8 +15,8 @@ from wire.directory import CodingState
 from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import Fen
-from wire.record import ClockQuality, Mac2, Outcome, Refusal, TapKind, TapRecord, TapTime
-from wire.rows import best_pace, card_after, encode_row, read_card_after, read_rows
+from wire.record import ClockQuality, Mac2, Outcome, Refusal, TapKind, TapRecord, TapTime, next_hash
+from wire.rows import _RowReader, best_pace, card_after, encode_row, read_card_after, read_rows
 
 TERMINAL = TerminalId(bytes(6))
 ISSUER = IssuerId(bytes.fromhex("1000000000000086"))
@@ -134,6 +135,76 @@ def test_any_records_come_back(drawn: list[TapRecord], pace: int, same_cards: bo
     links = read_rows(reader, data, len(records), bytes(32), terminal=TERMINAL, epoch=1, pace=pace)
     assert [link.record for link in links] == records
     assert (writer.cards, writer.counters, writer.ranks) == (reader.cards, reader.counters, reader.ranks)
+
+
+def straight(reader: CodingState, data: bytes, count: int, pace: int) -> list[tuple[bytes, bytes]]:
+    """What `read_rows` does, one row after the other, without its short way for usual ones."""
+    rows, head, links = _RowReader(reader, data, terminal=TERMINAL, epoch=1, pace=pace), bytes(32), []
+    for _ in range(count):
+        canonical = rows.next()
+        head = next_hash(head, canonical)
+        links.append((canonical, head))
+    rows.finish()
+    return links
+
+
+def outcome_of(
+    read_all: Callable[[], list[tuple[bytes, bytes]]], reader: CodingState
+) -> tuple[list[tuple[bytes, ...]], object]:
+    """Records and hashes, and the state afterwards; or no records, and the error's words."""
+    try:
+        links = read_all()
+    except FormatError as error:
+        return [], str(error)
+    return [tuple(link) for link in links], [getattr(reader, name) for name in CodingState.__slots__]
+
+
+EARLIER = [
+    usual(seq, CARDS[seq % 4], balance_fen=200_000 - seq // 4 * KNOWN_PRICE_FEN, counter=seq // 4)
+    for seq in range(1, 246)
+]
+
+
+@st.composite
+def later(draw: st.DrawFn) -> list[TapRecord]:
+    """Usual taps after `EARLIER`, over the place where prices are ranked anew, with something odd here and there."""
+    state = CodingState.before(246, [record.to_bytes() for record in EARLIER])
+    records, uptime_s, ttsn = [], state.uptime_s, state.ttsn
+    for seq in range(246, 246 + draw(st.integers(1, 20))):
+        index, oddity = draw(st.integers(0, 3)), draw(st.integers(0, 15))
+        price_fen = draw(st.sampled_from((KNOWN_PRICE_FEN, OTHER_PRICE_FEN, 300)))
+        elsewhere, subsidy_fen = int(oddity == 0), 200 * (oddity == 2)
+        uptime_s, ttsn = uptime_s + draw(st.sampled_from((0, 9, 300, 70_000))), ttsn + 1 + (oddity == 1)
+        balance_fen = (state.balances[index] + 5_000 * elsewhere) % (1 << 32)
+        record = replace(
+            usual(seq, CardId.from_bytes(state.cards[index]), balance_fen=balance_fen, counter=0),
+            counter=state.counters[index] + elsewhere,
+            amount_fen=Fen(price_fen - subsidy_fen),
+            subsidy_fen=Fen(subsidy_fen),
+            ttsn=ttsn,
+            outcome=Outcome.UNKNOWN if oddity == 3 else Outcome.DEBITED,
+            opened_at=TapTime(utc_s=uptime_s + state.offset_s, boot=1, uptime_s=uptime_s, quality=ClockQuality.NETWORK),
+        )
+        state.advance_canonical(record.to_bytes())
+        records.append(record)
+    return records
+
+
+@given(later(), st.integers(1, 12), st.one_of(st.none(), st.tuples(st.integers(0, 1 << 20), st.integers(0, 7))))
+def test_short_way_and_straight_way_give_the_same(
+    now: list[TapRecord], pace: int, flip: tuple[int, int] | None
+) -> None:
+    past = [record.to_bytes() for record in EARLIER]
+    writer = CodingState.before(246, past)
+    data = bytearray(to_bytes("".join(encode_row(writer, record, pace) for record in now)))
+    if flip is not None:
+        data[flip[0] % len(data)] ^= 1 << flip[1]
+    one, other = CodingState.before(246, past), CodingState.before(246, past)
+    short = outcome_of(
+        lambda: list(read_rows(one, bytes(data), len(now), bytes(32), terminal=TERMINAL, epoch=1, pace=pace)), one
+    )
+    assert short == outcome_of(lambda: straight(other, bytes(data), len(now), pace), other)
+    assert flip is not None or [canonical for canonical, _ in short[0]] == [record.to_bytes() for record in now]
 
 
 @given(st.binary(max_size=80), st.integers(1, 20), st.integers(1, 16))

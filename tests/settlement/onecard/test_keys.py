@@ -92,14 +92,8 @@ def test_two_level_keys_descend_by_issuer_then_asn(tmp_path: Path, numbered_card
 
 def test_tac_is_right_for_this_debit_and_for_no_other(till: FakeTill, numbered_card: Callable[[int], CardId]) -> None:
     def verified(record: TapRecord) -> bool:
-        return till.keys.verify_purchase_tac(
-            card=record.card.to_bytes(),
-            amount_fen=record.amount_fen,
-            terminal=record.tap_id.terminal,
-            ttsn=record.ttsn,
-            utc_s=record.opened_at.utc_s,
-            tac=record.tac,
-        )
+        [right] = till.keys.verify_purchase_tacs([record.to_bytes()])
+        return right
 
     record = till.tap(500)
     assert verified(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import pytest
@@ -287,11 +287,11 @@ def test_nobody_sees_taps_without_the_cursor(canteen: StreamDriver, till: FakeTi
     class WatchingKeys(FileKeyStore):
         """Looks at the database from outside in the middle of the transaction."""
 
-        def verify_purchase_tac(self, **_: object) -> bool:
+        def verify_purchase_tacs(self, records: Sequence[bytes]) -> list[bool]:
             with sqlite3.connect(canteen.home.database("canteen")) as other:
                 seen.append(other.execute("SELECT count(*), max(next_seq) FROM tap, terminal").fetchone())
             other.close()
-            return True
+            return [True for _ in records]
 
     canteen.keys = WatchingKeys(till.keys._masters, two_level=False)
     taken(canteen.accept(till.batch()))

@@ -17,6 +17,7 @@ from settlement.ledger.unknown import Settled, Settlement, awaited, settlements
 from settlement.settings import Home
 from settlement.store.database import SchemaMissing, open_reader
 from settlement.store.router import LEDGER
+from settlement.streams.shifts import AlarmedShift, alarmed_shifts
 from settlement.streams.terminals import Coverage, coverage
 from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import format_fen
@@ -64,11 +65,12 @@ class Report:
     settlements: list[Settlement]
     unbalanced: list[int]
     coverage: dict[Stream, list[Coverage]]
+    shifts: dict[Stream, list[AlarmedShift]]
 
 
 def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
     """Read the ledger and every stream's database; raises `SchemaMissing` if there is no ledger."""
-    covered = _coverage(home)
+    covered, shifts = _coverage(home)
     owed = any(item.missing or item.quarantined_because is not None for items in covered.values() for item in items)
     with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
         return Report(
@@ -80,18 +82,21 @@ def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
             settlements=settlements(db),
             unbalanced=ledger.unbalanced_entries(db),
             coverage=covered,
+            shifts=shifts,
         )
 
 
-def _coverage(home: Home) -> dict[Stream, list[Coverage]]:
+def _coverage(home: Home) -> tuple[dict[Stream, list[Coverage]], dict[Stream, list[AlarmedShift]]]:
+    """What each stream that runs on this host has of its terminals, and the shift reports with an alarm."""
     found: dict[Stream, list[Coverage]] = {}
+    shifts: dict[Stream, list[AlarmedShift]] = {}
     for stream in CONSUMPTION_STREAMS:
         try:
             with open_reader(home.place(stream.label, role=LEDGER), stream.label) as db:
-                found[stream] = coverage(db)
+                found[stream], shifts[stream] = coverage(db), alarmed_shifts(db)
         except SchemaMissing:
             continue  # this host does not run that stream
-    return found
+    return found, shifts
 
 
 def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
@@ -132,6 +137,18 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
                 "rolled_back_to_seq": item.rolled_back_to_seq,
             }
             for stream, items in report.coverage.items()
+            for item in items
+        ],
+        "shift_alarms": [
+            {
+                "stream": stream.label,
+                "terminal": item.terminal.hex(),
+                "epoch": item.epoch,
+                "shift": item.number,
+                "alarms": [alarm.name for alarm in item.alarms],
+                "received_at_utc_s": item.received_at_utc_s,
+            }
+            for stream, items in report.shifts.items()
             for item in items
         ],
     }
@@ -185,7 +202,13 @@ def report_text(report: Report, *, resolved: bool = False) -> str:
     terminals = [
         _terminal_line(stream, item, report.now_utc_s) for stream, items in report.coverage.items() for item in items
     ]
-    return "\n".join(lines + (terminals or ["  none enrolled"])) + "\n"
+    lines += terminals or ["  none enrolled"]
+    alarms = [
+        f"  ALARM: {stream.label} {item.terminal.hex()} epoch {item.epoch}, shift {item.number}: {item.words}"
+        for stream, items in report.shifts.items()
+        for item in items
+    ]
+    return "\n".join([*lines, *(["", "Shift reports", *alarms] if alarms else [])]) + "\n"
 
 
 def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:

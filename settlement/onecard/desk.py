@@ -40,6 +40,7 @@ from wire.money import Fen, format_fen
 from wire.purse_keys import KeyHalvesEqual
 from wire.receipt import Rejection
 from wire.record import NO_TAC
+from wire.shift import ShiftReceipt, ShiftReport
 
 _STATES: Final = {LoadEventKind.CONFIRMED: LoadState.POSTED, LoadEventKind.VOIDED: LoadState.VOIDED}
 
@@ -78,6 +79,10 @@ class TopupDesk(Desk):
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """A top-up point has no taps."""
         return Refused(Rejection.WRONG_STREAM, None, f"the desk takes no taps, and these are {len(signed.raw)} bytes")
+
+    def take_shift(self, report: ShiftReport) -> ShiftReceipt:
+        """A top-up point has no shifts."""
+        return ShiftReceipt(0)
 
     def load(self, message: LoadRequest | LoadResult, point: Identify) -> LoadAnswer:
         """One question about a load, from a point that was let in; the answer is true once it is returned."""

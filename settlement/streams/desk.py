@@ -19,7 +19,7 @@ from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist
 from settlement.onecard.keys import KeyStore
 from settlement.onecard.requests import find_request, recent_requests
 from settlement.store.database import Database, StoreFault
-from settlement.streams import contacts, ingest, store, terminals
+from settlement.streams import contacts, ingest, shifts, store, terminals
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
@@ -33,6 +33,7 @@ from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream, TerminalId
 from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
 from wire.messages import Enrolled, HotlistUpdate, Identify, News, Receipt, Refused, Welcome
+from wire.shift import ShiftReceipt, ShiftReport
 
 Clock = Callable[[], int]  # UTC seconds
 Outcome = TypeVar("Outcome")
@@ -117,6 +118,10 @@ class Desk:
         return LoadRefused(
             LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} knows no load {number} of {point.terminal.hex()}"
         )
+
+    def take_shift(self, report: ShiftReport) -> ShiftReceipt:
+        """See `shifts.accept_report`."""
+        return shifts.accept_report(self._db, report, now_utc_s=self._clock())
 
     def accept_datagram(self, data: bytes) -> Receipt | Refused:
         """See `ingest.accept_datagram`."""

@@ -39,6 +39,7 @@ from wire.messages import (
 )
 from wire.receipt import Cursor, Rejection
 from wire.session import ProtocolViolation, Role, Session, State
+from wire.shift import ShiftReceipt, ShiftReport
 
 _READ_MAX: Final = 65_536
 _HANDSHAKE_TIMEOUT_S: Final = 10.0
@@ -177,6 +178,7 @@ class _Connection:
         self._nonce = gateway.random(NONCE_BYTES)
         self._identity: Identify | None = None
         self._cursor: Cursor | None = None
+        self._shifts = 0
         self.held = Held(NO_MARK, NO_MARK)
         self._put: set[int] = set()
         self._reading = False
@@ -290,6 +292,8 @@ class _Connection:
             self._say(await self._accept(message))
         elif isinstance(message, LoadRequest | LoadResult):
             self._say(await self._load(message))
+        elif isinstance(message, ShiftReport):
+            self._say(await self._take_shift(message))
         elif isinstance(message, Answer):
             await self._keep(message)
 
@@ -304,7 +308,7 @@ class _Connection:
         refused = self._gateway.door.check_identity(message, self._nonce)
         answer = refused or await self._ask(lambda desk: desk.identify(message))
         if isinstance(answer, Welcome):
-            self._identity, self._cursor = message, answer.cursor
+            self._identity, self._cursor, self._shifts = message, answer.cursor, answer.shifts
             self._identify_timeout.reschedule(None)
         self._say(answer)
         if isinstance(answer, Welcome):
@@ -332,6 +336,19 @@ class _Connection:
         if isinstance(answer, LoadRefused):
             _log.info("%s: %s: %s %s", self._gateway.stream.label, self.peer, answer.refusal.name, answer.detail)
         return answer
+
+    async def _take_shift(self, report: ShiftReport) -> ShiftReceipt:
+        """Where the server stands in this journal's reports: where it stood, if it could not take this one now."""
+        identity = self._identity
+        assert identity is not None, "the session lets nobody report who was not welcomed"
+        if (report.terminal, report.epoch) != (identity.terminal, identity.epoch):
+            raise ProtocolViolation("the report is of another journal than was identified")
+        try:
+            self._shifts = (await self._gateway.writer.ask(lambda desk: desk.take_shift(report))).number
+        except (RuleBroken, TooBusy, StoreFault) as error:
+            words = (self._gateway.stream.label, self.peer, report.number, error.code, error)
+            _log.warning("%s: %s: shift %d not taken: %s: %s", *words)
+        return ShiftReceipt(self._shifts)
 
     async def _keep(self, answer: Answer) -> None:
         """Keep an answer; one that could not be kept is asked for again in the next session."""

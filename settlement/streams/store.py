@@ -12,6 +12,7 @@ from wire.batch import TAPS_MAX
 from wire.ids import Stream, TerminalId
 from wire.receipt import Cursor, Suspense
 from wire.record import HASH_BYTES, RECORD_BYTES
+from wire.shift import ShiftReport
 
 _TERMINAL_COLUMNS: Final = (
     "id, terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen, "
@@ -60,6 +61,30 @@ _SUSPENDED: Final = "SELECT position, reason FROM suspended_tap WHERE position >
 _ANSWERED_SINCE: Final = "SELECT number FROM answer WHERE number >= %s"
 _ADD_ANSWER: Final = "INSERT INTO answer (number, terminal, text, received_at_utc_s) VALUES (%s, %s, %s, %s)"
 _FIND_ANSWER: Final = "SELECT text, received_at_utc_s FROM answer WHERE number = %s AND terminal = %s"
+_LAST_SHIFT: Final = """
+    SELECT number, next_seq, hash FROM shift_report WHERE terminal = %s AND epoch = %s ORDER BY number DESC LIMIT 1
+"""
+_FIND_SHIFT: Final = """
+    SELECT number, next_seq, hash FROM shift_report WHERE terminal = %s AND epoch = %s AND number = %s
+"""
+_ADD_SHIFT: Final = """
+    INSERT INTO shift_report (terminal, epoch, number, first_seq, next_seq, hash, raw, alarms, received_at_utc_s)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+_ADD_SHIFT_CONFLICT: Final = """
+    INSERT INTO shift_conflict (terminal, epoch, number, hash, raw, received_at_utc_s)
+    SELECT %s, %s, %s, %s, %s, %s WHERE NOT EXISTS (
+        SELECT 1 FROM shift_conflict WHERE terminal = %s AND epoch = %s AND number = %s AND hash = %s
+    )
+"""
+_ALARMED_SHIFTS: Final = """
+    SELECT terminal, epoch, number, sum(alarms), max(received_at_utc_s) FROM (
+        SELECT terminal, epoch, number, alarms, received_at_utc_s FROM shift_report WHERE alarms <> 0
+        UNION ALL SELECT terminal, epoch, number, {contradicted}, max(received_at_utc_s) FROM shift_conflict
+        GROUP BY terminal, epoch, number
+    ) AS alarmed GROUP BY terminal, epoch, number ORDER BY 5, 1, 2, 3
+"""
+_SHIFTS_SINCE: Final = "SELECT raw FROM shift_report WHERE received_at_utc_s >= %s ORDER BY id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,15 @@ class AnswerRow:
 
     text: str
     received_at_utc_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftRow:
+    """A closed shift, as the next one has to follow from it."""
+
+    number: int
+    next_seq: int
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +341,39 @@ def add_answer(db: Database, number: int, terminal: TerminalId, text: str, *, no
 def find_answer(db: Database, number: int, terminal: TerminalId) -> AnswerRow | None:
     """What this terminal answered to this request."""
     return next(iter(db.query(_FIND_ANSWER, (number, terminal), into=AnswerRow)), None)
+
+
+def last_shift(db: Database, row: TerminalRow) -> ShiftRow | None:
+    """The journal's newest report here."""
+    return next(iter(db.query(_LAST_SHIFT, (row.terminal, row.epoch), into=ShiftRow)), None)
+
+
+def find_shift(db: Database, row: TerminalRow, number: int) -> ShiftRow | None:
+    """The report with this number."""
+    return next(iter(db.query(_FIND_SHIFT, (row.terminal, row.epoch, number), into=ShiftRow)), None)
+
+
+def add_shift(db: Database, row: TerminalRow, report: ShiftReport, *, alarms: int, now_utc_s: int) -> None:
+    """Keep a report."""
+    key = (row.terminal, row.epoch, report.number, report.first_seq, report.next_seq)
+    db.execute(_ADD_SHIFT, (*key, report.hash, report.to_bytes(), alarms, now_utc_s))
+
+
+def add_shift_conflict(db: Database, row: TerminalRow, report: ShiftReport, *, now_utc_s: int) -> None:
+    """Keep the other version; one that is there already is left alone."""
+    key = (row.terminal, row.epoch, report.number, report.hash)
+    db.execute(_ADD_SHIFT_CONFLICT, (*key, report.to_bytes(), now_utc_s, *key))
+
+
+def alarmed_shifts(db: Database, *, contradicted: int) -> list[tuple[bytes, int, int, int, int]]:
+    """Terminal, epoch, number, alarms and time of reports with an alarm; `contradicted` is the bit of the others."""
+    sql = _ALARMED_SHIFTS.format(contradicted=contradicted)
+    return db.query(sql, into=lambda terminal, epoch, number, *rest: (terminal, epoch, number, int(rest[0]), rest[1]))
+
+
+def shifts_since(db: Database, received_utc_s: int) -> list[ShiftReport]:
+    """The reports that came since then, in the order in which they came."""
+    return db.query(_SHIFTS_SINCE, (received_utc_s,), into=ShiftReport.from_bytes)
 
 
 def suspended_of(taps: Sequence[KnownTap]) -> tuple[tuple[int, Suspense], ...]:

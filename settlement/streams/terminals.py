@@ -72,9 +72,10 @@ def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Re
         # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
         store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
         _watch_for_roll_back(db, row, message.head_seq)
+        last_shift = store.last_shift(db, row)
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
-    return Welcome(row.cursor)
+    return Welcome(row.cursor, 0 if last_shift is None else last_shift.number)
 
 
 def _watch_for_roll_back(db: Database, row: TerminalRow, head_seq: int) -> None:

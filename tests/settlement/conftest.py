@@ -59,6 +59,7 @@ ON_BOTH = {
     "test_registry",
     "test_report",
     "test_requests",
+    "test_shifts",
     "test_store",
     "test_terminals",
     "test_tickets",

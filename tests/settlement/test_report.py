@@ -17,6 +17,7 @@ from settlement.ledger.unknown import Unsettled
 from settlement.report import read_report, report_json, report_text
 from settlement.settings import Home
 from settlement.store.database import Database
+from settlement.streams.shifts import accept_report
 from settlement.streams.terminals import identify
 from wire.hotlist import EMPTY_HOTLIST
 from wire.ids import CardId, LoadId, Stream, TerminalId
@@ -24,6 +25,7 @@ from wire.messages import Identify
 from wire.money import Fen
 from wire.receipt import Suspense
 from wire.record import Outcome, TapRecord
+from wire.shift import ShiftReport
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -217,3 +219,37 @@ def test_quarantined_terminal_stands_out(home: Home, canteen: StreamDriver, till
     till.tap(2)
     canteen.accept(till.batch())
     assert "QUARANTINED: tap 1 differs" in report_text(read_report(home, now_utc_s=utc_s, outage_s=OUTAGE_S))
+
+
+def test_report_lists_shift_reports_that_do_not_fit(home: Home, canteen: StreamDriver, till: FakeTill) -> None:
+    canteen.enrol(till)
+    shift = ShiftReport(
+        terminal=till.terminal,
+        epoch=1,
+        number=1,
+        hash_before=bytes(32),
+        first_seq=1,
+        next_seq=1,
+        journal_hash=till.head_hash(),
+        opened_at_utc_s=1,
+        closed_at_utc_s=2,
+        cashier=CardId.from_bytes(bytes(18)),
+        opening_cash_fen=Fen(0),
+        counted_cash_fen=Fen(0),
+        cash_count=0,
+        cash_fen=0,
+        taps={},
+    )
+    assert accept_report(canteen.db, shift.signed(till.key), now_utc_s=3).number == 1
+    report = read_report(home, now_utc_s=4, outage_s=OUTAGE_S)
+    assert "ALARM: canteen 000000000101 epoch 1, shift 1: it does not follow" in report_text(report)
+    assert report_json(report)["shift_alarms"] == [
+        {
+            "stream": "canteen",
+            "terminal": "000000000101",
+            "epoch": 1,
+            "shift": 1,
+            "alarms": ["CHAIN"],
+            "received_at_utc_s": 3,
+        }
+    ]

@@ -142,3 +142,43 @@ class Answer(models.Model):
 
     class Meta:
         db_table = "answer"
+
+
+class ShiftReport(models.Model):
+    """A closed shift as its terminal signed it, with what was amiss when it came, in bits; 0: nothing was."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    number: models.Field[int, int] = models.BigIntegerField()
+    first_seq: models.Field[int, int] = models.BigIntegerField()
+    next_seq: models.Field[int, int] = models.BigIntegerField()
+    hash: models.Field[bytes, bytes] = models.BinaryField()
+    raw: models.Field[bytes, bytes] = models.BinaryField()
+    alarms: models.Field[int, int] = models.SmallIntegerField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "shift_report"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch", "number"], name="a_shift_is_reported_once"),
+            models.CheckConstraint(condition=Q(next_seq__gte=F("first_seq")), name="a_shift_ends_after_it_began"),
+        ]
+
+
+class ShiftConflict(models.Model):
+    """Another report under a number that is in `shift_report`."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    number: models.Field[int, int] = models.BigIntegerField()
+    hash: models.Field[bytes, bytes] = models.BinaryField()
+    raw: models.Field[bytes, bytes] = models.BinaryField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "shift_conflict"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch", "number", "hash"], name="a_contradiction_is_kept_once")
+        ]

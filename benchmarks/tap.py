@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -28,13 +29,26 @@ from sim.card.purse import Purse
 from sim.pcsc.local import local_channel
 from sim.psam.psam import Psam, issue_psam
 from sync.store import UplinkStore
+from terminal.basket import amount_offer
 from terminal.downlink import Downlink
 from terminal.journal import Journal
 from terminal.result import Approved
-from terminal.rules import Limits
+from terminal.rules import Limits, Terms
 from terminal.sale import Sale
+from terminal.standing import StandingSource
+from terminal.usage import Usage
+from wire.configuration import (
+    CardClass,
+    Carry,
+    ClassLimits,
+    Configuration,
+    Cycle,
+    MealPeriod,
+    Name,
+    SubsidyRule,
+)
 from wire.hotlist import Hotlist
-from wire.ids import Asn, CardId, TerminalId
+from wire.ids import Asn, CardId, Stream, TerminalId
 from wire.money import Fen
 from wire.purse_keys import PurseKeys
 from wire.record import ClockQuality, TapTime
@@ -50,6 +64,36 @@ _AMOUNT_FEN: Final = Fen(12_50)
 _BALANCE_FEN: Final = Fen(10_000_000_00)
 _LOST_CARDS: Final = 300  # a campus of 30,000 has some hundreds at a time
 _OPENED_UTC_S: Final = 1_772_424_000
+
+
+# Every rule is asked, and the school pays a part.
+_NO_LIMIT: Final = ClassLimits(
+    tap_fen_max=Fen(100_00), meal_count_max=60_000, meal_fen_max=_BALANCE_FEN, day_fen_max=_BALANCE_FEN
+)
+_CONFIGURATION: Final = Configuration(
+    version=1,
+    stream=Stream.CANTEEN,
+    outlet=1,
+    merchant_name=Name("canteen"),
+    outlet_name=Name("1"),
+    others=_NO_LIMIT,
+    offline_s_max=7 * 86_400,
+    offline_fen_max=_BALANCE_FEN,
+    classes=(CardClass(0, Name("all"), _NO_LIMIT),),
+    periods=(MealPeriod(number=1, name=Name("all day"), from_min=0, to_min=24 * 60),),
+    subsidies=(
+        SubsidyRule(
+            number=1,
+            card_class=0,
+            cycle=Cycle.MONTH,
+            amount_fen=Fen(100_00),
+            carry=Carry.ACCUMULATE,
+            periods=(1,),
+            first_day=date(2026, 1, 1),
+            last_day=date(2026, 12, 31),
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +185,7 @@ def _charge(sale: Sale, card: _Stopwatch, psam: _Stopwatch) -> float:
 
 
 def _approve(sale: Sale, card: CardChannel) -> None:
-    result = sale.charge(card, _AMOUNT_FEN)
+    result = sale.charge(card, amount_offer(_AMOUNT_FEN))
     assert isinstance(result, Approved), f"the sale ended in {result}"
 
 
@@ -155,18 +199,36 @@ def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tup
     with closing(UplinkStore.open_or_make(folder / "uplink.db")) as uplink:
         lost = frozenset(_card_id(1_000_000 + number) for number in range(_LOST_CARDS))
         uplink.save_hotlist(Hotlist(1, lost), received_at_utc_s=_OPENED_UTC_S)
+        usage = Usage()
         with (
             closing(Downlink(folder / "uplink.db")) as downlink,
-            closing(Journal.open_for(folder / "journal.db", terminal=_TERMINAL, epoch=1, acknowledged=None)) as journal,
+            closing(
+                Journal.open_for(
+                    folder / "journal.db", terminal=_TERMINAL, epoch=1, acknowledged=None, witness=usage.add
+                )
+            ) as journal,
         ):
+            now = _Clock().now
+            standing = StandingSource(journal, downlink, now)
+            standing.look()
+
+            def terms() -> Terms:
+                """As the running till makes them."""
+                return Terms(
+                    hotlist=downlink.hotlist(),
+                    limits=Limits(tap_fen_max=Fen(100_00)),
+                    configuration=_CONFIGURATION,
+                    offline=standing.offline(),
+                )
+
             sale = Sale(
                 journal=journal,
                 psam_channel=psam_channel,
                 psam=read_psam(psam_channel),
                 profile=CAMPUS_CARD,
-                limits=lambda: Limits(tap_fen_max=Fen(100_00)),
-                hotlist=downlink.hotlist,
-                now=_now,
+                terms=terms,
+                usage=usage,
+                now=now,
             )
             yield (
                 sale,
@@ -206,5 +268,14 @@ def _in_ram(path: Path) -> Memory:
     return Memory(RamFile(path.read_bytes()))
 
 
-def _now() -> TapTime:
-    return TapTime(utc_s=_OPENED_UTC_S, boot=1, uptime_s=int(time.monotonic()), quality=ClockQuality.NETWORK)
+class _Clock:
+    """A tap every fifteen seconds, so that none is a double one."""
+
+    def __init__(self) -> None:
+        self._uptime_s = 0
+
+    def now(self) -> TapTime:
+        """Later than before."""
+        self._uptime_s += 15
+        utc_s = _OPENED_UTC_S + self._uptime_s
+        return TapTime(utc_s=utc_s, boot=1, uptime_s=self._uptime_s, quality=ClockQuality.NETWORK)

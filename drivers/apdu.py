@@ -25,6 +25,7 @@ class Sw(IntEnum):
 
     OK = 0x9000
     APPLICATION_BLOCKED = 0x6283
+    PIN_WRONG = 0x63C0  # the tries that are left are in the last digit
     MEMORY_FAILURE = 0x6581
     WRONG_LENGTH = 0x6700
     NOT_INITIALIZED = 0x6901
@@ -63,6 +64,11 @@ def read_binary(sfi: int, size: int) -> bytes:
     return bytes((0x00, 0xB0, 0x80 | sfi, 0x00, size))
 
 
+def read_record(sfi: int, number: int, size: int) -> bytes:
+    """READ RECORD by its number, 1 being the newest of a cyclic file."""
+    return bytes((0x00, 0xB2, number, sfi << 3 | 0x04, size))
+
+
 def get_balance() -> bytes:
     """GET BALANCE of the purse; answers 4 bytes."""
     return bytes((0x80, 0x5C, 0x00, 0x02, 0x04))
@@ -83,6 +89,11 @@ def debit_for_purchase(*, ttsn: int, date: bytes, time: bytes, mac1: bytes) -> b
 def get_transaction_prove(sequence_number: int, tti: int = TTI_PURCHASE) -> bytes:
     """GET TRANSACTION PROVE; answers MAC2 4, TAC 4: for a purchase the reverse of DEBIT's order."""
     return bytes((0x80, 0x5A, 0x00, tti, 0x02)) + sequence_number.to_bytes(2, "big") + bytes((_PROOF_BYTES,))
+
+
+def pin_bytes(digits: str) -> bytes:
+    """A PIN as VERIFY takes it: two digits to a byte, an odd one filled up with F."""
+    return bytes.fromhex(digits + "F" * (len(digits) % 2))
 
 
 def verify_pin(pin: bytes) -> bytes:

@@ -27,7 +27,6 @@ from wire.record import NO_TAC, TAC_BYTES
 PIN_DIGITS: Final = range(4, 13)
 LOAD_KEY_INDEX: Final = 1  # the one load key that the standard's cards are issued with
 _INIT_ANSWER_BYTES: Final = 16
-_TRIES_LEFT: Final = 0x63C0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class Load:
             )
         self._state = _State.VERIFYING
         self._digits = digits
-        return ToCard(apdu.verify_pin(bytes.fromhex(digits + "F" * (len(digits) % 2))))
+        return ToCard(apdu.verify_pin(apdu.pin_bytes(digits)))
 
     def granted(self, *, date_time: bytes, mac2: bytes) -> ToCard:
         """The issuer's grant for what `Initialised` asked. The one place that CREDIT comes from."""
@@ -213,7 +212,7 @@ class Load:
             self._pin_shown = True
             self._state = _State.INITIALIZED
             return self._ask_init(self._amount_fen, self._named)
-        if sw & 0xFFF0 == _TRIES_LEFT:
+        if sw & 0xFFF0 == Sw.PIN_WRONG:
             self.wrong_pins.add(self._digits)
             self._tries_left = sw & 0xF
             if self._tries_left:

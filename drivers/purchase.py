@@ -1,7 +1,8 @@
 """The purchase dialogue between card and PSAM, as a pure state machine: three commands to the card, two to the PSAM.
 
-Each method takes what just happened and returns what to do next. The order is the point: the decision comes before
-the PSAM is asked, the journal's commit between MAC1 and DEBIT, and DEBIT is returned exactly once. Left out: channels,
+Each method takes what just happened and returns what to do next. The order is the point: who it is comes before the
+price, the decision before the PSAM is asked, the journal's commit between MAC1 and DEBIT, and DEBIT is returned exactly
+once. A purchase of nothing is one like any other; the holder's PIN may be checked before it. Left out: channels,
 journal and rules, which `terminal.sale` brings; and what to do about a torn debit (`terminal.recovery`).
 
 JR/T 0025.2-2010, purchase transaction.
@@ -51,6 +52,21 @@ class ToPsam:
 
 
 @dataclass(frozen=True, slots=True)
+class Quote:
+    """Say what this card is to pay: call `priced`, or `pin` before it, or drop the dialogue."""
+
+    info: PurseInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PinChecked:
+    """What the card said of the PIN: call `priced` if it was right. `tries_left` after a wrong one; 0: it is locked."""
+
+    right: bool
+    tries_left: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     """Ask the rules about this card, then call `approved`, or drop the dialogue."""
 
@@ -95,11 +111,13 @@ class TornDebit:
 
 
 Result = PurchaseProof | NotDebited | TornDebit
-Step = ToCard | ToPsam | Decide | Commit | Result
+Step = ToCard | ToPsam | Quote | PinChecked | Decide | Commit | Result
 
 
 class _State(Enum):
     SELECTING = auto()
+    QUOTING = auto()
+    VERIFYING = auto()
     INITIALIZING = auto()
     ASKING_BALANCE = auto()
     DECIDING = auto()
@@ -110,16 +128,16 @@ class _State(Enum):
     OVER = auto()
 
 
-_ASKING_CARD: Final = frozenset({_State.SELECTING, _State.INITIALIZING, _State.ASKING_BALANCE})
+_ASKING_CARD: Final = frozenset({_State.SELECTING, _State.VERIFYING, _State.INITIALIZING, _State.ASKING_BALANCE})
 
 
 class Purchase:
-    """One purchase of `amount_fen` with one card at one terminal; a new one for every presentation of a card."""
+    """One purchase with one card at one terminal; a new one for every presentation of a card."""
 
-    def __init__(self, *, profile: CardProfile, psam: PsamIdentity, amount_fen: Fen, opened_at: TapTime) -> None:
+    def __init__(self, *, profile: CardProfile, psam: PsamIdentity, opened_at: TapTime) -> None:
         self._profile = profile
         self._psam = psam
-        self._amount_fen = amount_fen
+        self._amount_fen = Fen(0)
         self._date, self._time = opened_at.card_date_time()
         self._state = _State.SELECTING
         self._info: PurseInfo | None = None
@@ -137,18 +155,33 @@ class Purchase:
         """The card answered the last `ToCard`; raises `CardUnreadable` before any money can have moved, never after."""
         if self._state is _State.SELECTING:
             self._info = parse_select(data, sw)
-            self._state = _State.INITIALIZING
-            return ToCard(
-                apdu.initialize_for_purchase(
-                    key_index=self._psam.key_index, amount_fen=self._amount_fen, terminal=self._psam.terminal
-                )
-            )
+            self._state = _State.QUOTING
+            return Quote(self._info)
+        if self._state is _State.VERIFYING:
+            return self._verified(sw)
         if self._state is _State.INITIALIZING:
             return self._initialized(data, sw)
         if self._state is _State.ASKING_BALANCE:
             return self._decide(parse_balance(data, sw), None, Sw.BALANCE_INSUFFICIENT)
         assert self._state is _State.DEBITING, f"no answer of the card is awaited in {self._state}"
         return self._debited(data, sw)
+
+    def pin(self, digits: str) -> Step:
+        """Have the card check its holder's PIN, which a wrong one costs a try."""
+        assert self._state is _State.QUOTING, f"no PIN is checked in {self._state}"
+        self._state = _State.VERIFYING
+        return ToCard(apdu.verify_pin(apdu.pin_bytes(digits)))
+
+    def priced(self, amount_fen: Fen) -> Step:
+        """What this card is to pay."""
+        assert self._state is _State.QUOTING, f"nothing has its price in {self._state}"
+        self._amount_fen = amount_fen
+        self._state = _State.INITIALIZING
+        return ToCard(
+            apdu.initialize_for_purchase(
+                key_index=self._psam.key_index, amount_fen=amount_fen, terminal=self._psam.terminal
+            )
+        )
 
     def approved(self) -> Step:
         """The rules let the card pay."""
@@ -200,6 +233,14 @@ class Purchase:
             return self._end(self._proof(Mac2.NOT_CHECKED))
         assert self._state is _State.DRAWING_MAC1, f"no answer of the PSAM is awaited in {self._state}"
         return self._end(NotDebited(str(fault), PsamLost.code))
+
+    def _verified(self, sw: int) -> Step:
+        self._state = _State.QUOTING
+        if sw == Sw.OK:
+            return PinChecked(True)
+        if sw != Sw.PIN_LOCKED and sw & 0xFFF0 != Sw.PIN_WRONG:
+            raise CardUnreadable(f"VERIFY answered {describe_sw(sw)}")
+        return PinChecked(False, 0 if sw == Sw.PIN_LOCKED else sw & 0xF)
 
     def _initialized(self, data: bytes, sw: int) -> Step:
         if sw == Sw.BALANCE_INSUFFICIENT:

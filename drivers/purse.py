@@ -19,6 +19,9 @@ from wire.money import Fen
 FILE_0015_BYTES: Final = 30
 _FILE_0016_SFI: Final = 0x16
 _FILE_0017_SFI: Final = 0x17
+_LOG_SFI: Final = 0x18
+_LOG_RECORDS: Final = 10
+_LOG_RECORD_BYTES: Final = 23
 _INIT_ANSWER_BYTES: Final = 15
 _EP, _ED_AND_EP = 0x02, 0x03
 
@@ -66,12 +69,16 @@ CARD_PROFILES: Final = {"campus": CAMPUS_CARD, "second-maker": SECOND_MAKER}  # 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurseInfo:
-    """File 0015 as SELECT shows it; dates are BCD CCYYMMDD, so they compare as bytes."""
+    """File 0015 as SELECT shows it; dates are BCD CCYYMMDD, so they compare as bytes.
+
+    `card_class` is the first of the two bytes that the issuer has for itself: what kind of holder the card has.
+    """
 
     card: CardId
     application_type: int
     valid_from: bytes
     valid_to: bytes
+    card_class: int = 0
     blocked: bool
 
     @property
@@ -107,6 +114,17 @@ class PurseView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogRecord:
+    """One line of the card's own log, file 0018; date CCYYMMDD and time HHMMSS as the terminal told the card."""
+
+    amount_fen: Fen
+    tti: int
+    terminal: TerminalId
+    date: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PsamIdentity:
     """What a terminal needs to know of its PSAM before the first purchase."""
 
@@ -127,6 +145,7 @@ def parse_select(data: bytes, sw: int) -> PurseInfo:
         application_type=public[8],
         valid_from=public[20:24],
         valid_to=public[24:28],
+        card_class=public[28],
         blocked=sw == Sw.APPLICATION_BLOCKED,
     )
 
@@ -149,6 +168,31 @@ def parse_balance(data: bytes, sw: int) -> Fen:
     if sw != Sw.OK or len(data) != 4:
         raise CardUnreadable(f"GET BALANCE answered {len(data)} bytes and {describe_sw(sw)}")
     return Fen(int.from_bytes(data, "big"))
+
+
+def read_purse(channel: CardChannel, profile: CardProfile) -> tuple[PurseInfo, Fen]:
+    """Who it is and what is on it, without a PSAM; raises `CardUnreadable`, or what the channel raises."""
+    info = parse_select(*channel.transmit(apdu.select_by_aid(profile.aid)))
+    return info, parse_balance(*channel.transmit(apdu.get_balance()))
+
+
+def read_log(channel: CardChannel) -> list[LogRecord]:
+    """The log of the purse that is selected, newest first; empty for a card that shows it to its holder alone."""
+    found = []
+    for number in range(1, _LOG_RECORDS + 1):
+        data, sw = channel.transmit(apdu.read_record(_LOG_SFI, number, _LOG_RECORD_BYTES))
+        if sw != Sw.OK or len(data) != _LOG_RECORD_BYTES:
+            break
+        found.append(
+            LogRecord(
+                amount_fen=Fen(int.from_bytes(data[5:9], "big")),
+                tti=data[9],
+                terminal=TerminalId(data[10:16]),
+                date=data[16:20].hex(),
+                time=data[20:23].hex(),
+            )
+        )
+    return found
 
 
 def read_psam(channel: CardChannel) -> PsamIdentity:

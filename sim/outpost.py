@@ -33,11 +33,13 @@ from sim.psam.psam import Psam, issue_psam
 from sim.report import replay
 from sync.clock import Clock
 from sync.status import Status, read_status
+from terminal.basket import amount_offer
 from terminal.downlink import Downlink
 from terminal.journal import Journal
 from terminal.result import Refused, Torn
-from terminal.rules import Limits
+from terminal.rules import Limits, Terms
 from terminal.sale import Sale
+from terminal.usage import Usage
 from wire.ids import Asn, CardId, Stream, TerminalId
 from wire.money import Fen
 from wire.record import ClockQuality, Refusal, TapTime
@@ -131,7 +133,7 @@ class Outpost:
     def refuses(self, number: int) -> bool:
         """Whether the till turns card `number` away as one of the hotlist. The attempt is a tap."""
         chip = self._chips[number]
-        result = self._sale.charge(local_channel(chip), Fen(_PRICES_FEN[0]))
+        result = self._sale.charge(local_channel(chip), amount_offer(Fen(_PRICES_FEN[0])))
         chip.reset()
         return isinstance(result, Refused) and result.refusal is Refusal.HOTLISTED
 
@@ -140,7 +142,7 @@ class Outpost:
         chip = self._rng.choice(self._chips)
         if torn := self._rng.random() < torn_share:
             chip.tear(self._rng.choice(tuple(Tear)), after=_PURCHASE_DEBIT)
-        result = self._sale.charge(local_channel(chip), Fen(self._rng.choice(_PRICES_FEN)))
+        result = self._sale.charge(local_channel(chip), amount_offer(Fen(self._rng.choice(_PRICES_FEN))))
         chip.reset()
         if isinstance(result, Torn):
             self._journal.seal_unknown(result.record)
@@ -203,10 +205,15 @@ class Outpost:
         stack.callback(psam.close)
         channel = local_channel(psam)
         downlink = stack.enter_context(closing(Downlink(self.terminal_folder / "uplink.db")))
+        usage = Usage()
         self._journal = stack.enter_context(
             closing(
                 Journal.open_for(
-                    self.terminal_folder / "journal.db", terminal=TERMINAL, epoch=enrolment.epoch, acknowledged=None
+                    self.terminal_folder / "journal.db",
+                    terminal=TERMINAL,
+                    epoch=enrolment.epoch,
+                    acknowledged=None,
+                    witness=usage.add,
                 )
             )
         )
@@ -221,8 +228,8 @@ class Outpost:
             psam_channel=channel,
             psam=read_psam(channel),
             profile=CAMPUS_CARD,
-            limits=lambda: Limits(tap_fen_max=Fen(100_00)),
-            hotlist=downlink.hotlist,
+            terms=lambda: Terms(hotlist=downlink.hotlist(), limits=Limits(tap_fen_max=Fen(100_00))),
+            usage=usage,
             now=now,
         )
 

@@ -15,11 +15,13 @@ from typing import Final
 from drivers.pcsc import PcscReader
 from terminal.clock import TapClock
 from terminal.config import load_config
-from terminal.console import ConsoleScreen, JsonScreen, StatusSource
+from terminal.console import ConsoleScreen
 from terminal.downlink import Downlink
 from terminal.journal import Journal, JournalReader
+from terminal.lines import JsonScreen
 from terminal.program import Program, Stop
 from terminal.psam import PsamSlot
+from terminal.usage import Usage
 from wire.errors import CampusError
 from wire.ids import mask_asn
 from wire.money import format_fen
@@ -87,11 +89,13 @@ def _run(folder: Path, *, as_json: bool) -> int:
         downlink = Downlink(folder / "uplink.db")
         open_things.callback(downlink.close)
         enrolment = downlink.enrolment()
+        usage = Usage()
         journal = Journal.open_for(
             folder / "journal.db",
             terminal=enrolment.terminal,
             epoch=enrolment.epoch,
             acknowledged=downlink.acknowledged().cursor,
+            witness=usage.add,
         )
         open_things.callback(journal.close)
         boot = journal.boot_number(_BOOT_ID.read_text(encoding="ascii").strip())
@@ -99,6 +103,7 @@ def _run(folder: Path, *, as_json: bool) -> int:
         now = TapClock(boot, utc_s=time.time, uptime_s=time.monotonic, quality=_clock_quality).now
         program = Program(
             journal=journal,
+            usage=usage,
             downlink=downlink,
             reader=PcscReader(config.card_reader),
             psam=PsamSlot(PcscReader(config.psam_reader), enrolment.terminal),
@@ -109,11 +114,10 @@ def _run(folder: Path, *, as_json: bool) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: program.events.put(Stop()))
-        status = StatusSource(journal, downlink, now)
         if as_json:
             program.run(JsonScreen(program.events, sys.stdin, sys.stdout))
         else:
-            screen = ConsoleScreen(program.events, status, sys.stdout)
+            screen = ConsoleScreen(program.events, sys.stdout)
             with screen.taken_over():
                 program.run(screen)
     return 0

@@ -5,6 +5,7 @@ Left out: writing it, and talking to the server (`sync`).
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast
@@ -54,6 +55,14 @@ class Acknowledged:
     def next_seq(self) -> int:
         """The first number that the server lacks."""
         return 1 if self.cursor is None else self.cursor.next_seq
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """How the daemon found the links when it last looked: the one in use, if any, and what is wrong with others."""
+
+    link: str | None = None
+    faults: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +127,28 @@ class Downlink:
                 raise DownlinkUnreadable(f"the configuration in {self._path.name} is damaged: {error}") from error
             self._configuration_body = body
         return self._configuration
+
+    def hotlist_received_at_utc_s(self) -> int | None:
+        """When the newest hotlist came; None: none has."""
+        row = self._row("SELECT received_at_utc_s FROM hotlist")
+        return None if row is None else cast(int, row[0])
+
+    def enrolled_at_utc_s(self) -> int | None:
+        """When the server first knew this terminal; None: it does not yet."""
+        row = self._row("SELECT enrolled_at_utc_s FROM enrolment")
+        return None if row is None else cast(int, row[0])
+
+    def links(self) -> LinkState:
+        """How the links stand, as far as the daemon has told."""
+        row = self._row("SELECT body FROM links_seen") if self._has("links_seen") else None
+        if row is None:
+            return LinkState()
+        try:
+            seen = json.loads(cast(str, row[0]))
+            faults = {**seen.get("failing", {}), **seen.get("technician", {})}
+            return LinkState(link=seen.get("link"), faults=tuple(sorted(faults.items())))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise DownlinkUnreadable(f"the links in {self._path.name} are damaged: {error}") from error
 
     def verdict(self) -> Verdict | None:
         """What stands against this terminal; None: nothing, or a daemon that keeps no such table yet."""

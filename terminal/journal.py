@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Final, Self, cast
 
 import apsw
 
+from terminal.schema import SCHEMA
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import EPOCH_MAX, TERMINAL_ID_BYTES, CardId, TapId, TerminalId
@@ -41,57 +42,6 @@ from wire.record import (
 _BUSY_MS: Final = 2_000  # only another opener's recovery ever holds the file; longer than that is a fault
 _SYNCHRONOUS_FULL: Final = 2
 _NOT_TAKEN: Final = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
-
-_SCHEMA: Final = """
-CREATE TABLE journal (
-    id INTEGER PRIMARY KEY CONSTRAINT one_journal_a_file CHECK (id = 1),
-    terminal BLOB NOT NULL CONSTRAINT terminal_has_six_bytes CHECK (length(terminal) = 6),
-    epoch INTEGER NOT NULL CONSTRAINT epoch_starts_at_one CHECK (epoch BETWEEN 1 AND 65535)
-) STRICT;
-
-CREATE TABLE boot (
-    boot INTEGER PRIMARY KEY,
-    boot_id TEXT NOT NULL CONSTRAINT a_boot_is_counted_once UNIQUE
-) STRICT;
-
-CREATE TABLE opened (
-    seq INTEGER PRIMARY KEY,
-    intent BLOB NOT NULL,
-    hash BLOB NOT NULL CONSTRAINT intent_hash_has_32_bytes CHECK (length(hash) = 32)
-) STRICT;
-
-CREATE TABLE sealed (
-    seq INTEGER PRIMARY KEY,
-    record BLOB NOT NULL,
-    hash BLOB NOT NULL CONSTRAINT hash_has_32_bytes CHECK (length(hash) = 32),
-    total_fen INTEGER NOT NULL CONSTRAINT total_never_falls_below_zero CHECK (total_fen >= 0)
-) STRICT;
-
-CREATE TRIGGER opened_follows_the_last_sealed BEFORE INSERT ON opened
-WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) FROM sealed) + 1
-BEGIN SELECT RAISE(ABORT, 'opened_follows_the_last_sealed'); END;
-
-CREATE TRIGGER sealed_has_no_gap BEFORE INSERT ON sealed
-WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) FROM sealed) + 1
-BEGIN SELECT RAISE(ABORT, 'sealed_has_no_gap'); END;
-
--- INSERT OR REPLACE would change the row without firing the triggers below.
-CREATE TRIGGER journal_is_named_once BEFORE INSERT ON journal WHEN EXISTS (SELECT 1 FROM journal)
-BEGIN SELECT RAISE(ABORT, 'journal_is_named_once'); END;
-
-CREATE TRIGGER journal_is_never_changed BEFORE UPDATE ON journal
-BEGIN SELECT RAISE(ABORT, 'journal_is_never_changed'); END;
-CREATE TRIGGER journal_is_never_deleted BEFORE DELETE ON journal
-BEGIN SELECT RAISE(ABORT, 'journal_is_never_deleted'); END;
-CREATE TRIGGER opened_is_never_changed BEFORE UPDATE ON opened
-BEGIN SELECT RAISE(ABORT, 'opened_is_never_changed'); END;
-CREATE TRIGGER opened_is_never_deleted BEFORE DELETE ON opened
-BEGIN SELECT RAISE(ABORT, 'opened_is_never_deleted'); END;
-CREATE TRIGGER sealed_is_never_changed BEFORE UPDATE ON sealed
-BEGIN SELECT RAISE(ABORT, 'sealed_is_never_changed'); END;
-CREATE TRIGGER sealed_is_never_deleted BEFORE DELETE ON sealed
-BEGIN SELECT RAISE(ABORT, 'sealed_is_never_deleted'); END;
-"""
 
 
 class JournalMissing(CampusError):
@@ -160,6 +110,11 @@ class TapIntent:
     ttsn: int
     refers_to: int = 0
     opened_at: TapTime
+    meals: int = 1
+
+
+# Sees each sealed record, in order, and how many meals it was, if a sale.
+Witness = Callable[[TapRecord, int], None]
 
 
 class JournalReader:
@@ -236,16 +191,16 @@ class JournalReader:
             raise JournalDamaged(f"the open tap of {self._path.name} has no number")
         return self._checked(intent, seq, self.hash_before(seq), stored_hash)
 
-    def verify(self) -> JournalHead:
+    def verify(self, witness: Witness = lambda _record, _meals: None) -> JournalHead:
         """Recompute the whole chain and all totals; `JournalDamaged` names the first record that does not fit."""
         if self._all("PRAGMA quick_check(1)") != [("ok",)]:
             raise JournalDamaged(f"{self._path.name} is damaged in its structure")
         head = JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
         for row in self._rows(
-            "SELECT s.seq, s.record, s.hash, s.total_fen, o.intent, o.hash "
+            "SELECT s.seq, s.record, s.hash, s.total_fen, o.intent, o.hash, o.meals "
             "FROM sealed AS s LEFT JOIN opened AS o ON o.seq = s.seq ORDER BY s.seq"
         ):
-            seq, raw, stored_hash, total_fen, intent, intent_hash = row
+            seq, raw, stored_hash, total_fen, intent, intent_hash, meals = row
             expected = head.seq + 1
             if seq != expected:
                 raise JournalDamaged(f"{self._path.name} has no record {expected}")
@@ -255,8 +210,13 @@ class JournalReader:
             head = JournalHead(expected, cast(bytes, stored_hash), head.total_fen + record.debited_fen)
             if total_fen != head.total_fen:
                 raise JournalDamaged(f"the total at record {seq} of {self._path.name} is wrong")
+            witness(record, meals if isinstance(meals, int) else 1)
         self.opened_tap()
         return head
+
+    def rows(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
+        """What is committed in the shift tables by now."""
+        return self._all(sql, values)
 
     def _checked(self, raw: object, seq: int, before: bytes, stored_hash: object) -> TapRecord:
         """The record in `raw`, if it is the one numbered `seq` and its hash follows from the one before."""
@@ -303,30 +263,41 @@ class JournalReader:
 class Journal(JournalReader):
     """The one writer. WAL and synchronous=FULL are asserted at every open: what a method returned survives a cut."""
 
-    def __init__(self, connection: apsw.Connection, path: Path, lock_fd: int) -> None:
+    def __init__(self, connection: apsw.Connection, path: Path, lock_fd: int, witness: Witness) -> None:
         super().__init__(connection, path)
         self._lock_fd: int | None = lock_fd
+        self._witness = witness
+        self._meals = 1  # of the open tap
 
     @classmethod
-    def open_for(cls, path: Path, *, terminal: TerminalId, epoch: int, acknowledged: Cursor | None) -> Self:
+    def open_for(
+        cls,
+        path: Path,
+        *,
+        terminal: TerminalId,
+        epoch: int,
+        acknowledged: Cursor | None,
+        witness: Witness = lambda _record, _meals: None,
+    ) -> Self:
         """Open the journal of this enrolment, or make it; its chain is verified whole, and against what the server has.
 
-        Raises `JournalForeign`, `JournalLost`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed
-        nothing.
+        `witness` sees every sealed record, those that are there and each that comes. Raises `JournalForeign`,
+        `JournalLost`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed nothing.
         """
         lock_fd = _lock(path)
         try:
             if not path.exists():
                 _must_be_new(path, acknowledged)
                 _create(path, terminal, epoch)
-            journal = cls(_connect(path, apsw.SQLITE_OPEN_READWRITE), path, lock_fd)
+            journal = cls(_connect(path, apsw.SQLITE_OPEN_READWRITE), path, lock_fd, witness)
             if (journal.terminal, journal.epoch) != (terminal, epoch):
                 raise JournalForeign(
                     f"{path.name} is epoch {journal.epoch} of terminal {journal.terminal.hex()}; "
                     f"this terminal is enrolled as {terminal.hex()}, epoch {epoch}"
                 )
-            journal.verify()
+            journal.verify(witness)
             journal.must_hold(acknowledged)
+            journal.remember_meals()
         except BaseException:
             os.close(lock_fd)
             raise
@@ -350,6 +321,11 @@ class Journal(JournalReader):
                 "and not those: it is an older copy or another one; selling on would give numbers out twice"
             )
 
+    def remember_meals(self) -> None:
+        """Learn how many meals the tap was that an earlier run left open."""
+        row = self._one("SELECT meals FROM opened ORDER BY seq DESC LIMIT 1")
+        self._meals = row[0] if row is not None and isinstance(row[0], int) else 1
+
     def boot_number(self, boot_id: str) -> int:
         """The number of this boot of the machine, counted from 1; `boot_id` is the kernel's."""
         with self._writing():
@@ -369,9 +345,10 @@ class Journal(JournalReader):
         tap = self._record(intent, Outcome.UNKNOWN, None)
         with self._writing():
             self._db.execute(
-                "INSERT INTO opened VALUES (?, ?, ?)",
-                (tap.tap_id.seq, tap.to_bytes(), next_hash(self.head().hash, tap.to_bytes())),
+                "INSERT INTO opened VALUES (?, ?, ?, ?)",
+                (tap.tap_id.seq, tap.to_bytes(), next_hash(self.head().hash, tap.to_bytes()), intent.meals),
             )
+        self._meals = intent.meals
         return tap
 
     def seal_tap(self, tap: TapRecord, *, tac: bytes, mac2: Mac2) -> TapRecord:
@@ -392,6 +369,11 @@ class Journal(JournalReader):
         if (left := self.opened_tap()) is not None:
             raise TapNotOpen(f"tap {left.tap_id.seq} is still open")
         return self._append(self._record(intent, Outcome.REFUSED, refusal))
+
+    def keep(self, sql: str, values: tuple[int | bytes | str, ...]) -> None:
+        """Commit one row of the shift tables."""
+        with self._writing():
+            self._db.execute(sql, values)
 
     def _record(self, intent: TapIntent, outcome: Outcome, reason: Refusal | None) -> TapRecord:
         record = TapRecord(
@@ -427,6 +409,7 @@ class Journal(JournalReader):
                 "INSERT INTO sealed VALUES (?, ?, ?, ?)",
                 (record.tap_id.seq, raw, next_hash(head.hash, raw), total_fen),
             )
+        self._witness(record, self._meals)
         return record
 
     @contextmanager
@@ -478,7 +461,7 @@ def _create(path: Path, terminal: TerminalId, epoch: int) -> None:
         connection.pragma("journal_mode", "wal")
         connection.execute("PRAGMA synchronous = FULL")
         with connection:
-            connection.execute(_SCHEMA)
+            connection.execute(SCHEMA)
             connection.execute("INSERT INTO journal VALUES (1, ?, ?)", (terminal, epoch))
         # Closing would do this too, but keep quiet when the disk is full, and half a journal would be renamed.
         connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

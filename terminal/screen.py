@@ -6,25 +6,26 @@ Big screens, other languages and touch come with another screen; the words here 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from drivers.channel import CardMute, CardRemoved, ReaderFault, ReaderMissing, ReaderServiceDown, ReaderStuck
 from drivers.purse import CardUnreadable, PsamLost, PsamUnusable
 from terminal.downlink import DownlinkUnreadable
+from terminal.events import AmountBegun, AmountEntered, CancelPressed, CashierEvent, Phase, Trouble
 from terminal.psam import PsamForeign
 from terminal.result import (
     Approved,
     NotPaid,
     ProofRefused,
     Refused,
-    SaleResult,
+    Result,
     StillThere,
     Torn,
     Unresolved,
     WrongCard,
 )
-from terminal.till import AmountBegun, AmountEntered, CancelPressed, CashierEvent, Phase, Till, Trouble
+from terminal.standing import Standing
+from terminal.till import Till
 from wire.money import AmountUnreadable, format_fen, parse_yuan
 from wire.record import NO_TAC, Refusal, TapRecord
 
@@ -45,18 +46,18 @@ REFUSAL_WORDS: Final = {
     Refusal.NO_PURSE: "there is no purse on this card",
     Refusal.COUNTER_EXHAUSTED: "the card is used up; the card office replaces it",
     Refusal.CARD_BLOCKED: "this card is blocked; the card office can help",
-    Refusal.OVER_MEAL_LIMIT: "this card has had what it may have in this meal",
-    Refusal.OVER_DAY_LIMIT: "this card has spent what it may spend in a day",
-    Refusal.OVER_CLASS_LIMIT: "more than cards of this kind may pay at once",
-    Refusal.OFFLINE_TOO_LONG: "the till has not reached the server for too long; call the technician",
-    Refusal.OFFLINE_TOO_MUCH: "the till has taken too much without reaching the server; call the technician",
-    Refusal.DOUBLE_TAP: "this card has just paid this",
-    Refusal.NOT_SOLD_NOW: "this is not sold at this hour, or not to this card",
-    Refusal.REVERSAL_NOT_ALLOWED: "this sale can no longer be undone here; a supervisor can refund it",
-    Refusal.REFUND_NOT_ALLOWED: "a refund needs a supervisor's card just before",
+    Refusal.OVER_MEAL_LIMIT: "this card has had its share of this meal",
+    Refusal.OVER_DAY_LIMIT: "more than this card may spend here in a day",
+    Refusal.OVER_CLASS_LIMIT: "cards of this kind may not pay here",
+    Refusal.OFFLINE_TOO_LONG: "the server has not been heard for too long; call the technician",
+    Refusal.OFFLINE_TOO_MUCH: "too much money waits to be sent to the server; call the technician",
+    Refusal.DOUBLE_TAP: "this card has just paid the same; confirm if it is meant",
+    Refusal.NOT_SOLD_NOW: "what was offered is not sold at this time",
+    Refusal.REVERSAL_NOT_ALLOWED: "this sale cannot be taken back",
+    Refusal.REFUND_NOT_ALLOWED: "this cannot be given back",
     Refusal.NOT_A_CASHIER: "this card may not sign on here",
-    Refusal.PIN_WRONG: "the PIN was wrong",
-    Refusal.PIN_LOCKED: "the PIN is locked; the card office unlocks it",
+    Refusal.PIN_WRONG: "the PIN is wrong",
+    Refusal.PIN_LOCKED: "the card has locked its PIN; the card office unlocks it",
 }
 
 _NO_MODULE: Final = "NO SALES: security module"
@@ -88,22 +89,6 @@ ADVICE: Final = {
         "The list of lost cards cannot be read. Call the technician.",
     ),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is always in sight: who we are, what the server has, how old what it sent is."""
-
-    terminal: str
-    clock: str
-    sealed: int
-    unsent: int
-    unsent_fen: int
-    heard_s_ago: int | None
-    hotlist_version: int
-    hotlist_cards: int
-    downlink_fault: str | None
-    configuration_version: int = 0
 
 
 class Keys:
@@ -157,13 +142,15 @@ def amount_entered(text: str) -> AmountEntered:
     return AmountEntered(amount_fen)
 
 
-def draw(till: Till, keys: Keys, status: Status, *, width: int, height: int) -> list[str]:
+def draw(till: Till, keys: Keys, status: Standing, *, width: int, height: int) -> list[str]:
     """The whole screen: `height` lines, none wider than `width` on the screen, colours included."""
     colour, headline, detail = _headline(till)
     amount = keys.typed or format_fen(till.amount_fen or 0)
     indent = "   " if width >= _ROOMY_COLUMNS else " "
     inner = width - len(indent) - 1
-    head = _spread(f" CAMPUS TILL   terminal {status.terminal}", status.clock + " ", width, _BOLD)
+    head = _spread(
+        f" CAMPUS TILL   terminal {status.terminal}", status.at.local().strftime("%H:%M:%S") + " ", width, _BOLD
+    )
     body = [
         f"{indent}{_BOLD}{_cut(f'Amount   {amount:>10}', inner)}{_RESET}",
         "",
@@ -181,7 +168,7 @@ def draw(till: Till, keys: Keys, status: Status, *, width: int, height: int) -> 
     return [head, "", *body, *[""] * (height - 2 - len(body) - len(foot)), *foot]
 
 
-def result_words(result: SaleResult) -> tuple[str, str, str]:
+def result_words(result: Result) -> tuple[str, str, str]:
     """What a result means for the cashier: colour, headline, and the sentence under it."""
     match result:
         case Approved(record, balance_fen):
@@ -215,6 +202,8 @@ def result_words(result: SaleResult) -> tuple[str, str, str]:
                 )
             text = f"The card says that it paid {amount}; only the server can check it. Tap {record.tap_id.seq}."
             return _YELLOW, "PAID, SAYS THE CARD", text
+        case _:
+            return _GREEN, type(result).__name__.upper(), ""
 
 
 def _not_paid_words(why: str, code: str) -> tuple[str, str, str]:
@@ -289,16 +278,16 @@ def _torn_headline(till: Till) -> tuple[str, str, str]:
     return _YELLOW, "PRESENT THE SAME CARD AGAIN", f"The sale of {sale} was interrupted (tap {till.torn.tap_id.seq})."
 
 
-def _sent_words(status: Status) -> str:
+def _sent_words(status: Standing) -> str:
     heard = "nothing heard from the server yet"
-    if status.heard_s_ago is not None:
-        heard = f"server heard {_ago(status.heard_s_ago)} ago"
+    if status.receipt_age_s is not None:
+        heard = f"server heard {_ago(status.receipt_age_s)} ago"
     if status.unsent == 0:
         return f"{_taps(status.sealed)}, all at the server   {heard}"
     return f"{_taps(status.sealed)}, {status.unsent} not yet at the server ({format_fen(status.unsent_fen)})   {heard}"
 
 
-def _hotlist_words(status: Status) -> str:
+def _hotlist_words(status: Standing) -> str:
     if status.downlink_fault is not None:
         return status.downlink_fault
     if status.hotlist_version == 0:

@@ -23,7 +23,6 @@ DEFAULT_PIN: Final = b"\x12\x34\x56"
 
 _APPLICATION_EP: Final = b"\x02"
 _APPLICATION_VERSION: Final = b"\x01"
-_ISSUER_OWN_DATA: Final = b"\x00\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ def issue_card(
     opening_balance_fen: Fen,
     opening_counter: int = 0,
     opening_online_counter: int = 0,
+    card_class: int = 0,
     purchase_key_index: int = 1,
     load_key_index: int = 1,
     key_version: int = 1,
@@ -58,10 +58,11 @@ def issue_card(
     maintenance: MaintenanceKeys | None = None,
     compound: Sequence[bytes] = (),
 ) -> None:
-    """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte.
+    """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte, `card_class` the
+    first byte of what file 0015 leaves to the issuer.
 
-    `keys` are the card's own, below the issuer's masters; so are `maintenance`, without which nobody can change the
-    card's files or state. `compound` are the records of file 0017, each an identifier, the length of the rest, a lock
+    `keys` and `maintenance` are the card's own, below the issuer's masters; without the latter nobody can change its files
+    or state. `compound` are the records of file 0017, each an identifier, the length of the rest, a lock
     flag and data. Raises `KeyHalvesEqual` for a weak key, `ChipExists` if the file holds a chip, `MemoryFault` if it
     cannot be written.
     """
@@ -74,7 +75,7 @@ def issue_card(
     balance, counter = opening_balance_fen.to_bytes(4), opening_counter.to_bytes(2)
     fields = {
         "profile": profile.name.encode("ascii"),
-        "public": public + _ISSUER_OWN_DATA,
+        "public": public + bytes((card_class, 0)),
         "holder": bytes(profile.holder_bytes),
         "opening_balance": balance,
         "opening_counter": counter,

@@ -12,8 +12,10 @@ from drivers.purchase import (
     Commit,
     Decide,
     NotDebited,
+    PinChecked,
     Purchase,
     PurchaseProof,
+    Quote,
     Step,
     ToCard,
     ToPsam,
@@ -35,7 +37,7 @@ CHECK = "807200000455667788"
 
 
 def purchase() -> Purchase:
-    return Purchase(profile=CAMPUS_CARD, psam=PSAM, amount_fen=Fen(1200), opened_at=NOON)
+    return Purchase(profile=CAMPUS_CARD, psam=PSAM, opened_at=NOON)
 
 
 def until_debit() -> Purchase:
@@ -43,6 +45,7 @@ def until_debit() -> Purchase:
     dialogue = purchase()
     dialogue.start()
     dialogue.card_answered(FCI, OK)
+    dialogue.priced(Fen(1200))
     dialogue.card_answered(INIT_ANSWER, OK)
     dialogue.approved()
     dialogue.psam_answered(MAC1_ANSWER, OK)
@@ -53,7 +56,10 @@ def until_debit() -> Purchase:
 def test_normal_purchase_is_three_card_and_two_psam_commands_in_this_order() -> None:
     dialogue = purchase()
     assert dialogue.start() == ToCard(bytes.fromhex(SELECT))
-    assert dialogue.card_answered(FCI, OK) == ToCard(bytes.fromhex(INIT))
+    quote = dialogue.card_answered(FCI, OK)
+    assert isinstance(quote, Quote)
+    assert quote.info.card_class == FCI[-2]
+    assert dialogue.priced(Fen(1200)) == ToCard(bytes.fromhex(INIT))
     decide = dialogue.card_answered(INIT_ANSWER, OK)
     assert isinstance(decide, Decide)
     assert (decide.view.balance_fen, decide.view.status) == (5000, OK)
@@ -70,6 +76,7 @@ def test_card_without_enough_money_is_asked_for_its_balance() -> None:
     dialogue = purchase()
     dialogue.start()
     dialogue.card_answered(FCI, OK)
+    dialogue.priced(Fen(1200))
     assert dialogue.card_answered(b"", Sw.BALANCE_INSUFFICIENT) == ToCard(bytes.fromhex("805C000204"))
     decide = dialogue.card_answered(bytes.fromhex("00000400"), OK)
     assert isinstance(decide, Decide)
@@ -81,9 +88,37 @@ def test_card_that_refuses_initialize_is_shown_to_the_rules(sw: int) -> None:
     dialogue = purchase()
     dialogue.start()
     dialogue.card_answered(FCI, OK)
+    dialogue.priced(Fen(1200))
     decide = dialogue.card_answered(b"", sw)
     assert isinstance(decide, Decide)
     assert (decide.view.session, decide.view.status) == (None, sw)
+
+
+@pytest.mark.parametrize(
+    ("sw", "checked"),
+    [
+        (0x9000, PinChecked(True)),
+        (0x63C2, PinChecked(False, 2)),
+        (0x63C0, PinChecked(False, 0)),
+        (0x6983, PinChecked(False, 0)),
+    ],
+)
+def test_pin_is_checked_before_the_price_is_said(sw: int, checked: PinChecked) -> None:
+    dialogue = purchase()
+    dialogue.start()
+    dialogue.card_answered(FCI, OK)
+    assert dialogue.pin("12345") == ToCard(bytes.fromhex("002000000312345F"))
+    assert dialogue.card_answered(b"", sw) == checked
+    assert dialogue.priced(Fen(0)) == ToCard(bytes.fromhex(INIT.replace("000004B0", "00000000")))
+
+
+def test_card_that_knows_no_pin_is_none_to_sign_on_with() -> None:
+    dialogue = purchase()
+    dialogue.start()
+    dialogue.card_answered(FCI, OK)
+    dialogue.pin("1234")
+    with pytest.raises(CardUnreadable):
+        dialogue.card_answered(b"", 0x6D00)
 
 
 def test_card_lost_before_debit_has_not_paid() -> None:
@@ -93,10 +128,12 @@ def test_card_lost_before_debit_has_not_paid() -> None:
     second = purchase()
     second.start()
     second.card_answered(FCI, OK)
+    second.priced(Fen(1200))
     assert second.card_lost(GONE) == NotDebited("gone", "card-removed")
     third = purchase()
     third.start()
     third.card_answered(FCI, OK)
+    third.priced(Fen(1200))
     third.card_answered(b"", Sw.BALANCE_INSUFFICIENT)
     assert third.card_lost(GONE) == NotDebited("gone", "card-removed")
 
@@ -108,6 +145,7 @@ def test_psam_without_mac1_ends_the_purchase_unopened(data: bytes, sw: int) -> N
     dialogue = purchase()
     dialogue.start()
     dialogue.card_answered(FCI, OK)
+    dialogue.priced(Fen(1200))
     dialogue.card_answered(INIT_ANSWER, OK)
     dialogue.approved()
     result = dialogue.psam_answered(data, sw)
@@ -172,6 +210,7 @@ GOOD = {
     "debit": DEBIT_ANSWER,
     "check": b"",
     "balance": bytes(4),
+    "pin": b"",
 }
 WORDS = st.one_of(st.just(0x9000), st.sampled_from(list(Sw)), st.integers(0, 0xFFFF))
 
@@ -188,6 +227,9 @@ def test_debit_is_asked_for_at_most_once_and_only_after_the_commit(data: st.Data
                         debits += 1
                         assert committed == 1
                     step = _any_answer(data, dialogue, step, command)
+                case Quote() | PinChecked():
+                    ask_pin = isinstance(step, Quote) and data.draw(st.booleans())
+                    step = dialogue.pin("123456") if ask_pin else dialogue.priced(Fen(1200))
                 case Decide(view):
                     if view.session is None:
                         return
@@ -209,7 +251,9 @@ def test_debit_is_asked_for_at_most_once_and_only_after_the_commit(data: st.Data
 
 
 def _any_answer(data: st.DataObject, dialogue: Purchase, step: ToCard | ToPsam, command: bytes) -> Step:
-    name = {0xA4: "select", 0x50: "init", 0x70: "mac1", 0x54: "debit", 0x72: "check", 0x5C: "balance"}[command[1]]
+    name = {0xA4: "select", 0x50: "init", 0x70: "mac1", 0x54: "debit", 0x72: "check", 0x5C: "balance", 0x20: "pin"}[
+        command[1]
+    ]
     answer, sw = data.draw(st.one_of(st.just(GOOD[name]), st.binary(max_size=16))), data.draw(WORDS)
     lost = data.draw(st.integers(0, 9)) == 0
     if isinstance(step, ToCard):

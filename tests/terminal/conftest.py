@@ -20,8 +20,10 @@ from sim.card.purse import Purse
 from sim.pcsc.local import LocalSlot, TearableChip
 from sim.psam.psam import Psam, issue_psam
 from terminal.journal import Journal, TapIntent
-from terminal.rules import Limits
+from terminal.rules import Limits, Offline, Terms
 from terminal.sale import Sale
+from terminal.usage import Usage
+from wire.configuration import Configuration
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId, TerminalId
 from wire.money import Fen
@@ -62,12 +64,14 @@ class Card:
 
 
 class World:
-    """One terminal with its PSAM and journal. `hotlist`, `limits`, `profile` and `now` may be set between taps."""
+    """One terminal with its PSAM and journal. Its plain attributes may be set between taps."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.hotlist: Hotlist = EMPTY_HOTLIST
         self.limits = Limits(tap_fen_max=Fen(10_000))
+        self.configuration: Configuration | None = None
+        self.offline = Offline()
         self.profile: CardProfile = CAMPUS_CARD
         self.now = NOON
         issue_psam(folder / "psam", terminal=TERMINAL, purchase_master=MASTERS.purchase, serial=bytes(10))
@@ -86,6 +90,7 @@ class World:
         valid_to: str = "20290831",
         masters: PurseKeys = MASTERS,
         profile: SimProfile = CAMPUS,
+        card_class: int = 0,
     ) -> Card:
         """Issue a card."""
         card, path = CardId(ISSUER, Asn(number.to_bytes(10))), self._folder / f"card-{number}"
@@ -98,6 +103,7 @@ class World:
             opening_balance_fen=Fen(balance_fen),
             opening_counter=counter,
             profile=profile,
+            card_class=card_class,
         )
         purse = Purse(_ram(path), Random(number))
         return Card(card, purse, TearableChip(purse))
@@ -115,7 +121,10 @@ class World:
         self.sale = self._new_sale()
 
     def _open_journal(self) -> Journal:
-        return Journal.open_for(self._folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
+        self.usage = Usage()
+        return Journal.open_for(
+            self._folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None, witness=self.usage.add
+        )
 
     def _new_sale(self) -> Sale:
         self._psam_slot.insert(self.psam)
@@ -125,10 +134,20 @@ class World:
             psam_channel=channel,
             psam=read_psam(channel),
             profile=self.profile,
-            limits=lambda: self.limits,
-            hotlist=lambda: self.hotlist,
-            now=lambda: self.now,
+            terms=lambda: Terms(
+                hotlist=self.hotlist,
+                limits=self.limits,
+                configuration=self.configuration,
+                offline=self.offline,
+            ),
+            usage=self.usage,
+            now=self._tick,
         )
+
+    def _tick(self) -> TapTime:
+        """The time of a tap, a minute after the one before."""
+        now, self.now = self.now, later(self.now, 60)
+        return now
 
 
 def _ram(path: Path) -> Memory:
@@ -163,6 +182,11 @@ def open_journal(tmp_path: Path) -> Iterator[Callable[[], Journal]]:
 def at(seconds: int) -> TapTime:
     """That many seconds after noon."""
     return replace(NOON, utc_s=NOON.utc_s + seconds)
+
+
+def later(time: TapTime, seconds: int) -> TapTime:
+    """That much later by both clocks."""
+    return replace(time, utc_s=time.utc_s + seconds, uptime_s=time.uptime_s + seconds)
 
 
 def make_uplink(path: Path, *, terminal: TerminalId = TERMINAL) -> sqlite3.Connection:

@@ -210,8 +210,8 @@ def test_triggers_refuse_every_change(open_journal: OpenJournal, table: str, sql
     [
         "INSERT INTO sealed SELECT seq + 2, record, hash, total_fen FROM sealed WHERE seq = 2",
         "INSERT INTO sealed SELECT seq - 1, record, hash, total_fen FROM sealed WHERE seq = 2",
-        "INSERT INTO opened SELECT 5, record, hash FROM sealed WHERE seq = 2",
-        "INSERT INTO opened SELECT 1, record, hash FROM sealed WHERE seq = 2",
+        "INSERT INTO opened SELECT 5, record, hash, 1 FROM sealed WHERE seq = 2",
+        "INSERT INTO opened SELECT 1, record, hash, 1 FROM sealed WHERE seq = 2",
         "INSERT INTO sealed VALUES (3, 'text', zeroblob(32), 0)",
         "INSERT INTO sealed VALUES (3, x'00', x'00', 0)",
         "INSERT INTO sealed VALUES (3, x'00', zeroblob(32), -1)",

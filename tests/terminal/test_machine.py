@@ -46,8 +46,17 @@ from sim.card.purse import Purse
 from sim.pcsc.local import local_channel
 from sim.pcsc.private import PrivatePcscd
 from sim.pcsc.slot import VirtualSlot
-from terminal.result import Approved, NotPaid, ProofRefused, SaleResult, Torn, Unresolved
-from terminal.till import AmountEntered, CancelPressed, ChargePurse, Command, GiveUpTorn, ResolveTorn, SaleEnded, Till
+from terminal.events import (
+    AmountEntered,
+    CancelPressed,
+    ChargePurse,
+    Command,
+    GiveUpTorn,
+    ResolveTorn,
+    SaleEnded,
+)
+from terminal.result import Approved, NotPaid, ProofRefused, Result, Torn, Unresolved
+from terminal.till import Till
 from tests.terminal.conftest import DEBIT_HEADER, MASTERS, World
 from wire.hotlist import Hotlist
 from wire.ids import CardId
@@ -322,11 +331,11 @@ class Campus(RuleBasedStateMachine):
             assert (self.world.journal.opened_tap() is not None) == isinstance(result, Torn)
         self.till.handle(SaleEnded(result))
 
-    def _result(self, command: Command, card: Card) -> SaleResult:
+    def _result(self, command: Command, card: Card) -> Result:
         try:
             with self.field.hold(card) as channel:
                 if isinstance(command, ChargePurse):
-                    return self.world.sale.charge(channel, command.amount_fen, not_from=command.not_from)
+                    return self.world.sale.charge(channel, command.offer, not_from=command.not_from)
                 assert isinstance(command, ResolveTorn)
                 return self.world.sale.resolve(channel, command.tap)
         except (CardRemoved, ReaderFault, CardUnreadable) as error:
@@ -344,7 +353,7 @@ class Campus(RuleBasedStateMachine):
             return
         assert isinstance(command, ChargePurse)
         if moved:
-            assert after == (before[0] - command.amount_fen, before[1] + 1), "the card did something else"
+            assert after == (before[0] - command.offer.fen(None), before[1] + 1), "the card did something else"
         opened, head = self.world.journal.opened_tap(), self.world.journal.head().seq
         seq = opened.tap_id.seq if opened is not None else head
         if moved:

@@ -19,11 +19,14 @@ from sim.card.flaws import Mute
 from sim.pcsc.local import LocalReader, Tear
 from sim.pcsc.private import PrivatePcscd
 from sim.pcsc.slot import VirtualSlot
+from terminal.basket import amount_offer
 from terminal.downlink import Downlink
+from terminal.events import AmountEntered, CancelPressed
 from terminal.program import Program, Redraw, Stop
 from terminal.psam import PsamSlot
-from terminal.result import Approved, NotPaid, Refused, SaleResult, StillThere, Torn, Unresolved
-from terminal.till import AmountEntered, CancelPressed, Till
+from terminal.result import Approved, NotPaid, Refused, Result, StillThere, Torn, Unresolved
+from terminal.standing import Standing
+from terminal.till import Till
 from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
 from wire.configuration import ClassLimits, Configuration, Name
 from wire.hotlist import Hotlist
@@ -38,12 +41,12 @@ class Spy:
     """A screen that keeps what it was shown."""
 
     def __init__(self) -> None:
-        self.results: queue.SimpleQueue[SaleResult] = queue.SimpleQueue()
+        self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.seen = ("", "", "")
         self.silent = False
 
-    def show(self, till: Till) -> None:
+    def show(self, till: Till, standing: Standing) -> None:
         with self.changed:
             fault = till.reader_fault or till.psam_fault or till.verdict
             why = "" if fault is None else f"{fault.why} [{fault.code}]"
@@ -51,7 +54,7 @@ class Spy:
             self.silent = till.card_silent
             self.changed.notify_all()
 
-    def ended(self, result: SaleResult, elapsed_ms: float) -> None:
+    def ended(self, result: Result, elapsed_ms: float) -> None:
         assert elapsed_ms >= 0
         self.results.put(result)
 
@@ -65,7 +68,7 @@ class Spy:
         with self.changed:
             assert self.changed.wait_for(shown, PATIENCE_S), f"the till shows {self.seen}"
 
-    def result(self) -> SaleResult:
+    def result(self) -> Result:
         return self.results.get(timeout=PATIENCE_S)
 
 
@@ -91,16 +94,16 @@ class Running:
         self.thread = threading.Thread(target=self.program.run, args=(self.screen,), daemon=True)
 
     def _program(self, reader: Reader, psam_reader: Reader) -> Program:
-        ticks = iter(range(10_000_000))
         return Program(
             journal=self.world.journal,
+            usage=self.world.usage,
             downlink=self.downlink,
             reader=reader,
             psam=PsamSlot(psam_reader, TERMINAL),
             profile=CAMPUS_CARD,
             limits=self.world.limits,
             now=lambda: NOON,
-            monotonic_s=lambda: float(next(ticks)),
+            monotonic_s=time.monotonic,
         )
 
     def amount(self, fen: int) -> None:
@@ -223,7 +226,7 @@ def test_torn_card_that_comes_back_after_the_psam_lost_its_power_is_not_checked(
 def test_torn_tap_can_be_given_up_without_card_or_psam(world: World, tmp_path: Path) -> None:
     card = world.card()
     card.chip.tear(Tear.BEFORE, after=2)
-    assert isinstance(world.sale.charge(world.channel(card), Fen(1200)), Torn)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(Fen(1200))), Torn)
     running = Running(world, tmp_path)
     running.psam_reader.remove()
     running.thread.start()
@@ -383,7 +386,7 @@ def test_thing_that_does_not_answer_is_waited_out(running: Running) -> None:
 def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_path: Path) -> None:
     card = world.card()
     card.chip.tear(Tear.AFTER, after=2)
-    assert isinstance(world.sale.charge(world.channel(card), Fen(1200)), Torn)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(Fen(1200))), Torn)
     running = Running(world, tmp_path)
     running.thread.start()
     running.screen.wait("SAME_CARD")

@@ -15,6 +15,7 @@ from drivers.purse import CAMPUS_CARD, CardUnreadable, PsamIdentity
 from sim.card.profile import CAMPUS, PROVE_BEFORE
 from sim.card.profile import CardProfile as SimProfile
 from sim.pcsc.local import Tear
+from terminal.basket import amount_offer
 from terminal.recovery import Fate, OtherCard, Resolution, resolve_torn
 from terminal.result import Approved, NotPaid, Torn, Unresolved, WrongCard
 from tests.terminal.conftest import INTENT, TERMINAL, Card, World
@@ -156,7 +157,7 @@ class Overlay:
 
 def torn_sale(world: World, card: Card, how: Tear) -> TapRecord:
     card.chip.tear(how, after=2)
-    result = world.sale.charge(world.channel(card), INTENT.amount_fen)
+    result = world.sale.charge(world.channel(card), amount_offer(INTENT.amount_fen))
     assert isinstance(result, Torn)
     return result.record
 
@@ -227,7 +228,7 @@ def test_known_bug_previous_debits_number_taken_for_this_ones(
     world.profile = replace(CAMPUS_CARD, prove_offset=offset, key_levels=1 + profile.two_level_keys)
     world.restart()
     card = world.card(profile=profile)
-    assert isinstance(world.sale.charge(world.channel(card), INTENT.amount_fen), Approved)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(INTENT.amount_fen)), Approved)
     tap = torn_sale(world, card, how)
     result = world.sale.resolve(world.channel(card), tap)
     assert isinstance(result, NotPaid if how is Tear.BEFORE else Approved)

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from drivers.purse import PurseInfo, PurseSession, PurseView
-from terminal.rules import Approval, Limits, authorise
+from terminal.rules import Approval, Limits, Terms, Wanted, authorise
+from terminal.usage import Usage
 from tests.terminal.conftest import INTENT, NOON, at
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId
@@ -29,7 +30,8 @@ def decide(
     view: PurseView = VIEW, amount_fen: int = 1200, hotlist: Hotlist = EMPTY_HOTLIST, opened_at: TapTime = NOON
 ) -> Approval | Refusal:
     limits = Limits(tap_fen_max=Fen(6000))
-    return authorise(view, amount_fen=Fen(amount_fen), hotlist=hotlist, limits=limits, opened_at=opened_at)
+    terms = Terms(hotlist=hotlist, limits=limits)
+    return authorise(view, Wanted(amount_fen=Fen(amount_fen)), terms=terms, usage=Usage(), opened_at=opened_at)
 
 
 def refused_by_card(status: int) -> PurseView:

@@ -19,6 +19,7 @@ from sim.card.profile import SECOND_MAKER as SIM_SECOND_MAKER
 from sim.card.profile import CardProfile as SimProfile
 from sim.card.purse import Purse
 from sim.pcsc.local import Tear, local_channel
+from terminal.basket import amount_offer
 from terminal.journal import JournalUnwritable
 from terminal.result import Approved, NotPaid, ProofRefused, Refused, Torn, Unresolved, WrongCard
 from terminal.rules import Limits
@@ -39,7 +40,7 @@ WRONG = PurseKeys(purchase=bytes(range(16)), load=bytes(range(16)), tac=bytes(ra
 def torn(world: World, card: Card, how: Tear) -> TapRecord:
     """Charge, with the card torn at DEBIT."""
     card.chip.tear(how, after=2)
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Torn)
     assert result.record == world.journal.opened_tap()
     assert world.journal.head().seq == 0
@@ -78,7 +79,7 @@ def test_good_card_pays_once_with_three_card_and_two_psam_commands(
     world.restart()
     card = world.card(counter=7, profile=made_as)
     before = len(world.psam.received)
-    result = world.sale.charge(ResolvingChannel(OverT0(card)) if t0 else world.channel(card), PRICE)
+    result = world.sale.charge(ResolvingChannel(OverT0(card)) if t0 else world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Approved)
     assert (result.balance_fen, card.purse.balance_fen, card.purse.counter) == (3800, 3800, 8)
     record = result.record
@@ -91,7 +92,7 @@ def test_good_card_pays_once_with_three_card_and_two_psam_commands(
 
 
 def test_sealed_tac_is_what_the_issuer_computes(world: World) -> None:
-    result = world.sale.charge(world.channel(world.card()), PRICE)
+    result = world.sale.charge(world.channel(world.card()), amount_offer(PRICE))
     assert isinstance(result, Approved)
     record = result.record
     date, time = record.opened_at.card_date_time()
@@ -127,7 +128,7 @@ def test_refused_card_is_recorded_and_keeps_its_money(
     card = world.card(**options)  # type: ignore[arg-type]  # each row names the options it sets
     balance_fen = card.purse.balance_fen
     psam_commands = len(world.psam.received)
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Refused)
     assert (result.refusal, card.purse.balance_fen, card.debits) == (why, balance_fen, 0)
     (record,) = world.journal.records(1, 10)
@@ -137,23 +138,23 @@ def test_refused_card_is_recorded_and_keeps_its_money(
 
 def test_card_is_refused_as_soon_as_the_hotlist_names_it(world: World) -> None:
     card = world.card()
-    assert isinstance(world.sale.charge(world.channel(card), PRICE), Approved)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(PRICE)), Approved)
     world.hotlist = Hotlist(1, frozenset({card.id}))
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Refused)
     assert (result.refusal, card.debits) == (Refusal.HOTLISTED, 1)
 
 
 def test_exact_balance_and_whole_limit_may_be_spent(world: World) -> None:
     card = world.card(balance_fen=10_000)
-    result = world.sale.charge(world.channel(card), Fen(10_000))
+    result = world.sale.charge(world.channel(card), amount_offer(Fen(10_000)))
     assert isinstance(result, Approved)
     assert result.balance_fen == 0
 
 
 def test_card_with_wrong_keys_refuses_the_debit_is_asked_and_the_tap_is_voided(world: World) -> None:
     card = world.card(masters=WRONG)
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, NotPaid)
     assert card.purse.balance_fen == 5000
     (record,) = world.journal.records(1, 10)
@@ -174,7 +175,7 @@ class Forger:
 
 def test_forged_mac2_is_sealed_as_refused_and_gives_no_goods(world: World) -> None:
     card = world.card()
-    result = world.sale.charge(Forger(world.channel(card).transmit), PRICE)
+    result = world.sale.charge(Forger(world.channel(card).transmit), amount_offer(PRICE))
     assert isinstance(result, ProofRefused)
     assert (result.record.outcome, result.record.mac2) == (Outcome.DEBITED, Mac2.REFUSED)
     assert card.purse.balance_fen == 3800  # the PSAM is asked when the money has moved
@@ -184,9 +185,9 @@ def test_forged_mac2_is_sealed_as_refused_and_gives_no_goods(world: World) -> No
 def test_card_that_replays_what_a_genuine_one_said_gives_no_goods_and_is_never_booked(world: World) -> None:
     card = world.card()
     replay = Replay(card.chip)
-    assert isinstance(world.sale.charge(local_channel(replay), PRICE), Approved)
+    assert isinstance(world.sale.charge(local_channel(replay), amount_offer(PRICE)), Approved)
     replay.forge()
-    result = world.sale.charge(local_channel(replay), PRICE)
+    result = world.sale.charge(local_channel(replay), amount_offer(PRICE))
     assert isinstance(result, ProofRefused)
     first, second = world.journal.records(1, 10)
     assert (second.counter, second.tac) == (first.counter, first.tac)
@@ -197,7 +198,7 @@ def test_card_that_replays_what_a_genuine_one_said_gives_no_goods_and_is_never_b
 def test_card_whose_tac_is_false_is_approved_here_and_caught_by_the_server(world: World) -> None:
     # Made by somebody who has a purchase key and not the issuer's TAC key: the PSAM cannot tell.
     card = world.card(masters=replace(MASTERS, tac=WRONG.tac))
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Approved)
     assert judge(result.record, KEYS) is Suspense.TAC_WRONG
 
@@ -207,8 +208,8 @@ def test_clone_with_all_keys_shows_by_the_counter_that_two_taps_share(world: Wor
     memory = card.purse._memory._file
     assert isinstance(memory, RamFile)
     clone = Purse(Memory(RamFile(bytes(memory.image))), Random(99))
-    assert isinstance(world.sale.charge(world.channel(card), PRICE), Approved)
-    assert isinstance(world.sale.charge(local_channel(clone), PRICE), Approved)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(PRICE)), Approved)
+    assert isinstance(world.sale.charge(local_channel(clone), amount_offer(PRICE)), Approved)
     first, second = world.journal.records(1, 10)
     assert (judge(first, KEYS), judge(second, KEYS)) == (None, None)
     assert (first.card, first.counter) == (second.card, second.counter)  # which the ledger takes once
@@ -216,10 +217,10 @@ def test_clone_with_all_keys_shows_by_the_counter_that_two_taps_share(world: Wor
 
 def test_replay_whose_mac2_nobody_could_check_is_left_to_the_server_which_says_no(world: World) -> None:
     replay = Replay(world.card().chip)
-    assert isinstance(world.sale.charge(local_channel(replay), PRICE), Approved)
+    assert isinstance(world.sale.charge(local_channel(replay), amount_offer(PRICE)), Approved)
     replay.forge()
     world.psam.tear(Tear.AFTER, after=1)
-    result = world.sale.charge(local_channel(replay), PRICE)
+    result = world.sale.charge(local_channel(replay), amount_offer(PRICE))
     assert isinstance(result, Unresolved)
     assert judge(result.record, KEYS) is Suspense.OUTCOME_UNKNOWN
 
@@ -229,21 +230,21 @@ def test_replay_whose_mac2_nobody_could_check_is_left_to_the_server_which_says_n
 def test_card_lost_before_debit_leaves_nothing_behind(world: World, step: int, how: Tear) -> None:
     card = world.card()
     card.chip.tear(how, after=step)
-    assert isinstance(world.sale.charge(world.channel(card), PRICE), NotPaid)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(PRICE)), NotPaid)
     assert (world.journal.head().seq, world.journal.opened_tap(), card.debits) == (0, None, 0)
 
 
 def test_psam_lost_before_debit_leaves_nothing_behind(world: World) -> None:
     card = world.card()
     world.psam.tear(Tear.AFTER)
-    assert isinstance(world.sale.charge(world.channel(card), PRICE), NotPaid)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(PRICE)), NotPaid)
     assert (world.journal.head().seq, world.journal.opened_tap(), card.debits) == (0, None, 0)
 
 
 @pytest.mark.parametrize("how", list(Tear))
 def test_psam_lost_at_mac2_leaves_the_verdict_to_the_server(world: World, how: Tear) -> None:
     world.psam.tear(how, after=1)
-    result = world.sale.charge(world.channel(world.card()), PRICE)
+    result = world.sale.charge(world.channel(world.card()), amount_offer(PRICE))
     assert isinstance(result, Unresolved)
     assert (result.record.outcome, result.record.mac2) == (Outcome.UNKNOWN, Mac2.NOT_CHECKED)
     assert result.record.tac != NO_TAC
@@ -275,9 +276,9 @@ def test_previous_debits_proof_is_not_taken_for_this_one(world: World) -> None:
     world.profile = replace(CAMPUS_CARD, prove_offset=0)
     world.restart()
     card = world.card()
-    assert isinstance(world.sale.charge(world.channel(card), PRICE), Approved)
+    assert isinstance(world.sale.charge(world.channel(card), amount_offer(PRICE)), Approved)
     card.chip.tear(Tear.BEFORE, after=2)
-    result = world.sale.charge(world.channel(card), PRICE)
+    result = world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert isinstance(result, Torn)
     assert isinstance(world.sale.resolve(world.channel(card), result.record), NotPaid)
     assert card.purse.balance_fen == 3800
@@ -355,7 +356,7 @@ def test_debit_that_a_reader_sent_twice_is_asked_about_and_approved(world: World
                 self._channel(apdu)  # carried out, and its answer lost between reader and card
             return self._channel(apdu)
 
-    result = world.sale.charge(Repeating(channel.transmit), PRICE)
+    result = world.sale.charge(Repeating(channel.transmit), amount_offer(PRICE))
     assert isinstance(result, Approved)
     assert (card.purse.balance_fen, world.journal.head().total_fen) == (3800, PRICE)
 
@@ -403,7 +404,7 @@ def test_t0_card_whose_answer_cannot_be_fetched_is_torn_and_not_voided(world: Wo
             return card.chip.transmit_raw(apdu)
 
     card.chip.reset()
-    result = world.sale.charge(ResolvingChannel(Raw()), PRICE)
+    result = world.sale.charge(ResolvingChannel(Raw()), amount_offer(PRICE))
     assert isinstance(result, Torn)
     assert card.purse.balance_fen == 3800
     assert isinstance(world.sale.resolve(world.channel(card), result.record), Approved)
@@ -411,7 +412,7 @@ def test_t0_card_whose_answer_cannot_be_fetched_is_torn_and_not_voided(world: Wo
 
 def test_something_that_is_no_purse_is_unreadable_and_not_recorded(world: World) -> None:
     with pytest.raises(CardUnreadable):
-        world.sale.charge(Forgetful(), PRICE)
+        world.sale.charge(Forgetful(), amount_offer(PRICE))
     assert world.journal.head().seq == 0
 
 
@@ -426,5 +427,5 @@ def test_debit_is_not_sent_when_the_journal_does_not_take_the_tap(world: World) 
     world.journal._db.execute("PRAGMA query_only = 1")
     card = world.card()
     with pytest.raises(JournalUnwritable):
-        world.sale.charge(world.channel(card), PRICE)
+        world.sale.charge(world.channel(card), amount_offer(PRICE))
     assert (card.debits, card.purse.balance_fen) == (0, 5000)

@@ -9,17 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, SaleResult, Torn, Unresolved, WrongCard
-from terminal.screen import REFUSAL_WORDS, Keys, Status, amount_entered, draw, result_words, split_keys
-from terminal.till import (
-    AmountBegun,
-    AmountEntered,
-    CancelPressed,
-    CashierEvent,
-    SaleEnded,
-    Till,
-    TillFailed,
-)
+from terminal.events import AmountBegun, AmountEntered, CancelPressed, CashierEvent, SaleEnded, TillFailed
+from terminal.result import Approved, NotPaid, ProofRefused, Refused, Result, Torn, Unresolved, WrongCard
+from terminal.screen import REFUSAL_WORDS, Keys, amount_entered, draw, result_words, split_keys
+from terminal.standing import Standing
+from terminal.till import Till
 from tests.terminal.conftest import INTENT, NOON, TERMINAL
 from wire.ids import TapId
 from wire.money import AmountUnreadable, Fen
@@ -38,13 +32,13 @@ RECORD = TapRecord(
     tac=NO_TAC,
     opened_at=NOON,
 )
-STATUS = Status(
+STATUS = Standing(
     terminal=TERMINAL.hex(),
-    clock="12:00:00",
+    at=NOON,
     sealed=12,
     unsent=3,
     unsent_fen=3600,
-    heard_s_ago=90,
+    receipt_age_s=90,
     hotlist_version=3,
     hotlist_cards=17,
     downlink_fault=None,
@@ -52,7 +46,7 @@ STATUS = Status(
 WHY = (
     "talking to the card failed: The smart card has been removed, so further communication is not possible. (80100069)"
 )
-RESULTS: list[SaleResult] = [
+RESULTS: list[Result] = [
     Approved(RECORD, Fen(3800)),
     ProofRefused(RECORD),
     *(Refused(refusal, INTENT.card, Fen(5000)) for refusal in Refusal),
@@ -88,7 +82,7 @@ def test_every_state_fills_the_screen_exactly(width: int, height: int) -> None:
     for till in tills():
         for status in (
             STATUS,
-            replace(STATUS, downlink_fault="uplink.db cannot be read: " + "x" * 90, heard_s_ago=None),
+            replace(STATUS, downlink_fault="uplink.db cannot be read: " + "x" * 90, receipt_age_s=None),
         ):
             lines = draw(till, keys, status, width=width, height=height)
             assert len(lines) == height
@@ -115,7 +109,7 @@ def test_wide_screen_shows_what_is_always_in_sight() -> None:
 
 
 @pytest.mark.parametrize("result", RESULTS)
-def test_every_result_has_words_without_a_whole_card_number(result: SaleResult) -> None:
+def test_every_result_has_words_without_a_whole_card_number(result: Result) -> None:
     colour, headline, detail = result_words(result)
     assert colour.startswith("\x1b")
     assert headline

@@ -8,19 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from drivers.reader import CardLeft, CardPresented, CardSilent, ReaderFound, ReaderLost
-from terminal.result import (
-    Approved,
-    NotPaid,
-    ProofRefused,
-    Refused,
-    SaleResult,
-    StillThere,
-    Torn,
-    Unresolved,
-    WrongCard,
-)
-from terminal.till import (
-    AGAIN_MAX,
+from terminal.basket import amount_offer
+from terminal.events import (
     AmountBegun,
     AmountEntered,
     CancelPressed,
@@ -30,14 +19,25 @@ from terminal.till import (
     Phase,
     ResolveTorn,
     SaleEnded,
-    Till,
     TillEvent,
     TillFailed,
     Trouble,
     VerdictRead,
 )
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    Result,
+    StillThere,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
+from terminal.till import AGAIN_MAX, Till
 from tests.terminal.conftest import INTENT, TERMINAL
-from wire.ids import TapId
+from wire.ids import CardId, TapId
 from wire.money import Fen
 from wire.record import NO_TAC, Mac2, Outcome, Refusal, TapRecord
 
@@ -64,13 +64,17 @@ def record(amount_fen: Fen = PRICE) -> TapRecord:
 
 
 TORN = record()
-ENDS: list[SaleResult] = [
+ENDS: list[Result] = [
     Approved(TORN, Fen(3800)),
     ProofRefused(TORN),
     Refused(Refusal.EXPIRED, INTENT.card, Fen(5000)),
     NotPaid("gone"),
     Torn(TORN, "gone", "card-removed"),
 ]
+
+
+def charge(amount_fen: Fen, not_from: CardId | None = None, again_for: CardId | None = None) -> ChargePurse:
+    return ChargePurse(amount_offer(amount_fen), not_from, again_for)
 
 
 def run(till: Till, *events: TillEvent) -> list[Command | None]:
@@ -81,7 +85,7 @@ def run(till: Till, *events: TillEvent) -> list[Command | None]:
     "events", [(AmountEntered(PRICE), PRESENTED), (PRESENTED, AmountEntered(PRICE))], ids=["amount first", "card first"]
 )
 def test_amount_and_card_in_either_order_charge_once(events: tuple[TillEvent, TillEvent]) -> None:
-    assert run(Till(None), *events) == [None, ChargePurse(PRICE)]
+    assert run(Till(None), *events) == [None, charge(PRICE)]
 
 
 @pytest.mark.parametrize(
@@ -94,9 +98,7 @@ def test_amount_and_card_in_either_order_charge_once(events: tuple[TillEvent, Ti
         (ENDS[4], PRICE, Phase.SAME_CARD),
     ],
 )
-def test_amount_is_kept_for_a_card_that_left_too_early(
-    result: SaleResult, amount_fen: Fen | None, phase: Phase
-) -> None:
+def test_amount_is_kept_for_a_card_that_left_too_early(result: Result, amount_fen: Fen | None, phase: Phase) -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED)
     assert till.handle(SaleEnded(result)) is None
@@ -107,31 +109,31 @@ def test_card_left_on_the_reader_pays_once() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]))
     assert run(till, AmountEntered(PRICE), AmountEntered(Fen(5))) == [None, None]
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
+    assert run(till, CardLeft(), PRESENTED) == [None, charge(Fen(5))]
 
 
 def test_card_that_may_not_have_left_is_charged_only_if_it_is_another() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]))
-    assert run(till, CardLeft(), AGAIN, AmountEntered(Fen(5))) == [None, None, ChargePurse(Fen(5), TORN.card)]
+    assert run(till, CardLeft(), AGAIN, AmountEntered(Fen(5))) == [None, None, charge(Fen(5), TORN.card)]
     run(till, SaleEnded(StillThere(TORN.card)))
     assert (till.amount_fen, till.card_lies) == (Fen(5), True)
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(Fen(5))]
+    assert run(till, CardLeft(), PRESENTED) == [None, charge(Fen(5))]
 
 
 def test_card_that_lay_there_while_the_reader_was_lost_does_not_pay_for_the_next_customer() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[0]), LOST, ReaderFound(), AGAIN)
-    assert run(till, AmountEntered(Fen(5))) == [ChargePurse(Fen(5), TORN.card)]
+    assert run(till, AmountEntered(Fen(5))) == [charge(Fen(5), TORN.card)]
 
 
 def test_card_that_is_reported_anew_after_every_attempt_is_tried_a_few_times_only() -> None:
     till = Till(None)
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(ENDS[3]))
     commands = [run(till, CardLeft(), AGAIN, SaleEnded(ENDS[3]))[1] for _ in range(AGAIN_MAX + 2)]
-    assert commands == [ChargePurse(PRICE)] * AGAIN_MAX + [None] * 2
+    assert commands == [charge(PRICE)] * AGAIN_MAX + [None] * 2
     assert till.card_lies
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+    assert run(till, CardLeft(), PRESENTED) == [None, charge(PRICE)]
 
 
 def test_verdict_lets_a_torn_tap_be_closed_and_no_new_one_begin() -> None:
@@ -141,7 +143,7 @@ def test_verdict_lets_a_torn_tap_be_closed_and_no_new_one_begin() -> None:
     till.handle(SaleEnded(ENDS[0]))
     assert till.phase is Phase.NOTHING
     assert run(till, AmountEntered(PRICE), CardLeft(), PRESENTED) == [None] * 3
-    assert run(till, VerdictRead(None)) == [ChargePurse(PRICE)]
+    assert run(till, VerdictRead(None)) == [charge(PRICE)]
 
 
 def test_advice_about_the_reader_goes_when_the_reader_comes_back() -> None:
@@ -157,7 +159,7 @@ def test_silent_thing_is_shown_until_it_leaves_and_charges_nobody() -> None:
     till = Till(None)
     assert run(till, AmountEntered(PRICE), CardSilent()) == [None, None]
     assert till.card_silent
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+    assert run(till, CardLeft(), PRESENTED) == [None, charge(PRICE)]
     assert not till.card_silent
 
 
@@ -170,7 +172,7 @@ def test_next_card_does_not_pay_what_another_was_refused_for() -> None:
 def test_amount_that_is_typed_over_is_charged_to_nobody() -> None:
     till = Till(None)
     assert run(till, AmountEntered(PRICE), AmountBegun(), PRESENTED) == [None, None, None]
-    assert run(till, AmountEntered(Fen(5))) == [ChargePurse(Fen(5))]
+    assert run(till, AmountEntered(Fen(5))) == [charge(Fen(5))]
 
 
 def test_typing_clears_the_last_result_but_not_a_torn_tap() -> None:
@@ -202,7 +204,7 @@ def test_torn_sale_that_did_not_happen_is_asked_for_again() -> None:
     run(till, AmountEntered(PRICE), PRESENTED, SaleEnded(Torn(TORN, "gone", "card-removed")), CardLeft(), PRESENTED)
     run(till, SaleEnded(NotPaid("not debited")))
     assert (till.torn, till.amount_fen, till.phase) == (None, PRICE, Phase.CARD)
-    assert run(till, CardLeft(), PRESENTED) == [None, ChargePurse(PRICE)]
+    assert run(till, CardLeft(), PRESENTED) == [None, charge(PRICE)]
 
 
 def test_torn_sale_of_an_earlier_run_charges_nobody_when_it_did_not_happen() -> None:
@@ -285,21 +287,21 @@ class TillMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: isinstance(self.under_way, ChargePurse))
     @rule(result=st.sampled_from(ENDS))
-    def charged(self, result: SaleResult) -> None:
+    def charged(self, result: Result) -> None:
         self.torn = TORN if isinstance(result, Torn) else None
         self.under_way = None
         self.feed(SaleEnded(result))
 
     @precondition(lambda self: isinstance(self.under_way, ResolveTorn))
     @rule(result=st.sampled_from([ENDS[0], ENDS[1], ENDS[3], ENDS[4], WrongCard(TORN.card), Unresolved(TORN)]))
-    def resolved(self, result: SaleResult) -> None:
+    def resolved(self, result: Result) -> None:
         self.torn = TORN if isinstance(result, Torn | WrongCard) else None
         self.under_way = None
         self.feed(SaleEnded(result))
 
     @precondition(lambda self: isinstance(self.under_way, GiveUpTorn))
     @rule(result=st.sampled_from([Unresolved(TORN), Torn(TORN, "the PSAM is gone", "psam-lost")]))
-    def given_up(self, result: SaleResult) -> None:
+    def given_up(self, result: Result) -> None:
         self.torn = TORN if isinstance(result, Torn) else None
         self.under_way = None
         self.feed(SaleEnded(result))

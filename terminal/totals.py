@@ -1,0 +1,66 @@
+"""What a shift comes to: counts and sums of its taps and its cash, added up tap by tap. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from wire.ids import CardId
+from wire.money import Fen
+from wire.record import Mac2, Outcome, TapKind, TapRecord, TapTime
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """So many taps of one kind and outcome, and what they say together."""
+
+    count: int = 0
+    amount_fen: int = 0
+    subsidy_fen: int = 0
+    credit_fen: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShiftTotals:
+    """One shift up to now; `taps` by kind and outcome, where there are any. Cash belongs to no tap."""
+
+    number: int
+    cashier: CardId
+    opened_at: TapTime
+    opening_cash_fen: Fen
+    cash_count: int = 0
+    cash_fen: int = 0
+    taps: Mapping[tuple[TapKind, Outcome], Sum] = field(default_factory=dict)
+
+    def of(self, kind: TapKind, outcome: Outcome) -> Sum:
+        """The taps of this kind that ended so."""
+        return self.taps.get((kind, outcome), Sum())
+
+    @property
+    def expected_cash_fen(self) -> int:
+        """What should be in the drawer."""
+        return self.opening_cash_fen + self.cash_fen
+
+    def with_tap(self, record: TapRecord) -> ShiftTotals:
+        """The same with one tap more."""
+        before = self.of(record.kind, record.outcome)
+        after = Sum(
+            before.count + 1,
+            before.amount_fen + record.amount_fen,
+            before.subsidy_fen + record.subsidy_fen,
+            before.credit_fen + record.credit_fen,
+        )
+        return replace(self, taps={**self.taps, (record.kind, record.outcome): after})
+
+    def with_cash(self, amount_fen: Fen) -> ShiftTotals:
+        """The same with one cash sale more."""
+        return replace(self, cash_count=self.cash_count + 1, cash_fen=self.cash_fen + amount_fen)
+
+
+def last_sale_after(before: TapRecord | None, record: TapRecord) -> TapRecord | None:
+    """The sale that can be taken back next, once `record` is sealed: the last one, if it is certain and stands."""
+    if record.kind is TapKind.SALE and record.outcome is Outcome.DEBITED and record.mac2 is not Mac2.REFUSED:
+        return record
+    doubtful = record.kind is TapKind.SALE and record.outcome in (Outcome.DEBITED, Outcome.UNKNOWN)
+    gone = before is not None and record.refers_to == before.tap_id.seq and record.outcome is not Outcome.REFUSED
+    return None if doubtful or gone else before

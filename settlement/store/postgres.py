@@ -77,6 +77,13 @@ class PostgresConnection:
             cursor.execute(sql.encode(), params or None)
             return cursor.fetchall()
 
+    def portions(self, sql: str, rows_max: int) -> Iterator[list[tuple[Value, ...]]]:
+        """All rows of a query within a transaction, so many at a time."""
+        with typed_faults(), self._raw.cursor("portions") as cursor:
+            cursor.execute(sql.encode())
+            while rows := cursor.fetchmany(rows_max):
+                yield rows
+
     def begin(self) -> None:
         """Begin a transaction; a reader's sees one state of the database throughout, as SQLite's does."""
         self.execute("BEGIN" if self._writes else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())

@@ -51,9 +51,11 @@ from wire.record import (
 NOW = 1_764_000_000
 ON_BOTH = {
     "test_answers",
+    "test_backup",
     "test_configuration",
     "test_hotlist",
     "test_ingest",
+    "test_outlets",
     "test_pending",
     "test_pull",
     "test_registry",
@@ -68,8 +70,10 @@ ON_BOTH = {
 # Files that are copied, SQLite's own words, its query plans, and what it alone keeps in a column.
 ON_FILES = {
     "test_answer_that_cannot_be_kept_costs_the_terminal_nothing",
+    "test_every_database_goes_from_files_to_a_server_and_back_unchanged",
     "test_desks_journal_that_was_changed_behind_the_triggers_breaks_the_chain",
     "test_looking_for_what_waits_reads_by_index",
+    "test_new_installation_on_a_server_takes_over_one_from_files",
     "test_nobody_sees_taps_without_the_cursor",
     "test_posting_looks_every_key_up_by_index",
     "test_row_that_nobody_here_can_read_stops_its_source_alone",
@@ -294,6 +298,8 @@ def home(template_home: Path, tmp_path: Path, engine: str, request: pytest.Fixtu
     home = Home(tmp_path / "home", pooled.server.url)
     shutil.copytree(template_home, home.root, ignore=shutil.ignore_patterns("*.db", "*.lock"))
     shutil.copytree(pooled.passwords, home.folder / "database")
+    with home.settings.open("a", encoding="utf-8") as settings:
+        settings.write(f'\n[database]\nurl = "{pooled.server.url}"\n')
     return home
 
 

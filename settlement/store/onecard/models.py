@@ -101,3 +101,14 @@ class Request(models.Model):
 
     class Meta:
         db_table = "request"
+
+
+class Restoration(models.Model):
+    """The registry is as of `taken_at_utc_s` again: numbers that it gave out since are lost, and not repeated."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    taken_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    restored_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "restoration"

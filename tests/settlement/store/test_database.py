@@ -80,6 +80,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
         db.execute("INSERT INTO configuration VALUES (1, 2, 1, '', 1)")
         db.execute("INSERT INTO request VALUES (1, 2, '', 1, 1)")
+        db.execute("INSERT INTO restoration VALUES (1, 1, 2)")
     fill_ledger(home)
     with open_writer(home.database("topup"), "topup") as db:
         db.execute(
@@ -106,6 +107,7 @@ INSERT_ONLY = [
     ("onecard", "ticket", "epoch"),
     ("onecard", "configuration", "version"),
     ("onecard", "request", "terminal"),
+    ("onecard", "restoration", "taken_at_utc_s"),
     ("topup", "load_event", "kind"),
     ("topup", "load_answer", "answer"),
     ("ledger", "account", "name"),
@@ -159,6 +161,7 @@ REPLACED = [
     ("onecard", "configuration", "version = 2", "configuration_(is_never_replaced|versions_have_no_gap)"),
     ("onecard", "configuration", "id = 9", "(a_version_is_made_once|configuration_versions_have_no_gap)"),
     ("onecard", "request", "what = 9", "request_is_never_replaced"),
+    ("onecard", "restoration", "taken_at_utc_s = 9", "restoration_is_never_replaced"),
     ("canteen", "answer", "text = 'other'", "answer_is_never_replaced"),
     ("topup", "load_event", "kind = 3", "(load_event_positions_have_no_gap|a_load_ends_once)"),
     ("topup", "load_event", "position = 3", "(a_load_ends_once|a_counter_is_confirmed_once)"),

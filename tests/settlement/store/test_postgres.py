@@ -23,8 +23,8 @@ from settlement.store.server import make_databases, readers_of
 if TYPE_CHECKING:
     from tests.settlement.pooled import PooledServer
 
-ADD = "INSERT INTO source_cursor VALUES (%s, %s, '')"
-COUNT = "SELECT count(*) FROM source_cursor"
+ADD = "INSERT INTO card VALUES (%s, %s, '', 1)"
+COUNT = "SELECT count(*) FROM card"
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def server(pooled_server: PooledServer) -> Home:
 
 
 @pytest.fixture
-def ledger(server: Home) -> Iterator[Database]:
-    with open_writer(server.place("ledger"), "ledger") as db:
+def registry(server: Home) -> Iterator[Database]:
+    with open_writer(server.place("onecard"), "onecard") as db:
         yield db
 
 
@@ -89,20 +89,20 @@ def test_init_again_changes_nothing_and_mends_what_is_missing(server: Home) -> N
 
 def test_second_writer_is_told_who_writes_and_a_killed_ones_lock_goes_with_its_session(server: Home) -> None:
     with (
-        open_writer(server.place("ledger"), "ledger"),
-        pytest.raises(DatabaseInUse, match=f"campus_ledger is written by process {os.getpid()}"),
+        open_writer(server.place("onecard"), "onecard"),
+        pytest.raises(DatabaseInUse, match=f"campus_onecard is written by process {os.getpid()}"),
     ):
-        open_writer(server.place("ledger"), "ledger")
-    open_writer(server.place("ledger"), "ledger").close()
+        open_writer(server.place("onecard"), "onecard")
+    open_writer(server.place("onecard"), "onecard").close()
 
 
 def test_database_of_another_version_or_none_is_refused(server: Home, pooled_server: PooledServer) -> None:
-    admin = pooled_server.admins["ledger"]
-    admin.execute(b"INSERT INTO django_migrations (app, name, applied) VALUES ('ledger', '0099_later', now())")
+    admin = pooled_server.admins["onecard"]
+    admin.execute(b"INSERT INTO django_migrations (app, name, applied) VALUES ('onecard', '0099_later', now())")
     try:
         for open_it in (open_reader, open_writer):
-            with pytest.raises(SchemaMissing, match="campus_ledger has other tables"):
-                open_it(server.place("ledger"), "ledger")
+            with pytest.raises(SchemaMissing, match="campus_onecard has other tables"):
+                open_it(server.place("onecard"), "onecard")
     finally:
         admin.execute(b"DELETE FROM django_migrations WHERE name = '0099_later'")
     nowhere = ServerPlace(pooled_server.server.url.replace("/campus?", "/nowhere?"), "ledger", "ledger", server.folder)
@@ -110,95 +110,95 @@ def test_database_of_another_version_or_none_is_refused(server: Home, pooled_ser
         open_reader(nowhere, "ledger")
 
 
-def test_reader_cannot_write_and_sees_one_state_in_a_transaction(server: Home, ledger: Database) -> None:
-    with open_reader(server.place("ledger"), "ledger") as reader:
+def test_reader_cannot_write_and_sees_one_state_in_a_transaction(server: Home, registry: Database) -> None:
+    with open_reader(server.place("onecard"), "onecard") as reader:
         with reader.transaction():
             assert reader.number(COUNT) == 0
-            ledger.execute(ADD, ("x", 1))
+            registry.execute(ADD, (1, b"x"))
             assert reader.number(COUNT) == 0
         assert reader.number(COUNT) == 1
         with pytest.raises(StoreFault, match="read-only"):
-            reader.execute(ADD, ("y", 1))
+            reader.execute(ADD, (2, b"y"))
 
 
-def test_broken_rule_is_told_by_its_name_without_the_rows_values(ledger: Database) -> None:
-    row = (1, 1, "", 1, b"\x12\x34", 1, 1, 1, 1, 1, "2025-01-01")
-    columns = "id kind source source_position card counter amount_fen happened_at_utc_s clock_quality received_at_utc_s"
-    ledger.append("entry", [*columns.split(), "accounting_day"], [row])
+def test_broken_rule_is_told_by_its_name_without_the_rows_values(registry: Database) -> None:
+    columns = ("id", "issuer", "asn", "registered_at_utc_s")
+    registry.append("card", columns, [(1, b"\x12", b"\x34", 5), (2, b"\x12", b"\x35", 6)])
     with pytest.raises(RuleBroken) as told:
-        ledger.append("entry", [*columns.split(), "accounting_day"], [(2, *row[1:])])
-    assert str(told.value) == "a_purse_is_opened_in_the_ledger_once"
-    assert ledger.query(
-        "SELECT accounting_day, sum(amount_fen), card FROM entry GROUP BY 1, 3", into=lambda *row: row
-    ) == [("2025-01-01", 1, b"\x12\x34")]
+        registry.append("card", columns, [(3, b"\x12", b"\x34", 7)])
+    assert str(told.value) == "a_card_is_registered_once"
+    read = "SELECT issuer, sum(registered_at_utc_s), date '2025-01-01' FROM card GROUP BY issuer"
+    assert registry.query(read, into=lambda *row: row) == [(b"\x12", 11, "2025-01-01")]
 
 
-@pytest.mark.parametrize("text", ["nul \0 within", "x" * 100])
-def test_value_that_the_column_cannot_hold_is_a_broken_rule_and_not_tried_again(ledger: Database, text: str) -> None:
+@pytest.mark.parametrize(("what", "reason"), [(1, "nul \0 within"), (2**40, "lost"), (1, None)])
+def test_value_that_the_column_cannot_hold_is_a_broken_rule_and_not_tried_again(
+    registry: Database, what: int, reason: str | None
+) -> None:
     with pytest.raises(RuleBroken):
-        ledger.execute("INSERT INTO source_cursor (source, position, head_hash) VALUES (%s, %s, '')", (text[:9], text))
+        registry.execute("INSERT INTO hotlist_entry VALUES (%s, '', '', true, %s, 1)", (what, reason))
 
 
 def lose_connections(pooled: PooledServer) -> None:
-    pooled.admins["ledger"].execute(
+    pooled.admins["onecard"].execute(
         b"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
         b" WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
 
 
 def test_lost_connection_is_a_fault_and_heals_at_the_next_transaction(
-    ledger: Database, pooled_server: PooledServer
+    registry: Database, pooled_server: PooledServer
 ) -> None:
     lose_connections(pooled_server)
     with pytest.raises(StoreFault) as told:
-        ledger.execute(ADD, ("x", 1))
+        registry.execute(ADD, (1, b"x"))
     assert told.value.retryable
-    with ledger.transaction():
-        ledger.execute(ADD, ("x", 1))
-    assert ledger.number(COUNT) == 1
+    with registry.transaction():
+        registry.execute(ADD, (1, b"x"))
+    assert registry.number(COUNT) == 1
 
 
 def test_connection_lost_within_a_transaction_keeps_nothing_and_never_goes_on_in_the_middle(
-    ledger: Database, pooled_server: PooledServer
+    registry: Database, pooled_server: PooledServer
 ) -> None:
     def write() -> None:
-        with ledger.transaction():
-            ledger.execute(ADD, ("x", 1))
+        with registry.transaction():
+            registry.execute(ADD, (1, b"x"))
             lose_connections(pooled_server)
             with suppress(StoreFault):
-                ledger.execute(ADD, ("y", 1))
-            ledger.execute(ADD, ("z", 1))
+                registry.execute(ADD, (2, b"y"))
+            registry.execute(ADD, (3, b"z"))
 
     with pytest.raises(StoreFault):
         write()
-    assert ledger.number(COUNT) == 0
+    assert registry.number(COUNT) == 0
 
 
 def test_writer_that_lost_its_place_to_another_is_refused_until_that_one_ends(
-    server: Home, ledger: Database, pooled_server: PooledServer
+    server: Home, registry: Database, pooled_server: PooledServer
 ) -> None:
     lose_connections(pooled_server)
     with pytest.raises(StoreFault):
-        ledger.execute(ADD, ("x", 1))
-    with open_writer(server.place("ledger"), "ledger") as other:
-        other.execute(ADD, ("x", 1))
+        registry.execute(ADD, (1, b"x"))
+    with open_writer(server.place("onecard"), "onecard") as other:
+        other.execute(ADD, (1, b"x"))
         with pytest.raises(StoreFault, match="written by process"):
-            ledger.execute(ADD, ("x", 2))
-    ledger.execute(ADD, ("y", 1))
-    assert ledger.number(COUNT) == 2
+            registry.execute(ADD, (9, b"9"))
+    registry.execute(ADD, (2, b"y"))
+    assert registry.number(COUNT) == 2
 
 
 @pytest.mark.slow
 def test_server_that_was_killed_and_started_again_is_written_on_and_has_what_was_committed(
     own_server: PooledServer,
 ) -> None:
-    with open_writer(own_server.home.place("ledger"), "ledger") as db:
+    with open_writer(own_server.home.place("onecard"), "onecard") as db:
         for number, how in enumerate((signal.SIGINT, signal.SIGKILL, signal.SIGQUIT)):
-            db.execute(ADD, (str(number), 1))
+            db.execute(ADD, (number, bytes((number,))))
             own_server.server.stop(how)
             for _ in range(2):
                 with pytest.raises(StoreFault):
-                    db.execute(ADD, ("lost", 1))
+                    db.execute(ADD, (9, b"lost"))
             own_server.server.start()
             assert db.number(COUNT) == number + 1
 
@@ -209,4 +209,4 @@ def test_server_that_would_lose_what_was_acknowledged_is_not_used(own_server: Po
     own_server.server.stop()
     own_server.server.start(**{setting: "off"})
     with pytest.raises(StoreFault, match=f"{setting} = 'off'"):
-        open_writer(own_server.home.place("ledger"), "ledger")
+        open_writer(own_server.home.place("onecard"), "onecard")

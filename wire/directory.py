@@ -8,7 +8,7 @@ window's records alone. How a record refers to it is `wire.rows`' matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, Self
 
 from wire.record import LAYOUT, Outcome
@@ -138,7 +138,8 @@ class CodingState:
             self.balances[index] = balance_fen
             self.counters[index] = counter
         if not self.is_fresh[index]:
-            self.refresh(index)
+            self.is_fresh[index] = 1
+            self._fresh.append(index)
         self._count(amount_fen + subsidy_fen, fresh=1)
         if subsidy_fen and amount_fen:
             self._count(subsidy_fen, fresh=1)
@@ -151,25 +152,29 @@ class CodingState:
                 self._step()
             self._rank()
 
-    def refresh(self, index: int) -> None:
-        """The card at `index` came for the first time since the window's last step."""
-        self.is_fresh[index] = 1
-        self._fresh.append(index)
+    def advance_usual(self, index: int, amount_fen: int, spent_fen: int, balance_fen: int, counter: int) -> None:
+        """What `advance` does about card and prices when both are known, and what was spent elsewhere is a price, too.
 
-    def advance_usual(self, prices: Sequence[int], *, uptime_s: int) -> None:
-        """Go on by debits of these known prices, up to the next ranking; whoever read them has moved their cards."""
-        paid, fresh = self._paid, self._paid_fresh
-        for amount_fen in prices:
-            paid[amount_fen] += 1
-            if amount_fen in fresh:
-                fresh[amount_fen] += 1
-            elif len(fresh) < PRICES_MAX:
-                fresh[amount_fen] = 1
-        self.seq += len(prices)
-        self.ttsn += len(prices)
-        self._ttsn_seq = self.seq - 1
-        self.uptime_s = uptime_s
-        assert self.seq % RANKED_TAPS, "the last one before a ranking is not told of here"
+        `balance_fen` and `counter` are those after the debit. A run of such taps ends with `arrive`.
+        """
+        paid, paid_fresh = self._paid, self._paid_fresh
+        if spent_fen:
+            self._count(spent_fen, fresh=self.is_fresh[index])
+        self.balances[index] = balance_fen
+        self.counters[index] = counter
+        if not self.is_fresh[index]:
+            self.is_fresh[index] = 1
+            self._fresh.append(index)
+        paid[amount_fen] += 1
+        if amount_fen in paid_fresh:
+            paid_fresh[amount_fen] += 1
+        elif len(paid_fresh) < PRICES_MAX:
+            paid_fresh[amount_fen] = 1
+
+    def arrive(self, seq: int, *, ttsn: int, uptime_s: int) -> None:
+        """The state is the one before record `seq`, after usual ones that ended before the next ranking."""
+        if seq > self.seq:
+            self.seq, self.ttsn, self._ttsn_seq, self.uptime_s = seq, ttsn, seq - 1, uptime_s
 
     def _count(self, amount_fen: int, *, fresh: int) -> None:
         paid = self._paid

@@ -165,6 +165,16 @@ EARLIER = [
 ]
 
 
+ELSEWHERE = {
+    0: (5_000, 1),
+    4: (KNOWN_PRICE_FEN, 0),
+    5: (-KNOWN_PRICE_FEN, 1),
+    6: (-OTHER_PRICE_FEN, 2),
+    7: (-777, 5_000),
+    8: (0, 3),
+}
+
+
 @st.composite
 def later(draw: st.DrawFn) -> list[TapRecord]:
     """Usual taps after `EARLIER`, over the place where prices are ranked anew, with something odd here and there."""
@@ -173,12 +183,14 @@ def later(draw: st.DrawFn) -> list[TapRecord]:
     for seq in range(246, 246 + draw(st.integers(1, 20))):
         index, oddity = draw(st.integers(0, 3)), draw(st.integers(0, 15))
         price_fen = draw(st.sampled_from((KNOWN_PRICE_FEN, OTHER_PRICE_FEN, 300)))
-        elsewhere, subsidy_fen = int(oddity == 0), 200 * (oddity == 2)
+        # Loaded with something odd or with a price, or paid elsewhere: an odd sum, a price, or in the end nothing.
+        moved_fen, times = ELSEWHERE.get(oddity, (0, 0))
+        subsidy_fen = 200 * (oddity == 2)
         uptime_s, ttsn = uptime_s + draw(st.sampled_from((0, 9, 300, 70_000))), ttsn + 1 + (oddity == 1)
-        balance_fen = (state.balances[index] + 5_000 * elsewhere) % (1 << 32)
+        balance_fen = (state.balances[index] + moved_fen) % (1 << 32)
         record = replace(
             usual(seq, CardId.from_bytes(state.cards[index]), balance_fen=balance_fen, counter=0),
-            counter=state.counters[index] + elsewhere,
+            counter=state.counters[index] + times,
             amount_fen=Fen(price_fen - subsidy_fen),
             subsidy_fen=Fen(subsidy_fen),
             ttsn=ttsn,

@@ -24,6 +24,7 @@ from settlement.commands.common import (
 )
 from settlement.onecard import registry, tickets
 from settlement.onecard.keys import FileKeyStore
+from settlement.onecard.outlets import find_outlet
 from settlement.secretfile import write_secret
 from settlement.settings import Home, default_settings_text, parse_settings
 from settlement.store.database import migrate
@@ -51,10 +52,22 @@ def add_commands(command: Add) -> None:
     init.add_argument("--database", metavar="URL", help="a PostgreSQL server for the new settings (default: SQLite)")
 
     text = "issue the ticket with which one terminal enrols"
-    ticket = command("ticket", _ticket, text, "ticket --terminal 000000000101 --stream canteen --days 7")
+    ticket = command(
+        "ticket",
+        _ticket,
+        text,
+        "ticket --terminal 000000000101 --outlet 21",
+        "ticket --terminal 000000000501 --stream top-up --days 7",
+    )
     ticket.add_argument("--terminal", required=True, metavar="HEX", help="the terminal's number, 12 digits")
-    ticket.add_argument(
-        "--stream", required=True, choices=[stream.label for stream in Stream], help="where its taps go"
+    where = ticket.add_mutually_exclusive_group(required=True)
+    where.add_argument(
+        "--outlet", type=int, metavar="NUMBER", help="the outlet where it stands; its taps go to its stream"
+    )
+    where.add_argument(
+        "--stream",
+        choices=[stream.label for stream in Stream],
+        help="where its taps go; it stands where it stood, or in the stream's default outlet",
     )
     ticket.add_argument("--days", type=int, default=7, help="how long it is good (default: 7)")
 
@@ -108,9 +121,10 @@ def _ticket(args: argparse.Namespace, host: Host) -> int:
     if not 0 < args.days <= 365:
         raise UsageFault("--days must be from 1 to 365")
     key = authority.load_ticket_key(home.ticket_key)
-    stream, now_utc_s = stream_of(args.stream), host.utc_s()
+    now_utc_s = host.utc_s()
     with registry_writer(home, host) as db:
-        epoch = tickets.give_epoch(db, terminal, stream=stream, now_utc_s=now_utc_s)
+        stream = stream_of(args.stream) if args.outlet is None else find_outlet(db, args.outlet).stream
+        epoch = tickets.give_epoch(db, terminal, stream=stream, outlet=args.outlet, now_utc_s=now_utc_s)
     ticket = Ticket(terminal=terminal, stream=stream, epoch=epoch, expires_utc_s=now_utc_s + args.days * _DAY_S)
     print(ticket_text(ticket.issue(key)))
     return 0

@@ -1,12 +1,10 @@
-"""Commands on what the operator sets for cards and terminals: `hotlist`, `configure`, `ask`."""
+"""Commands on single cards and terminals: `hotlist`, `ask`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from settlement import authority
 from settlement.commands.common import (
     Add,
     Host,
@@ -15,22 +13,14 @@ from settlement.commands.common import (
     counted_cards,
     home_of,
     registry_writer,
-    stream_of,
     terminal_of,
 )
 from settlement.onecard import hotlist, registry
-from settlement.onecard.configuration import (
-    ConfigurationInvalid,
-    configuration_text,
-    parse_configuration,
-    put_configuration,
-)
 from settlement.onecard.requests import put_request
 from settlement.store.database import open_reader
 from settlement.store.router import ONECARD
 from settlement.streams.answers import answers_text, read_answers
 from wire.downlink import Question
-from wire.ids import CONSUMPTION_STREAMS
 
 
 def add_commands(command: Add) -> None:
@@ -49,11 +39,6 @@ def add_commands(command: Add) -> None:
     listed.add_argument("asn", nargs="?", help="20 digits")
     listed.add_argument("--reason", default="lost", help="kept with the change (default: lost)")
     add_json(listed)
-
-    text = "put limit, prices and meal periods of a stream's terminals in force, signed with the operator's key"
-    configure = command("configure", _configure, text, "configure canteen canteen.toml")
-    configure.add_argument("stream", choices=[stream.label for stream in CONSUMPTION_STREAMS])
-    configure.add_argument("file", type=Path, help="TOML with tap_fen_max, [[prices]] and [[periods]]")
 
     text = "ask a terminal for its status or the last lines of its log, or show what it answered"
     ask = command("ask", _ask, text, "ask 000000000101 status", "ask 000000000101 log", "ask 000000000101")
@@ -82,19 +67,6 @@ def _hotlist(args: argparse.Namespace, host: Host) -> int:
         changed = hotlist.list_card(db, card, listed=args.action == "add", reason=args.reason, now_utc_s=host.utc_s())
         version = hotlist.read_version(db)
     print(f"card {card}: " + (f"changed, the hotlist is version {version} now" if changed else "nothing to change"))
-    return 0
-
-
-def _configure(args: argparse.Namespace, host: Host) -> int:
-    home = home_of(args)
-    try:
-        text = args.file.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ConfigurationInvalid(f"{args.file} cannot be read: {error}") from error
-    wanted = parse_configuration(text, stream_of(args.stream))
-    with registry_writer(home, host) as db:
-        made = put_configuration(db, wanted, authority.load_ticket_key(home.ticket_key), now_utc_s=host.utc_s())
-    print(configuration_text(made))
     return 0
 
 

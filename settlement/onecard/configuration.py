@@ -1,142 +1,166 @@
-"""What the operator sets for a stream's terminals: limit, prices, meal periods; each version a row, signed.
+"""What is in force in each outlet: every version a signed row, and what a file of the operator's changes in it.
 
-Left out: bringing it to the terminals (`settlement.streams`).
+Left out: the file (`campusfile`), and bringing a configuration to the terminals (`settlement.streams`).
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Final, TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from settlement.onecard.campusfile import CampusFile, ConfigurationInvalid
+from settlement.onecard.outlets import (
+    Merchant,
+    Outlet,
+    OutletBook,
+    note_merchant,
+    note_outlet,
+    read_book,
+    read_changes,
+    read_merchants,
+    read_outlets,
+)
 from settlement.store.database import Database
-from wire.configuration import ClassLimits, Configuration, MealPeriod, Name, Product, check_text
-from wire.errors import CampusError
-from wire.fields import FormatError
-from wire.ids import Stream
-from wire.money import FEN_MAX, Fen, format_fen
+from wire.configuration import Configuration, Name
+from wire.ids import Stream, TerminalId
 
-_NEWEST: Final = "SELECT body FROM configuration WHERE stream = %s ORDER BY version DESC LIMIT 1"
+_NEWEST: Final = """
+    SELECT body FROM configuration AS newest
+    WHERE version = (SELECT max(version) FROM configuration WHERE outlet = newest.outlet)
+"""
+_HISTORY: Final = "SELECT body, made_at_utc_s FROM configuration WHERE outlet = %s ORDER BY version"
+_LAST: Final = "SELECT coalesce(max(id), 0) FROM configuration"
 _ADD: Final = """
-    INSERT INTO configuration (id, stream, version, body, made_at_utc_s)
+    INSERT INTO configuration (id, outlet, version, body, made_at_utc_s)
     VALUES ((SELECT coalesce(max(id), 0) + 1 FROM configuration), %s, %s, %s, %s)
 """
-_CLOCK: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)|24:00")
-
-_Entry = TypeVar("_Entry", Product, MealPeriod)
 
 
-class ConfigurationInvalid(CampusError):
-    """The file with what terminals shall do cannot be read, or says something that means nothing."""
+@dataclass(frozen=True, slots=True)
+class MerchantChange:
+    """A merchant that is new, or has another name from now on."""
 
-    code = "configuration-invalid"
-
-
-def read_configuration(db: Database, stream: Stream) -> Configuration | None:
-    """What is in force for a stream's terminals; None: their own files are."""
-    bodies = db.query(_NEWEST, (int(stream),), into=bytes)
-    return Configuration.from_bytes(bodies[0]) if bodies else None
+    number: int
+    before: Name | None
+    after: Name
 
 
-def put_configuration(
-    db: Database, wanted: Configuration, operator: Ed25519PrivateKey, *, now_utc_s: int
-) -> Configuration:
-    """Put this in force, signed and with the next version; the one that is in force, if it says the same."""
+@dataclass(frozen=True, slots=True)
+class OutletChange:
+    """An outlet that is new (`before` is None and so was the outlet), or goes by something else from now on."""
+
+    outlet: Outlet
+    is_new: bool
+    before: Configuration | None
+    after: Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a file changes; empty if it says what is in force."""
+
+    merchants: tuple[MerchantChange, ...]
+    outlets: tuple[OutletChange, ...]
+
+
+def read_configurations(db: Database) -> dict[int, Configuration]:
+    """What is in force, by outlet."""
+    found = db.query(_NEWEST, into=lambda body: Configuration.from_bytes(bytes(body)))
+    return {configuration.outlet: configuration for configuration in found}
+
+
+def read_history(db: Database, outlet: int) -> list[tuple[int, Configuration]]:
+    """Every version of an outlet with the time it was made, oldest first."""
+    return db.query(_HISTORY, (outlet,), into=lambda body, made: (made, Configuration.from_bytes(bytes(body))))
+
+
+def find_changes(db: Database, file: CampusFile) -> Changes:
+    """What the file would change. Raises `ConfigurationInvalid` for what contradicts the registry."""
+    known, outlets = read_merchants(db), {outlet.number: outlet for outlet in read_outlets(db)}
+    merchants = tuple(_merchant_changes(file, known))
+    names = {number: merchant.name for number, merchant in known.items()} | dict(file.merchants)
+    present = read_configurations(db)
+    wanted: dict[Outlet, Configuration] = {}
+    for plan in file.outlets:
+        configuration = plan.configuration
+        outlet = Outlet(configuration.outlet, configuration.stream, plan.merchant)
+        if outlet.merchant not in names:
+            raise ConfigurationInvalid(f"outlet {outlet.number}: there is no merchant {outlet.merchant}")
+        if (there := outlets.get(outlet.number, outlet)) != outlet:
+            raise ConfigurationInvalid(
+                f"outlet {outlet.number} is of {there.stream.label} and merchant {there.merchant} for ever;"
+                " give this one a number of its own"
+            )
+        wanted[outlet] = configuration
+    for number, configuration in present.items():  # a merchant's name is in each of its outlets' configurations
+        wanted.setdefault(outlets[number], configuration)
+    return Changes(merchants, tuple(_outlet_changes(wanted, names, outlets, present)))
+
+
+def put_changes(db: Database, file: CampusFile, operator: Ed25519PrivateKey, *, now_utc_s: int) -> Changes:
+    """Put in force what the file says, all of it or nothing, each outlet as its next version; what was changed."""
     with db.transaction():
-        present = read_configuration(db, wanted.stream)
-        version = 0 if present is None else present.version
-        if present is not None and replace(wanted, version=version).signed(operator) == present:
-            return present
-        made = replace(wanted, version=version + 1).signed(operator)
-        db.execute(_ADD, (int(made.stream), made.version, made.to_bytes(), now_utc_s))
-    return made
+        changes = find_changes(db, file)
+        for merchant in changes.merchants:
+            note_merchant(db, merchant.number, merchant.after, now_utc_s=now_utc_s)
+        for change in changes.outlets:
+            if change.is_new:
+                note_outlet(db, change.outlet, now_utc_s=now_utc_s)
+            made = change.after.signed(operator)
+            db.execute(_ADD, (made.outlet, made.version, made.to_bytes(), now_utc_s))
+    return changes
 
 
-def parse_configuration(text: str, stream: Stream) -> Configuration:
-    """What the file says, unsigned, as version 1; `ConfigurationInvalid` in words for whatever means nothing."""
-    try:
-        tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationInvalid(str(error)) from error
-    if unknown := set(tree) - {"tap_fen_max", "prices", "periods"}:
-        raise ConfigurationInvalid(f"{min(unknown)} is not known")
-    wanted = Configuration(
-        version=1,
-        stream=stream,
-        outlet=int(stream),
-        merchant_name=Name(stream.label),
-        outlet_name=Name(stream.label),
-        others=ClassLimits(tap_fen_max=Fen(_number(tree, "tap_fen_max", 1, FEN_MAX))),
-        products=_entries(tree, "prices", {"number", "name", "fen"}, _price),
-        periods=_entries(tree, "periods", {"number", "from", "to"}, _period),
-    )
-    try:
-        wanted.check()
-    except FormatError as error:
-        raise ConfigurationInvalid(str(error)) from error
-    return wanted
+def _merchant_changes(file: CampusFile, known: dict[int, Merchant]) -> Iterator[MerchantChange]:
+    for number, name in sorted(file.merchants.items()):
+        before = known[number].name if number in known else None
+        if before != name:
+            yield MerchantChange(number, before, name)
 
 
-def configuration_text(configuration: Configuration) -> str:
-    """What a person is told of it."""
-    return (
-        f"{configuration.stream.label}: configuration {configuration.version} is in force, at most "
-        f"{format_fen(configuration.others.tap_fen_max)} a tap, prices: {len(configuration.products)}, "
-        f"meal periods: {len(configuration.periods)}"
-    )
+def _outlet_changes(
+    wanted: dict[Outlet, Configuration],
+    names: dict[int, Name],
+    outlets: dict[int, Outlet],
+    present: dict[int, Configuration],
+) -> Iterator[OutletChange]:
+    for outlet, configuration in sorted(wanted.items(), key=lambda item: item[0].number):
+        before = present.get(outlet.number)
+        version = 0 if before is None else before.version
+        named = replace(configuration, merchant_name=names[outlet.merchant], version=version, proof=b"")
+        if before is None or named != replace(before, proof=b""):
+            yield OutletChange(outlet, outlet.number not in outlets, before, replace(named, version=version + 1))
 
 
-def _entries(
-    tree: dict[str, object], title: str, keys: set[str], read: Callable[[dict[str, object]], _Entry]
-) -> tuple[_Entry, ...]:
-    """The tables under `[[title]]` in the order of their numbers."""
-    tables = tree.get(title, [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigurationInvalid(f"{title} is not a list of tables; each begins with [[{title}]]")
-    found: list[_Entry] = []
-    for place, table in enumerate(tables, 1):
-        try:
-            if set(table) != keys:
-                raise ConfigurationInvalid(f"it needs exactly {', '.join(sorted(keys))}")
-            found.append(read(table))
-        except CampusError as error:
-            raise ConfigurationInvalid(f"[[{title}]], the {place}. one: {error}") from error
-    found.sort(key=lambda entry: entry.number)
-    return tuple(found)
+class InForce:
+    """What holds for each terminal now, read again only when something was changed or a terminal has moved."""
 
+    def __init__(self) -> None:
+        self._book: OutletBook | None = None
+        self._configurations: dict[int, Configuration] = {}
+        self._marks: dict[int, bytes] = {}
+        self._by_mark: dict[bytes, Configuration] = {}
+        self._seen: tuple[tuple[int, int], int] | None = None
 
-def _price(table: dict[str, object]) -> Product:
-    name = table["name"]
-    if not isinstance(name, str):
-        raise ConfigurationInvalid("name is a text in quotes")
-    check_text(name)
-    number, amount_fen = _number(table, "number", 0, 0xFFFF), Fen(_number(table, "fen", 1, FEN_MAX))
-    return Product(number=number, name=Name(name), amount_fen=amount_fen)
+    def refresh(self, db: Database) -> None:
+        """Look whether anything is new. Raises `StoreFault` or `FormatError`; then what was read before stays."""
+        seen = read_changes(db), db.number(_LAST)
+        if seen != self._seen:
+            book, configurations = read_book(db), read_configurations(db)
+            self._book, self._configurations = book, configurations
+            self._marks = {outlet: configuration.mark for outlet, configuration in configurations.items()}
+            self._by_mark = {self._marks[outlet]: configurations[outlet] for outlet in configurations}
+            self._seen = seen
 
+    def mark_for(self, terminal: TerminalId, stream: Stream, now_utc_s: int) -> bytes | None:
+        """The mark of what holds for a terminal; None: nothing was set for its outlet."""
+        if self._book is None:
+            return None
+        return self._marks.get(self._book.outlet_at(terminal, stream, now_utc_s).number)
 
-def _period(table: dict[str, object]) -> MealPeriod:
-    number = _number(table, "number", 0, 0xFF)
-    name = Name(str(number))
-    period = MealPeriod(number=number, name=name, from_min=_minutes(table, "from"), to_min=_minutes(table, "to"))
-    if period.from_min >= period.to_min:
-        raise ConfigurationInvalid("it ends before it begins")
-    return period
-
-
-def _number(table: dict[str, object], key: str, least: int, most: int) -> int:
-    value = table.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise ConfigurationInvalid(f"{key} is a whole number from {least} to {most}")
-    return value
-
-
-def _minutes(table: dict[str, object], key: str) -> int:
-    value = table[key]
-    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
-        raise ConfigurationInvalid(f'{key} is a time of day such as "06:30"')
-    hours, minutes = value.split(":")
-    return int(hours) * 60 + int(minutes)
+    def with_mark(self, mark: bytes) -> Configuration | None:
+        """The configuration with this mark, if it is in force anywhere."""
+        return self._by_mark.get(mark)

@@ -9,12 +9,12 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from settlement.onecard.configuration import read_configuration
+from settlement.onecard.configuration import InForce
 from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.onecard.requests import find_request, recent_requests
@@ -24,7 +24,6 @@ from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
-from wire.configuration import Configuration
 from wire.downlink import NO_MARK, Answer, HotlistDelta, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
@@ -82,7 +81,7 @@ class Desk:
         self._clock = clock
         self._states = CodingStates()
         self._hotlist = MarkedHotlist(EMPTY_HOTLIST, EMPTY_HOTLIST.mark)
-        self._configuration: Configuration | None = None
+        self._in_force = InForce()
         self._last_change: tuple[object, ...] = ()
         self._found: dict[bytes, Hotlist | None] = {}
         for row in store.all_terminals(db):
@@ -174,20 +173,27 @@ class Desk:
             _log.warning("%s: hotlist %d stays: %s", self._stream.label, self._hotlist.hotlist.version, error)
         return self._hotlist
 
-    def newest(self) -> Held:
-        """What a terminal has that has all."""
-        configuration = self._newest_configuration()
-        return Held(self.hotlist().mark, NO_MARK if configuration is None else configuration.mark)
+    def newest(self, terminals: Iterable[TerminalId]) -> dict[TerminalId, Held]:
+        """What each of these terminals has when it has all."""
+        hotlist_mark, now_utc_s = self.hotlist().mark, self._clock()
+        self._refresh_configurations()
+        marks = {terminal: self._in_force.mark_for(terminal, self._stream, now_utc_s) for terminal in terminals}
+        return {terminal: Held(hotlist_mark, mark or NO_MARK) for terminal, mark in marks.items()}
 
-    def tidings(self, held: Held) -> Tidings:
-        """What a terminal with `held` has to be told."""
-        newest = self.newest()
+    def tidings(self, held: Held, newest: Held) -> Tidings:
+        """What a terminal with `held` has to be told so that it has the configuration of `newest` and the hotlist."""
         messages: list[News] = []
-        if held.hotlist_mark != newest.hotlist_mark:
+        if held.hotlist_mark != self.hotlist().mark:
             messages.append(self._hotlist_news(held.hotlist_mark))
-        if held.configuration_mark != newest.configuration_mark and self._configuration is not None:
-            messages.append(self._configuration)
-        return Tidings(held, newest, tuple(messages))
+        configuration = self._in_force.with_mark(newest.configuration_mark)
+        if held.configuration_mark != newest.configuration_mark and configuration is not None:
+            messages.append(configuration)
+        # The hotlist as it is by now, which the message is about, too.
+        return Tidings(held, Held(self.hotlist().mark, newest.configuration_mark), tuple(messages))
+
+    def tidings_for(self, terminal: TerminalId, held: Held) -> Tidings:
+        """What this terminal has to be told."""
+        return self.tidings(held, self.newest((terminal,))[terminal])
 
     def open_requests(self) -> dict[TerminalId, list[Request]]:
         """What the operator asked and nobody answered yet, oldest first."""
@@ -214,13 +220,12 @@ class Desk:
             store.add_answer(self._db, answer.number, terminal, answer.text, now_utc_s=self._clock())
         return True
 
-    def _newest_configuration(self) -> Configuration | None:
-        """What is in force for the stream's terminals, as far as it could be read."""
+    def _refresh_configurations(self) -> None:
+        """See what is in force for the stream's terminals, as far as it can be read."""
         try:
-            self._configuration = read_configuration(self._onecard, self._stream)
+            self._in_force.refresh(self._onecard)
         except (StoreFault, FormatError) as error:
-            _log.warning("%s: the configuration stays: %s", self._stream.label, error)
-        return self._configuration
+            _log.warning("%s: the configurations stay: %s", self._stream.label, error)
 
     def _hotlist_news(self, mark: bytes) -> HotlistUpdate | HotlistDelta:
         """The changes since the list with this mark if that is known here and they are shorter, else the list whole."""

@@ -153,12 +153,14 @@ class Gateway:
         """Tell everybody who is connected what is new, within a second or so."""
         while True:
             with suppress(TooBusy):  # sales first; the next second will do
-                newest = await self.writer.ask(Desk.newest)
-                behind = {other.held for other in self._connections if other.is_identified} - {newest}
-                for held in behind:
-                    tidings = await self.writer.ask(partial(Desk.tidings, held=held))
-                    for connection in self._connections:
-                        connection.tell(tidings)
+                here = [(other, other.terminal) for other in self._connections if other.terminal is not None]
+                newest = await self.writer.ask(partial(Desk.newest, terminals=[terminal for _, terminal in here]))
+                for held, wanted in {(connection.held, newest[terminal]) for connection, terminal in here}:
+                    if held != wanted:
+                        tidings = await self.writer.ask(partial(Desk.tidings, held=held, newest=wanted))
+                        for connection, terminal in here:
+                            if newest[terminal] == wanted:
+                                connection.tell(tidings)
                 asked = await self.writer.ask(Desk.open_requests)
                 for connection in self._connections:
                     if connection.terminal is not None:
@@ -377,7 +379,9 @@ class _Connection:
 
     async def _tell_newest(self) -> None:
         with suppress(TooBusy, StoreFault):  # the watch tells it a little later
-            self.tell(await self._gateway.writer.ask(partial(Desk.tidings, held=self.held)))
+            assert self._identity is not None, "it was welcomed"
+            ask = partial(Desk.tidings_for, terminal=self._identity.terminal, held=self.held)
+            self.tell(await self._gateway.writer.ask(ask))
             if self._gateway.reaches_by_sms and (identity := self._identity) is not None:
                 await self._gateway.writer.ask(lambda desk: desk.note_session(identity))
 

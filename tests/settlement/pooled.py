@@ -73,6 +73,10 @@ class PooledServer:
         make_databases(self.places)
         self.admins = {place.alias: self._admin(place) for place in self.places}
         self._empty = {alias: self._tables(alias, filled=False) for alias in self.admins}
+        self._filled = {alias: self._tables(alias, filled=True) for alias in self.admins}
+        for alias, admin in self.admins.items():
+            copies = [f"CREATE TABLE template.{table} AS TABLE {table}" for table in self._filled[alias]]
+            admin.execute("; ".join(["CREATE SCHEMA template", *copies]).encode())
 
     def reset(self) -> None:
         """Drop every other connection, every row that a test made, and what it did to the rules."""
@@ -80,6 +84,10 @@ class PooledServer:
             admin.execute(_END_OTHERS)
             made = self._empty[alias] & self._tables(alias, filled=True)
             statements = [f"DELETE FROM {table}" for table in made]
+            for table in self._filled[alias]:  # rows that came with the tables
+                asked = f"SELECT EXISTS (TABLE {table} EXCEPT TABLE template.{table})"
+                if any(differs for (differs,) in admin.execute(asked.encode())):
+                    statements += [f"DELETE FROM {table}", f"INSERT INTO {table} TABLE template.{table}"]
             statements += [sql for table in made for (sql,) in admin.execute(_RESTARTS, (table,)).fetchall()]
             statements += [sql for (sql,) in admin.execute(_MENDS).fetchall()]
             if statements:

@@ -85,7 +85,6 @@ def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]
         "ticket",
         "import-cards",
         "hotlist",
-        "configure",
         "ask",
         "serve",
         "stream",
@@ -152,23 +151,6 @@ def test_cards_are_imported_once_and_a_bad_file_not_at_all(
     code, _, err = run(capsys, home, "import-cards", str(file))
     assert code == 1
     assert "line 2: opening_balance_fen" in err
-
-
-def test_configuration_is_put_in_force_once_for_each_change(
-    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "canteen.toml"
-    file.write_text("tap_fen_max = 5000\n")
-    for _ in range(2):
-        words = run(capsys, home, "configure", "canteen", str(file))[1]
-        assert words == ("canteen: configuration 1 is in force, at most 50.00 a tap, prices: 0, meal periods: 0\n")
-    file.write_text("tap_fen_max = 6000\n")
-    assert "configuration 2 is in force, at most 60.00" in run(capsys, home, "configure", "canteen", str(file))[1]
-    file.write_text("tap_fen_max = no\n")
-    status, _, words = run(capsys, home, "configure", "canteen", str(file))
-    assert (status, "[configuration-invalid]" in words) == (1, True)
-    status, _, words = run(capsys, home, "configure", "canteen", str(tmp_path / "none.toml"))
-    assert (status, "cannot be read" in words) == (1, True)
 
 
 def test_ask_puts_a_request_and_says_that_no_answer_came_yet(home: Home, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from wire.configuration import (
     StaffRole,
     SubsidyRule,
 )
-from wire.ids import CONSUMPTION_STREAMS, CardId
+from wire.ids import ASN_BYTES, CONSUMPTION_STREAMS, ISSUER_ID_BYTES, Asn, CardId, IssuerId
 from wire.money import FEN_MAX, Fen
 
 _BYTE = st.integers(0, 0xFF)
@@ -35,6 +35,11 @@ _LIMITS = st.builds(
     meal_count_max=st.none() | st.integers(1, 0xFFFF),
     meal_fen_max=st.none() | _FEN,
     day_fen_max=st.none() | _FEN,
+)
+_CARDS = st.builds(
+    CardId,
+    st.binary(min_size=ISSUER_ID_BYTES, max_size=ISSUER_ID_BYTES).map(IssuerId),
+    st.binary(min_size=ASN_BYTES, max_size=ASN_BYTES).map(Asn),
 )
 _DAYS = st.dates(date(1970, 1, 1), date(2149, 6, 6))
 
@@ -109,7 +114,7 @@ def configurations(draw: st.DrawFn) -> Configuration:
     """One that passes its own check."""
     classes = _numbers(draw)
     periods = _periods(draw, classes)
-    cards = sorted(draw(st.sets(st.from_type(CardId), max_size=3)))
+    cards = sorted(draw(st.sets(_CARDS, max_size=3)))
     return Configuration(
         version=draw(st.integers(1, 0xFFFF_FFFF)),
         stream=draw(st.sampled_from(CONSUMPTION_STREAMS)),

@@ -1,4 +1,4 @@
-"""The card registry's tables: cards, openings, hotlist, terminals' configurations and requests, epochs given out."""
+"""The card registry's tables: cards, openings, hotlist, tickets; merchants, outlets, terminals, what they go by."""
 
 from __future__ import annotations
 
@@ -74,11 +74,53 @@ class Ticket(models.Model):
         ]
 
 
-class Configuration(models.Model):
-    """What the operator signed for all terminals of a stream; the highest version is in force."""
+class Merchant(models.Model):
+    """Who is paid, by its number; the highest version of its name is in force."""
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    number: models.Field[int, int] = models.IntegerField()
+    version: models.Field[int, int] = models.IntegerField()
+    name_zh: models.Field[str, str] = models.TextField()
+    name_en: models.Field[str, str] = models.TextField()
+    made_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "merchant"
+        constraints = [
+            models.UniqueConstraint(fields=["number", "version"], name="a_merchants_version_is_made_once"),
+        ]
+
+
+class Outlet(models.Model):
+    """A place where something is sold: its stream and its merchant are the same for ever."""
+
+    number: models.Field[int, int] = models.IntegerField(primary_key=True)
     stream: models.Field[int, int] = models.SmallIntegerField()
+    merchant: models.Field[int, int] = models.IntegerField()
+    opened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "outlet"
+
+
+class Assignment(models.Model):
+    """A terminal stands in an outlet from some time on, until another assignment of it begins."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    outlet: models.Field[int, int] = models.IntegerField()
+    from_utc_s: models.Field[int, int] = models.BigIntegerField()
+    made_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "assignment"
+
+
+class Configuration(models.Model):
+    """What the operator signed for all terminals of an outlet; the highest version is in force."""
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    outlet: models.Field[int, int] = models.IntegerField()
     version: models.Field[int, int] = models.IntegerField()
     body: models.Field[bytes, bytes] = models.BinaryField()
     made_at_utc_s: models.Field[int, int] = models.BigIntegerField()
@@ -86,7 +128,7 @@ class Configuration(models.Model):
     class Meta:
         db_table = "configuration"
         constraints = [
-            models.UniqueConstraint(fields=["stream", "version"], name="a_version_is_made_once"),
+            models.UniqueConstraint(fields=["outlet", "version"], name="a_version_is_made_once"),
         ]
 
 

@@ -1,56 +1,47 @@
-"""What the operator sets for terminals: in words when it means nothing, and a version for each change."""
+"""What is in force in each outlet: a signed version for each change, all of a file or nothing of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from settlement.authority import load_ticket_key, load_ticket_public_key
+from settlement.onecard.campusfile import ConfigurationInvalid, parse_campus
 from settlement.onecard.configuration import (
-    ConfigurationInvalid,
-    parse_configuration,
-    put_configuration,
-    read_configuration,
+    Changes,
+    InForce,
+    find_changes,
+    put_changes,
+    read_configurations,
+    read_history,
 )
+from settlement.onecard.outlets import assign
+from settlement.onecard.tickets import give_epoch
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, open_writer
-from wire.configuration import PRODUCTS_MAX, ClassLimits, Configuration, MealPeriod, Name, Product
-from wire.ids import Stream
-from wire.money import Fen
+from wire.configuration import Name
+from wire.ids import Stream, TerminalId
 
+NOW = 1_800_000_000
+TERMINAL = TerminalId(bytes.fromhex("000000000101"))
 TEXT = """
+[[merchants]]
+number = 12
+name = "饮食中心"
+[limits]
 tap_fen_max = 5000
-[[prices]]
-number = 7
-name = "红烧肉"
-fen = 1200
-[[prices]]
-number = 1
-name = "rice"
-fen = 150
-[[periods]]
-number = 1
-from = "06:30"
-to = "24:00"
+[[outlets]]
+number = 21
+stream = "canteen"
+merchant = 12
+name = "一楼"
+[[outlets]]
+number = 22
+stream = "canteen"
+merchant = 12
+name = "二楼"
 """
-WANTED = Configuration(
-    version=1,
-    stream=Stream.CANTEEN,
-    outlet=2,
-    merchant_name=Name("canteen"),
-    outlet_name=Name("canteen"),
-    others=ClassLimits(tap_fen_max=Fen(5000)),
-    products=(
-        Product(number=1, name=Name("rice"), amount_fen=Fen(150)),
-        Product(number=7, name=Name("红烧肉"), amount_fen=Fen(1200)),
-    ),
-    periods=(MealPeriod(number=1, name=Name("1"), from_min=390, to_min=1440),),
-)
 
 
 @pytest.fixture
@@ -59,67 +50,82 @@ def onecard(home: Home) -> Iterator[Database]:
         yield db
 
 
-def test_file_is_read_in_the_order_of_the_numbers() -> None:
-    assert parse_configuration(TEXT, Stream.CANTEEN) == WANTED
+def put(db: Database, home: Home, text: str = TEXT, now_utc_s: int = NOW) -> Changes:
+    return put_changes(db, parse_campus(text), load_ticket_key(home.ticket_key), now_utc_s=now_utc_s)
+
+
+def versions(db: Database) -> dict[int, int]:
+    return {outlet: configuration.version for outlet, configuration in read_configurations(db).items()}
+
+
+def test_each_change_is_a_signed_version_of_its_outlet_and_the_same_again_is_none(
+    onecard: Database, home: Home
+) -> None:
+    assert [change.is_new for change in put(onecard, home).outlets] == [True, True]
+    assert put(onecard, home) == Changes((), ())
+    changed = put(onecard, home, TEXT.replace("二楼", "二楼面食"))
+    assert [(change.outlet.number, change.is_new) for change in changed.outlets] == [(22, False)]
+    assert versions(onecard) == {21: 1, 22: 2}
+    for configuration in read_configurations(onecard).values():
+        configuration.verify(load_ticket_public_key(home.ticket_public_key))
+    names = [(made, kept.version, kept.outlet_name.zh) for made, kept in read_history(onecard, 22)]
+    assert names == [(NOW, 1, "二楼"), (NOW, 2, "二楼面食")]
+
+
+def test_merchants_new_name_reaches_all_of_its_outlets(onecard: Database, home: Home) -> None:
+    put(onecard, home)
+    changes = put(onecard, home, '[[merchants]]\nnumber = 12\nname = "后勤集团"\n')
+    assert [(merchant.before, merchant.after.zh) for merchant in changes.merchants] == [(Name("饮食中心"), "后勤集团")]
+    assert versions(onecard) == {21: 2, 22: 2}
+    assert {kept.merchant_name.zh for kept in read_configurations(onecard).values()} == {"后勤集团"}
+
+
+def test_what_would_change_is_told_without_being_put_in_force(onecard: Database) -> None:
+    changes = find_changes(onecard, parse_campus(TEXT))
+    assert [change.outlet.number for change in changes.outlets] == [21, 22]
+    assert read_configurations(onecard) == {}
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("old", "new", "words"),
     [
-        ("tap_fen_max = ", "Invalid value"),
-        ("", "tap_fen_max is a whole number from 1 to"),
-        ("tap_fen_max = true", "tap_fen_max is a whole number"),
-        ("tap_fen_max = 0", "tap_fen_max is a whole number"),
-        ("tap_fen_max = 1\ntap_fen_min = 1", "tap_fen_min is not known"),
-        ("tap_fen_max = 1\nprices = 3", "prices is not a list of tables"),
-        (TEXT.replace("fen = 150", "fen = -1"), r"\[\[prices\]\], the 2. one: fen is a whole number"),
-        (TEXT.replace("fen = 150", ""), "needs exactly fen, name, number"),
-        (TEXT.replace("number = 7", "number = 1"), "each stands once"),
-        (TEXT.replace('"rice"', '""'), "1 to 60 bytes of printable text"),
-        (TEXT.replace('"rice"', r'"a\tb"'), "1 to 60 bytes of printable text"),
-        (TEXT.replace('"rice"', f'"{"饭" * 21}"'), "1 to 60 bytes of printable text"),
-        (TEXT.replace('"rice"', "2"), "name is a text in quotes"),
-        (TEXT.replace("06:30", "6:30"), "from is a time of day"),
-        (TEXT.replace("24:00", "06:30"), "it ends before it begins"),
+        ('number = 22\nstream = "canteen"', 'number = 22\nstream = "shops"', "outlet 22 is of canteen and merchant 12"),
+        ('merchant = 12\nname = "二楼"', 'merchant = 2\nname = "二楼"', "give this one a number of its own"),
+        ('merchant = 12\nname = "二楼"', 'merchant = 99\nname = "二楼"', "outlet 22: there is no merchant 99"),
     ],
 )
-def test_file_that_means_nothing_is_refused_in_words(text: str, words: str) -> None:
+def test_file_that_contradicts_the_registry_changes_nothing(
+    old: str, new: str, words: str, onecard: Database, home: Home
+) -> None:
+    put(onecard, home)
     with pytest.raises(ConfigurationInvalid, match=words):
-        parse_configuration(text, Stream.CANTEEN)
+        put(onecard, home, TEXT.replace(old, new).replace("一楼", "一楼米饭"))
+    assert versions(onecard) == {21: 1, 22: 1}
 
 
-def test_more_prices_than_a_terminal_takes_are_refused() -> None:
-    many = "".join(f'[[prices]]\nnumber = {number}\nname = "x"\nfen = 1\n' for number in range(PRODUCTS_MAX + 1))
-    with pytest.raises(ConfigurationInvalid, match=f"more than {PRODUCTS_MAX}"):
-        parse_configuration("tap_fen_max = 1\n" + many, Stream.CANTEEN)
-
-
-@given(st.text(max_size=80))
-def test_garbage_is_a_typed_error_or_a_configuration(text: str) -> None:
-    with suppress(ConfigurationInvalid):
-        parse_configuration(text, Stream.CANTEEN)
-
-
-def test_each_change_is_a_signed_version_of_its_stream(onecard: Database, home: Home) -> None:
-    operator, public = load_ticket_key(home.ticket_key), load_ticket_public_key(home.ticket_public_key)
-    assert read_configuration(onecard, Stream.CANTEEN) is None
-    first = put_configuration(onecard, WANTED, operator, now_utc_s=1)
-    assert put_configuration(onecard, WANTED, operator, now_utc_s=2) == first
-    second = put_configuration(onecard, replace(WANTED, others=ClassLimits(tap_fen_max=Fen(1))), operator, now_utc_s=3)
-    shops = put_configuration(onecard, replace(WANTED, stream=Stream.SHOPS), operator, now_utc_s=4)
-    assert (first.version, second.version, shops.version) == (1, 2, 1)
-    assert read_configuration(onecard, Stream.CANTEEN) == second
-    for configuration in (first, second, shops):
-        configuration.verify(public)
+def test_terminal_goes_by_its_outlets_newest_version_also_after_it_has_moved(onecard: Database, home: Home) -> None:
+    seen = InForce()
+    assert seen.mark_for(TERMINAL, Stream.CANTEEN, NOW) is None
+    put(onecard, home)
+    give_epoch(onecard, TERMINAL, stream=Stream.CANTEEN, outlet=21, now_utc_s=NOW)
+    assign(onecard, TERMINAL, 22, from_utc_s=NOW + 100, now_utc_s=NOW)
+    seen.refresh(onecard)
+    first, second = (seen.mark_for(TERMINAL, Stream.CANTEEN, at) or b"" for at in (NOW, NOW + 100))
+    assert [seen.with_mark(mark) for mark in (first, second)] == list(read_configurations(onecard).values())
+    put(onecard, home, TEXT.replace("二楼", "二楼面食"))
+    seen.refresh(onecard)
+    assert seen.with_mark(second) is None
+    assert seen.mark_for(TERMINAL, Stream.CANTEEN, NOW + 100) == read_configurations(onecard)[22].mark
+    assert seen.mark_for(TerminalId(bytes(6)), Stream.CANTEEN, NOW) is None
 
 
 def test_versions_stand_for_ever_and_have_no_gap(onecard: Database, home: Home) -> None:
-    made = put_configuration(onecard, WANTED, load_ticket_key(home.ticket_key), now_utc_s=1)
+    put(onecard, home)
     for sql in (
         "UPDATE configuration SET version = 2",
         "DELETE FROM configuration",
-        f"INSERT INTO configuration VALUES (2, {made.stream}, 3, x'00', 1)",
-        f"INSERT OR REPLACE INTO configuration VALUES (2, {made.stream}, 1, x'00', 1)",
+        "INSERT INTO configuration VALUES (9, 21, 3, x'00', 1)",
+        "INSERT OR REPLACE INTO configuration VALUES (9, 21, 1, x'00', 1)",
     ):
         with pytest.raises(RuleBroken):
             onecard.execute(sql)

@@ -79,6 +79,7 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
         db.execute("INSERT INTO hotlist_entry VALUES (1, '', '', true, '', 1)")
         db.execute("INSERT INTO ticket VALUES (1, '', 1, 1, 1)")
         db.execute("INSERT INTO configuration VALUES (1, 2, 1, '', 1)")
+        db.execute("INSERT INTO assignment VALUES (1, '', 2, 1, 1)")
         db.execute("INSERT INTO request VALUES (1, 2, '', 1, 1)")
         db.execute("INSERT INTO restoration VALUES (1, 1, 2)")
     fill_ledger(home)
@@ -105,6 +106,9 @@ INSERT_ONLY = [
     ("onecard", "purse_opening", "opening_balance_fen"),
     ("onecard", "hotlist_entry", "listed"),
     ("onecard", "ticket", "epoch"),
+    ("onecard", "merchant", "name_zh"),
+    ("onecard", "outlet", "merchant"),
+    ("onecard", "assignment", "outlet"),
     ("onecard", "configuration", "version"),
     ("onecard", "request", "terminal"),
     ("onecard", "restoration", "taken_at_utc_s"),
@@ -158,6 +162,10 @@ REPLACED = [
     ("onecard", "hotlist_entry", "listed = 0", "hotlist_entry_(is_never_replaced|positions_have_no_gap)"),
     ("onecard", "ticket", "epoch = 9", "ticket_is_never_replaced"),
     ("onecard", "ticket", "id = 9", "an_epoch_is_given_out_once"),
+    ("onecard", "merchant", "version = 2", "merchant_(is_never_replaced|versions_have_no_gap)"),
+    ("onecard", "merchant", "id = 99", "(a_merchants_version_is_made_once|merchant_versions_have_no_gap)"),
+    ("onecard", "outlet", "stream = 1", "outlet_is_never_replaced"),
+    ("onecard", "assignment", "outlet = 1", "assignment_is_never_replaced"),
     ("onecard", "configuration", "version = 2", "configuration_(is_never_replaced|versions_have_no_gap)"),
     ("onecard", "configuration", "id = 9", "(a_version_is_made_once|configuration_versions_have_no_gap)"),
     ("onecard", "request", "what = 9", "request_is_never_replaced"),

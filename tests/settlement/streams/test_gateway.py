@@ -6,7 +6,7 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.authority import SERVER_NAME, load_ticket_key
-from settlement.onecard.configuration import put_configuration
+from settlement.onecard.campusfile import parse_campus
+from settlement.onecard.configuration import put_changes, read_configurations
 from settlement.onecard.hotlist import list_card
 from settlement.onecard.keys import FileKeyStore
+from settlement.onecard.tickets import give_epoch
 from settlement.settings import Home, StreamSettings
 from settlement.store.database import open_writer
-from wire.configuration import ClassLimits, Configuration, Name
+from wire.configuration import Configuration
 from wire.downlink import NO_MARK, HotlistDelta
 from wire.frame import encode_frame
 from wire.ids import CardId, Stream
@@ -31,7 +33,6 @@ from wire.messages import (
     Upload,
     Welcome,
 )
-from wire.money import Fen
 from wire.receipt import Rejection
 
 if TYPE_CHECKING:
@@ -349,14 +350,10 @@ class HeldKeys(FileKeyStore):
     reached = threading.Event()
     release = threading.Event()
 
-    def verify_purchase_tac(
-        self, *, card: bytes, amount_fen: int, terminal: bytes, ttsn: int, utc_s: int, tac: bytes
-    ) -> bool:
+    def verify_purchase_tacs(self, records: Sequence[bytes]) -> list[bool]:
         self.reached.set()
         assert self.release.wait(DEADLINE_S)
-        return super().verify_purchase_tac(
-            card=card, amount_fen=amount_fen, terminal=terminal, ttsn=ttsn, utc_s=utc_s, tac=tac
-        )
+        return super().verify_purchase_tacs(records)
 
 
 @pytest.fixture
@@ -509,32 +506,51 @@ def test_hotlist_is_sent_after_the_welcome_and_again_when_it_changes(
     serve(scenario)
 
 
-def test_configuration_is_sent_after_the_welcome_and_again_when_it_changes(
+CAMPUS = """
+[[merchants]]
+number = 12
+name = "饮食中心"
+[limits]
+tap_fen_max = {fen}
+[[outlets]]
+number = 21
+stream = "canteen"
+merchant = 12
+name = "一楼"
+[[outlets]]
+number = 22
+stream = "canteen"
+merchant = 12
+name = "二楼"
+"""
+
+
+def test_configuration_of_the_terminals_outlet_is_sent_and_again_when_it_changes_or_the_terminal_moves(
     serve: Serve, enrolled: FakeTill, home: Home
 ) -> None:
-    def configure(fen: int, stream: Stream = Stream.CANTEEN) -> Configuration:
-        wanted = Configuration(
-            version=1,
-            stream=stream,
-            outlet=1,
-            merchant_name=Name("饮食中心"),
-            outlet_name=Name("第一食堂"),
-            others=ClassLimits(tap_fen_max=Fen(fen)),
-        )
+    def configure(fen: int) -> dict[int, Configuration]:
         with open_writer(home.database("onecard"), "onecard") as db:
-            return put_configuration(db, wanted, load_ticket_key(home.ticket_key), now_utc_s=NOW)
+            file = parse_campus(CAMPUS.format(fen=fen))
+            put_changes(db, file, load_ticket_key(home.ticket_key), now_utc_s=NOW)
+            return read_configurations(db)
+
+    def stands_in(outlet: int) -> None:
+        with open_writer(home.database("onecard"), "onecard") as db:
+            give_epoch(db, enrolled.terminal, stream=Stream.CANTEEN, outlet=outlet, now_utc_s=NOW)
 
     first = configure(5000)
+    stands_in(21)
 
     async def scenario(port: Port) -> None:
         async with port.connect() as client:
             assert isinstance(await client.identify(enrolled), Welcome)
-            assert await client.hear() == first
-            await asyncio.to_thread(configure, 7000, Stream.SHOPS)  # somebody else's
+            assert await client.hear() == first[21]
             second = await asyncio.to_thread(configure, 6000)
-            assert await client.hear() == second
+            assert await client.hear() == second[21]
+            await asyncio.to_thread(stands_in, 22)
+            assert await client.hear() == second[22]
         async with port.connect() as client:
-            assert isinstance(await client.identify(enrolled, configuration_mark=second.mark), Welcome)
+            assert isinstance(await client.identify(enrolled, configuration_mark=second[22].mark), Welcome)
             enrolled.tap()
             client.say(upload(enrolled))
             assert isinstance(await client.hear(), Receipt)

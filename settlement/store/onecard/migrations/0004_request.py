@@ -10,7 +10,7 @@ from settlement.store.triggers import insert_only
 class Migration(migrations.Migration):
     """The table and its rules."""
 
-    dependencies = [("onecard", "0003_configuration")]
+    dependencies = [("onecard", "0003_outlets")]
     operations = [
         migrations.CreateModel(
             name="Request",

@@ -103,7 +103,8 @@ class Desk:
 
     def identify(self, message: Identify) -> Welcome | Refused:
         """See `terminals.identify`."""
-        return terminals.identify(self._db, message, now_utc_s=self._clock())
+        has_shifts = self._stream is not Stream.TOP_UP
+        return terminals.identify(self._db, message, now_utc_s=self._clock(), has_shifts=has_shifts)
 
     def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """See `ingest.accept_batch`."""

@@ -63,8 +63,11 @@ def enrol(
     return enrolled
 
 
-def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Refused:
-    """Note that a terminal which the `Door` let in was heard, with what it claims; say where the stream stands."""
+def identify(db: Database, message: Identify, *, now_utc_s: int, has_shifts: bool = True) -> Welcome | Refused:
+    """Note that a terminal which the `Door` let in was heard, with what it claims; say where the stream stands.
+
+    A top-up point has no shifts, and its desk's database no table for them.
+    """
     with db.transaction():
         row = store.find_terminal(db, message.terminal, message.epoch)
         if row is None:
@@ -72,7 +75,7 @@ def identify(db: Database, message: Identify, *, now_utc_s: int) -> Welcome | Re
         # A quarantined terminal is heard, too: what it still holds is money that somebody has to look for.
         store.hear(db, row, seq=message.head_seq, total_fen=message.total_fen, now_utc_s=now_utc_s)
         _watch_for_roll_back(db, row, message.head_seq)
-        last_shift = store.last_shift(db, row)
+        last_shift = store.last_shift(db, row) if has_shifts else None
     if row.quarantined_because is not None:
         return Refused(Rejection.QUARANTINED, row.cursor, row.quarantined_because)
     return Welcome(row.cursor, 0 if last_shift is None else last_shift.number)

@@ -38,9 +38,11 @@ from wire.record import (
     genesis_hash,
     next_hash,
 )
+from wire.shift import ShiftReport, shift_genesis
 
 _BUSY_MS: Final = 2_000  # only another opener's recovery ever holds the file; longer than that is a fault
 _SYNCHRONOUS_FULL: Final = 2
+_REPORTS_PAGE: Final = 100
 _NOT_TAKEN: Final = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 
 
@@ -212,11 +214,47 @@ class JournalReader:
                 raise JournalDamaged(f"the total at record {seq} of {self._path.name} is wrong")
             witness(record, meals if isinstance(meals, int) else 1)
         self.opened_tap()
+        number = 1
+        while reports := self.reports(number, _REPORTS_PAGE):
+            number += len(reports)
         return head
+
+    def reports(self, first_number: int, count_max: int) -> list[ShiftReport]:
+        """Reports of closed shifts from `first_number` on, consecutive, at most `count_max`, unsigned."""
+        before = self._report(first_number - 1) if first_number > 1 else None
+        found: list[ShiftReport] = []
+        while len(found) < count_max and (report := self._report(first_number + len(found))) is not None:
+            self._must_follow(before, report)
+            found.append(report)
+            before = report
+        return found
 
     def rows(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
         """What is committed in the shift tables by now."""
         return self._all(sql, values)
+
+    def _report(self, number: int) -> ShiftReport | None:
+        row = self._one("SELECT next_seq, report, hash FROM shift_closed WHERE number = ?", (number,))
+        if row is None:
+            return None
+        match row:
+            case (int(next_seq), bytes(raw), bytes(stored_hash)):
+                try:
+                    report = ShiftReport.from_canonical(raw)
+                except FormatError as error:
+                    raise JournalDamaged(f"shift {number} of {self._path.name} cannot be read: {error}") from error
+                whose = (report.terminal, report.epoch, report.number, report.next_seq)
+                if report.hash == stored_hash and whose == (self.terminal, self.epoch, number, next_seq):
+                    return report
+        raise JournalDamaged(f"shift {number} of {self._path.name} is not the one that was closed")
+
+    def _must_follow(self, before: ShiftReport | None, report: ShiftReport) -> None:
+        """Raise `JournalDamaged` unless a shift follows from the one before, and from the taps."""
+        expected = (shift_genesis(self.terminal, self.epoch), 1) if before is None else (before.hash, before.next_seq)
+        if (report.hash_before, report.first_seq) != expected or report.journal_hash != self.hash_before(
+            report.next_seq
+        ):
+            raise JournalDamaged(f"shift {report.number} of {self._path.name} does not follow from what was before it")
 
     def _checked(self, raw: object, seq: int, before: bytes, stored_hash: object) -> TapRecord:
         """The record in `raw`, if it is the one numbered `seq` and its hash follows from the one before."""

@@ -204,7 +204,7 @@ class Program:
         try:
             self._psam.ensure()
         except PsamLocked as error:
-            return TillFailed(str(error))
+            return TillFailed(f"{error} [{error.code}]")
         except (PsamLost, PsamUnusable, PsamForeign) as error:
             return PsamLooked(Trouble(error.code, str(error)))
         return PsamLooked(None)
@@ -221,7 +221,7 @@ class Program:
         try:
             return SaleEnded(self._attempt(command))
         except (JournalUnwritable, JournalDamaged, JournalInUse, PsamLocked) as error:
-            return TillFailed(str(error))
+            return TillFailed(f"{error} [{error.code}]")
 
     def _attempt(self, command: Command) -> Result:
         match command:
@@ -230,7 +230,7 @@ class Program:
             case OpenShift(cashier, opening_cash_fen):
                 return self._shifts.open(cashier, opening_cash_fen, self._now())
             case CloseShift(counted_cash_fen):
-                raise AssertionError(f"nobody closes a shift yet, with {counted_cash_fen} in the drawer")
+                return self._shifts.close(counted_cash_fen, self._now())
             case RecordCash(amount_fen):
                 return self._shifts.take_cash(amount_fen, self._now())
             case ReportShift():

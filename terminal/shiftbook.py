@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from terminal.journal import Journal, JournalDamaged
-from terminal.result import CashTaken, ShiftOpened
+from terminal.result import CashTaken, ShiftClosed, ShiftOpened
 from terminal.totals import ShiftTotals, last_sale_after
 from wire.ids import CardId
 from wire.money import Fen
 from wire.record import ClockQuality, TapRecord, TapTime
+from wire.shift import ShiftReport, shift_genesis
 
 _PAGE: Final = 500
 _LOOK_BACK: Final = 50  # without a shift, the last sale can be taken back only if it was one of so many taps
@@ -67,6 +68,36 @@ class Shiftbook:
         )
         self.totals = self.totals.with_cash(amount_fen)
         return CashTaken(number, amount_fen)
+
+    def close(self, counted_cash_fen: Fen, at: TapTime) -> ShiftClosed:
+        """Commit that the shift ends, with its report. No tap may be open."""
+        totals = self.catch_up()
+        assert totals is not None, "the shift that is open is closed"
+        number, first_seq = self._next_shift()
+        before = self._journal.reports(number - 1, 1) if number > 1 else []
+        head = self._journal.head()
+        report = ShiftReport(
+            terminal=self._journal.terminal,
+            epoch=self._journal.epoch,
+            number=number,
+            hash_before=before[0].hash if before else shift_genesis(self._journal.terminal, self._journal.epoch),
+            first_seq=first_seq,
+            next_seq=head.seq + 1,
+            journal_hash=head.hash,
+            opened_at_utc_s=totals.opened_at.utc_s,
+            closed_at_utc_s=at.utc_s,
+            cashier=totals.cashier,
+            opening_cash_fen=totals.opening_cash_fen,
+            counted_cash_fen=counted_cash_fen,
+            cash_count=totals.cash_count,
+            cash_fen=totals.cash_fen,
+            taps=totals.taps,
+        )
+        self._journal.keep(
+            "INSERT INTO shift_closed VALUES (?, ?, ?, ?)", (number, head.seq + 1, report.canonical, report.hash)
+        )
+        self.totals = self.last_sale = None
+        return ShiftClosed(totals, counted_cash_fen, at)
 
     def _open_shift(self) -> ShiftTotals | None:
         """The shift that is open, with its cash and without its taps."""

@@ -18,6 +18,14 @@ from wire.record import TapTime
 _LINKS_AGAIN_S: Final = 2  # the daemon writes them no oftener than it looks
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceNotice:
+    """A device around the till that does not work: a name in `terminal.words.codes`, and why, for the technician."""
+
+    code: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """Read-only; made twice a second and after every event. Ages in seconds; None: never, or nothing to tell."""
@@ -40,6 +48,7 @@ class Standing:
     offline_s_left: int | None = None  # until OFFLINE_TOO_LONG; None: no limit
     offline_fen_left: Fen | None = None  # until OFFLINE_TOO_MUCH; None: no limit
     shift: ShiftTotals | None = None  # None: no shift is open
+    devices: tuple[DeviceNotice, ...] = ()  # what does not work around the till
 
 
 class StandingSource:

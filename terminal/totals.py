@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from wire.ids import CardId
 from wire.money import Fen
 from wire.record import Mac2, Outcome, TapKind, TapRecord, TapTime
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """So many taps of one kind and outcome, and what they say together."""
-
-    count: int = 0
-    amount_fen: int = 0
-    subsidy_fen: int = 0
-    credit_fen: int = 0
+from wire.shift import NO_TAPS, Sum, Sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +20,11 @@ class ShiftTotals:
     opening_cash_fen: Fen
     cash_count: int = 0
     cash_fen: int = 0
-    taps: Mapping[tuple[TapKind, Outcome], Sum] = field(default_factory=dict)
+    taps: Sums = field(default_factory=dict)
 
     def of(self, kind: TapKind, outcome: Outcome) -> Sum:
         """The taps of this kind that ended so."""
-        return self.taps.get((kind, outcome), Sum())
+        return self.taps.get((kind, outcome), NO_TAPS)
 
     @property
     def expected_cash_fen(self) -> int:
@@ -43,14 +33,8 @@ class ShiftTotals:
 
     def with_tap(self, record: TapRecord) -> ShiftTotals:
         """The same with one tap more."""
-        before = self.of(record.kind, record.outcome)
-        after = Sum(
-            before.count + 1,
-            before.amount_fen + record.amount_fen,
-            before.subsidy_fen + record.subsidy_fen,
-            before.credit_fen + record.credit_fen,
-        )
-        return replace(self, taps={**self.taps, (record.kind, record.outcome): after})
+        key = record.kind, record.outcome
+        return replace(self, taps={**self.taps, key: self.of(*key).plus(record)})
 
     def with_cash(self, amount_fen: Fen) -> ShiftTotals:
         """The same with one cash sale more."""

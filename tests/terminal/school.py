@@ -82,6 +82,7 @@ SCHOOL = Configuration(
         ),
         MealPeriod(number=SUPPER, name=Name("supper"), from_min=17 * 60, to_min=19 * 60),
     ),
+    proof=bytes(64),
     subsidies=(LUNCH_RULE,),
     staff=(
         StaffMember(CASHIER, StaffRole.CASHIER, "Wang"),

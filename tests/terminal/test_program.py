@@ -27,7 +27,7 @@ from terminal.psam import PsamSlot
 from terminal.result import Approved, NotPaid, Refused, Result, StillThere, Torn, Unresolved
 from terminal.standing import Standing
 from terminal.till import Till
-from tests.terminal.conftest import NOON, TERMINAL, World, make_uplink
+from tests.terminal.conftest import NOON, TERMINAL, World, later, make_uplink
 from wire.configuration import ClassLimits, Configuration, Name
 from wire.hotlist import Hotlist
 from wire.ids import Stream
@@ -44,12 +44,14 @@ class Spy:
         self.results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.changed = threading.Condition()
         self.seen = ("", "", "")
+        self.version = 0
         self.silent = False
 
     def show(self, till: Till, standing: Standing) -> None:
         with self.changed:
             fault = till.reader_fault or till.psam_fault or till.verdict
             why = "" if fault is None else f"{fault.why} [{fault.code}]"
+            self.version = 0 if till.configuration is None else till.configuration.version
             self.seen = (till.phase.name, why, till.failure or "")
             self.silent = till.card_silent
             self.changed.notify_all()
@@ -84,6 +86,7 @@ class Running:
         real: tuple[Reader, Reader] | None = None,
     ) -> None:
         self.world = world
+        self.now = NOON
         self.reader = LocalReader() if reader is None else reader
         self.psam_reader, self.screen = LocalReader(), Spy()
         self.psam_reader.insert(world.psam)
@@ -102,12 +105,26 @@ class Running:
             psam=PsamSlot(psam_reader, TERMINAL),
             profile=CAMPUS_CARD,
             limits=self.world.limits,
-            now=lambda: NOON,
+            now=lambda: self.now,
             monotonic_s=time.monotonic,
         )
 
     def amount(self, fen: int) -> None:
         self.program.events.put(AmountEntered(Fen(fen)))
+
+    def result(self) -> Result:
+        """The next one; a minute goes by after it."""
+        result = self.screen.result()
+        self.now = later(self.now, 60)
+        return result
+
+    def configure(self, configuration: Configuration) -> None:
+        """Have it come down, and wait until the till goes by it."""
+        with self.uplink:
+            self.uplink.execute("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration.to_bytes(),))
+        with self.screen.changed:
+            version = configuration.version
+            assert self.screen.changed.wait_for(lambda: self.screen.version == version, PATIENCE_S)
 
     def stop(self) -> None:
         self.program.events.put(Stop())
@@ -136,15 +153,14 @@ def test_operators_limit_holds_from_the_next_tap_on_in_place_of_the_terminals_ow
         others=ClassLimits(tap_fen_max=Fen(1199)),
         proof=bytes(64),
     )
-    for limit_fen, outcome in ((None, Approved), (1199, Refused), (1200, Approved)):
+    for version, (limit_fen, outcome) in enumerate(((None, Approved), (1199, Refused), (1200, Approved))):
         if limit_fen is not None:
-            body = replace(configuration, others=ClassLimits(tap_fen_max=Fen(limit_fen))).to_bytes()
-            with running.uplink:
-                running.uplink.execute("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (body,))
+            limits = ClassLimits(tap_fen_max=Fen(limit_fen))
+            running.configure(replace(configuration, version=version, others=limits))
         running.amount(1200)
         running.program.events.put(Redraw())
         running.reader.insert(card.chip)
-        assert isinstance(running.screen.result(), outcome)
+        assert isinstance(running.result(), outcome)
         running.reader.remove()
 
 
@@ -154,7 +170,7 @@ def test_amount_and_card_make_a_sale_and_the_next_one(running: Running) -> None:
         running.amount(1200)
         running.program.events.put(Redraw())
         running.reader.insert(card.chip)
-        assert isinstance(running.screen.result(), Approved)
+        assert isinstance(running.result(), Approved)
         running.reader.remove()
     assert [record.mac2 for record in running.world.journal.records(1, 5)] == [Mac2.VERIFIED] * 2
     assert (one.debits, two.debits) == (1, 1)
@@ -166,7 +182,7 @@ def test_hotlist_that_came_down_counts_from_the_next_tap_on(running: Running) ->
         running.uplink.execute("INSERT INTO hotlist VALUES (1, ?, 0)", (Hotlist(1, frozenset({card.id})).to_bytes(),))
     running.amount(1200)
     running.reader.insert(card.chip)
-    result = running.screen.result()
+    result = running.result()
     assert isinstance(result, Refused)
     assert result.refusal is Refusal.HOTLISTED
 
@@ -177,14 +193,14 @@ def test_damaged_hotlist_stops_sales_and_not_the_till(running: Running) -> None:
         running.uplink.execute("INSERT INTO hotlist VALUES (1, x'00', 0)")
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), NotPaid)
+    assert isinstance(running.result(), NotPaid)
     assert card.debits == 0
     running.reader.remove()
     with running.uplink:
         running.uplink.execute("UPDATE hotlist SET body = ?", (Hotlist(1, frozenset()).to_bytes(),))
     running.screen.wait("CARD")
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
 
 
 def test_torn_card_comes_back_and_is_asked(running: Running) -> None:
@@ -192,11 +208,11 @@ def test_torn_card_comes_back_and_is_asked(running: Running) -> None:
     card.chip.tear(Tear.AFTER, after=2)
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Torn)
+    assert isinstance(running.result(), Torn)
     running.screen.wait("SAME_CARD")
     running.reader.remove()
     running.reader.insert(card.chip)
-    result = running.screen.result()
+    result = running.result()
     assert isinstance(result, Approved)
     assert (result.record.mac2, card.debits) == (Mac2.VERIFIED, 1)
 
@@ -206,17 +222,17 @@ def test_torn_card_that_comes_back_after_the_psam_lost_its_power_is_not_checked(
     card.chip.tear(Tear.AFTER, after=2)
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Torn)
+    assert isinstance(running.result(), Torn)
     running.reader.remove()
     running.psam_reader.remove()
     running.psam_reader.insert(running.world.psam)
     sent = len(running.world.psam.received)
     running.reader.insert(card.chip)
-    results = [running.screen.result()]
+    results = [running.result()]
     while isinstance(results[-1], Torn):  # the first command finds the PSAM gone
         running.reader.remove()
         running.reader.insert(card.chip)
-        results.append(running.screen.result())
+        results.append(running.result())
     assert isinstance(results[-1], Unresolved)
     assert results[-1].record.tac != NO_TAC
     checks = [apdu for apdu in running.world.psam.received[sent:] if apdu[1] == 0x72]
@@ -232,7 +248,7 @@ def test_torn_tap_can_be_given_up_without_card_or_psam(world: World, tmp_path: P
     running.thread.start()
     for _ in range(2):
         running.program.events.put(CancelPressed())
-    result = running.screen.result()
+    result = running.result()
     running.stop()
     assert isinstance(result, Unresolved)
     assert world.journal.records(1, 5)[0].outcome is Outcome.UNKNOWN
@@ -243,11 +259,11 @@ def test_psam_that_is_missing_is_told_and_used_when_it_comes(running: Running) -
     running.psam_reader.remove()
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), NotPaid)
+    assert isinstance(running.result(), NotPaid)
     running.psam_reader.insert(running.world.psam)
     running.reader.remove()
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
 
 
 def test_reader_that_vanishes_is_shown_until_it_is_back(running: Running) -> None:
@@ -257,7 +273,7 @@ def test_reader_that_vanishes_is_shown_until_it_is_back(running: Running) -> Non
     running.reader.find()
     running.amount(1200)
     running.reader.insert(running.world.card().chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
 
 
 def test_disk_that_takes_nothing_puts_the_till_out_of_order(running: Running) -> None:
@@ -289,7 +305,7 @@ def test_watch_that_dies_is_seen_and_begun_anew(world: World, tmp_path: Path) ->
         running.screen.wait("AMOUNT", fault="a bug in a driver")
         running.amount(1200)
         running.reader.insert(world.card().chip)
-        assert isinstance(running.screen.result(), Approved)
+        assert isinstance(running.result(), Approved)
     finally:
         running.stop()
 
@@ -301,7 +317,7 @@ def test_psam_that_lost_its_power_between_two_taps_costs_no_second_presentation(
     card = running.world.card()
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
     assert card.debits == 1
 
 
@@ -320,13 +336,13 @@ def test_verdict_of_the_server_stops_new_sales_and_not_a_torn_one(running: Runni
     card.chip.tear(Tear.AFTER, after=2)
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Torn)
+    assert isinstance(running.result(), Torn)
     with running.uplink:
         running.uplink.execute("INSERT INTO verdict VALUES (1, 'FORK', 'tap 7 differs', 0)")
     running.screen.wait("SAME_CARD", fault="tap 7 differs [FORK]")
     running.reader.remove()
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
     running.screen.wait("NOTHING", fault="FORK")
     running.reader.remove()
     running.amount(500)
@@ -337,7 +353,7 @@ def test_verdict_of_the_server_stops_new_sales_and_not_a_torn_one(running: Runni
     running.screen.wait("CARD")
     assert card.debits == 1
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
 
 
 def test_reader_that_sticks_is_told_apart_and_sells_again_once_it_was_unplugged(running: Running) -> None:
@@ -345,7 +361,7 @@ def test_reader_that_sticks_is_told_apart_and_sells_again_once_it_was_unplugged(
     running.reader.stick(True)
     running.amount(1200)
     running.reader.insert(card.chip)
-    result = running.screen.result()
+    result = running.result()
     assert isinstance(result, NotPaid)
     assert result.code == ReaderStuck.code
     running.reader.remove()
@@ -355,7 +371,7 @@ def test_reader_that_sticks_is_told_apart_and_sells_again_once_it_was_unplugged(
     running.reader.find()
     running.screen.wait("CARD")
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
     assert card.debits == 1
 
 
@@ -363,13 +379,13 @@ def test_card_that_is_reported_anew_without_leaving_does_not_pay_for_the_next_cu
     card, other = running.world.card(1), running.world.card(2)
     running.amount(1200)
     running.reader.insert(card.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
     running.reader.repower()
     running.amount(500)
-    assert running.screen.result() == StillThere(card.id)
+    assert running.result() == StillThere(card.id)
     running.reader.remove()
     running.reader.insert(other.chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
     assert (card.debits, other.debits) == (1, 1)
 
 
@@ -380,7 +396,7 @@ def test_thing_that_does_not_answer_is_waited_out(running: Running) -> None:
     running.reader.remove()
     running.screen.wait("CARD", silent=False)
     running.reader.insert(running.world.card().chip)
-    assert isinstance(running.screen.result(), Approved)
+    assert isinstance(running.result(), Approved)
 
 
 def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_path: Path) -> None:
@@ -391,7 +407,7 @@ def test_till_that_starts_with_an_open_tap_asks_for_its_card(world: World, tmp_p
     running.thread.start()
     running.screen.wait("SAME_CARD")
     running.reader.insert(card.chip)
-    result = running.screen.result()
+    result = running.result()
     running.stop()
     assert isinstance(result, Unresolved)
     assert result.record.tac != NO_TAC
@@ -412,7 +428,7 @@ def test_till_sells_on_after_pcscd_was_ended_and_came_back(
             running.screen.wait("AMOUNT")
             running.amount(500)
             card_slot.insert(card.chip)
-            assert isinstance(running.screen.result(), Approved)
+            assert isinstance(running.result(), Approved)
             card_slot.remove()
             daemon.stop()
             running.screen.wait("AMOUNT", fault="reader-service-down")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import sqlite3
@@ -29,7 +30,6 @@ from sim.campus import STREAM, Campus
 from sim.crowd import Student
 from sim.evidence import PURCHASE, open_reader
 from sim.process import END_S_MAX, ChildFailed
-from terminal.screen import split_keys
 from wire.errors import CampusError
 from wire.money import format_fen
 
@@ -41,6 +41,12 @@ _TICK_S: Final = 0.2
 _CARD_ROWS: Final = (LETTERS + 1) // 2  # two cards a line
 _LEGEND_LINES: Final = _CARD_ROWS + 4  # a rule, the cards, a problem, the ledger; the last line stays free
 _FRAME_END: Final = b"\x1b[?2026l"
+# What the till asks a terminal: whether it shows frames whole, which is answered here, since its frames end by it; and
+# for other keys and its own size, which a half of a terminal cannot give.
+_ASKS_FRAMES, _HAS_FRAMES = b"\x1b[?2026$p", b"\x1b[?2026;2$y"
+_NOT_FOR_A_HALF: Final = re.compile(rb"\x1b\[\?2048\$p|\x1b\[>[0-9]+u|\x1b\[\?1004h")
+_KEY: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O[ -~]|[a-zA-Z])|.", re.DOTALL)
+_MOUSE_OFF: Final = b"\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?2004l"
 _CTRL_C: Final = "\x03"
 _DIM, _BOLD, _RESET = "\x1b[2m", "\x1b[1m", "\x1b[0m"
 
@@ -206,6 +212,7 @@ class Counter:
                         log = self._campus.log("till")
                         raise ChildFailed(f"the till ended with status {status}; its log is {log}") from error
                     return
+                buffer = self._without_questions(buffer, master)
                 done, found, rest = buffer.rpartition(_FRAME_END)
                 if found:
                     self._frame, buffer = done + found, rest
@@ -213,9 +220,15 @@ class Counter:
             self._campus.check_children()
             self._draw()
 
+    def _without_questions(self, shown: bytes, master: int) -> bytes:
+        """Answer the till in the terminal's place."""
+        if _ASKS_FRAMES in shown:
+            os.write(master, _HAS_FRAMES)
+        return _NOT_FOR_A_HALF.sub(b"", shown.replace(_ASKS_FRAMES, b""))
+
     def _keys(self, keys: bytes, master: int) -> bool:
         """Pass keys on, present cards; False when it is time to end."""
-        for key in split_keys(keys.decode("latin-1")):  # an arrow key ends in a letter, and presents no card
+        for key in _KEY.findall(keys.decode("latin-1")):  # an arrow key ends in a letter, and presents no card
             student = self._letters.get(key.lower())
             if key == _CTRL_C:
                 return False
@@ -310,4 +323,4 @@ def _raw_terminal() -> Iterator[None]:
         yield
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-        os.write(sys.stdout.fileno(), b"\x1b[?25h\x1b[?1049l")
+        os.write(sys.stdout.fileno(), _MOUSE_OFF + b"\x1b[?25h\x1b[?1049l")

@@ -15,12 +15,12 @@ from typing import Final
 from drivers.pcsc import PcscReader
 from terminal.clock import TapClock
 from terminal.config import load_config
-from terminal.console import ConsoleScreen
 from terminal.downlink import Downlink
 from terminal.journal import Journal, JournalReader
 from terminal.lines import JsonScreen
 from terminal.program import Program, Stop
 from terminal.psam import PsamSlot
+from terminal.screen.bridge import CashierScreen
 from terminal.usage import Usage
 from wire.errors import CampusError
 from wire.ids import mask_asn
@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
         "run",
         help="sell: type an amount, let a card pay it",
         description="Runs the till on the card reader named in HOME/terminal/terminal.toml.",
-        epilog="keys: digits and Enter, Backspace, Esc; Ctrl-C ends it\nexample:\n  campus-terminal run --home ./home",
+        epilog="keys are shown on the screen; Ctrl-C ends it\nexample:\n  campus-terminal run --home ./home",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--json", action="store_true", help="amounts as lines in, JSON lines out, instead of a screen")
@@ -117,9 +117,7 @@ def _run(folder: Path, *, as_json: bool) -> int:
         if as_json:
             program.run(JsonScreen(program.events, sys.stdin, sys.stdout))
         else:
-            screen = ConsoleScreen(program.events, sys.stdout)
-            with screen.taken_over():
-                program.run(screen)
+            CashierScreen(program.events).serve(program.run)
     return 0
 
 

@@ -26,9 +26,14 @@ import pytest
 from sim.counter import CardHolder, ledger_words
 from sim.crowd import Student, crowd
 from sim.evidence import LOAD, PURCHASE
+from terminal.words import WORDS
+from terminal.words.catalogue import Language
 
 SEEN_S_MAX = 60.0
 SIZES = ((12, 40), (5, 10), (1, 1), (0, 0), (50, 200))  # lines, columns; (0, 0) is a terminal that does not say
+ZH = WORDS[Language.ZH_HANS]
+TYPE_AMOUNT, PRESENT_CARD, APPROVED = (text.encode() for text in (ZH.type_amount, ZH.present_card, ZH.approved))
+TAP = ZH.tap_and_card.partition("{seq}")[0].encode() + b"([0-9]+)"
 ESCAPE = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 
 
@@ -198,13 +203,13 @@ def test_ledger_that_cannot_be_read_now_is_told_as_busy(tmp_path: Path) -> None:
 
 def test_second_ctrl_c_skips_the_wait_and_the_audit_still_runs(copied_home: Path) -> None:
     with counter(copied_home) as desk:
-        desk.wait_for(b"Type an amount")
+        desk.wait_for(TYPE_AMOUNT)
         daemon = pid_of(desk.run.pid, "sync")
         os.kill(daemon, signal.SIGSTOP)  # so that nothing more is booked
         desk.press(b"12,5\r")
-        desk.wait_for(b"PRESENT CARD")
+        desk.wait_for(PRESENT_CARD)
         desk.press(b"a")
-        desk.wait_for(b"APPROVED")
+        desk.wait_for(APPROVED)
         desk.press(b"\x03")
         desk.wait_for(b"The till has closed; waiting until everything is booked")
         desk.run.send_signal(signal.SIGINT)
@@ -219,13 +224,13 @@ def test_second_ctrl_c_skips_the_wait_and_the_audit_still_runs(copied_home: Path
 def test_sale_is_seen_from_the_first_key_to_the_ledger_and_ctrl_c_gives_the_verdict(home: Path) -> None:
     with counter(home) as desk:
         before = termios.tcgetattr(desk.slave)
-        desk.wait_for(b"Type an amount")
+        desk.wait_for(TYPE_AMOUNT)
         desk.press(b"12,5\r")
-        desk.wait_for(b"PRESENT CARD")
+        desk.wait_for(PRESENT_CARD)
         desk.press(b"\x1b[A\x1bOB")  # arrows, which end in letters that are cards
         desk.press(b"a")
-        desk.wait_for(b"APPROVED")
-        tap = desk.wait_for(rb"12\.50 paid, [0-9.]+ left\. Tap ([0-9]+)").group(1)
+        desk.wait_for(APPROVED)
+        tap = desk.wait_for(TAP).group(1)
         desk.wait_for(rb"newest entry is tap " + tap + rb", 12\.50")
         for lines, columns in SIZES:
             desk.resize(lines, columns)
@@ -244,7 +249,7 @@ def test_sale_is_seen_from_the_first_key_to_the_ledger_and_ctrl_c_gives_the_verd
 def test_sigterm_with_a_card_on_the_reader_gives_the_terminal_back(home: Path) -> None:
     with counter(home) as desk:
         before = termios.tcgetattr(desk.slave)
-        desk.wait_for(b"Type an amount")
+        desk.wait_for(TYPE_AMOUNT)
         desk.press(b"b")
         desk.wait_for("\N{BLACK RIGHT-POINTING POINTER}b".encode())
         desk.run.send_signal(signal.SIGTERM)

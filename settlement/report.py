@@ -139,18 +139,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for stream, items in report.coverage.items()
             for item in items
         ],
-        "shift_alarms": [
-            {
-                "stream": stream.label,
-                "terminal": item.terminal.hex(),
-                "epoch": item.epoch,
-                "shift": item.number,
-                "alarms": [alarm.name for alarm in item.alarms],
-                "received_at_utc_s": item.received_at_utc_s,
-            }
-            for stream, items in report.shifts.items()
-            for item in items
-        ],
+        "shift_alarms": _shift_alarms_json(report),
     }
     if resolved:
         found["settled"] = [
@@ -169,6 +158,21 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for item in report.settlements
         ]
     return found
+
+
+def _shift_alarms_json(report: Report) -> list[dict[str, object]]:
+    return [
+        {
+            "stream": stream.label,
+            "terminal": item.terminal.hex(),
+            "epoch": item.epoch,
+            "shift": item.number,
+            "alarms": [alarm.name for alarm in item.alarms],
+            "received_at_utc_s": item.received_at_utc_s,
+        }
+        for stream, items in report.shifts.items()
+        for item in items
+    ]
 
 
 def _suspense_json(report: Report, item: ledger.OpenSuspense) -> dict[str, object]:

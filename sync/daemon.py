@@ -15,7 +15,8 @@ from sync.clock import Clock
 from sync.links.modemport import NoCoverage
 from sync.links.route import Carried, Contact, Route
 from sync.policy import Attempt, LinkKind, Pause, Policy, Trouble, is_due, is_urgent
-from sync.store import StoreUnwritable, UplinkStore
+from sync.store import UplinkStore
+from sync.storefile import StoreUnwritable
 from sync.tls import ServerNotTrusted
 from sync.uplink import ADVICE, may_pass
 from terminal.journal import JournalMissing, JournalReader
@@ -103,12 +104,13 @@ class Daemon:
         policy = Policy(list(routes), strain=self._store.strain())
         while not self._stop.is_set():
             self._beat()
-            due = self._due(journal)
-            if due or self._clock.monotonic_s() >= self._refreshed_at_s + REFRESH_S:
+            due, reports = self._due(journal), self._reports_due(journal)
+            if due or reports or self._clock.monotonic_s() >= self._refreshed_at_s + REFRESH_S:
                 step = policy.next(
                     now_s=self._clock.monotonic_s(), now_utc_s=self._clock.utc_s(), urgent=due and self._urgent()
                 )
-                if not isinstance(step, Pause):
+                # A report alone is worth no message: none can carry it.
+                if not isinstance(step, Pause) and (due or not reports or step.link is not LinkKind.SMS):
                     self._attempt(step, policy, routes[step.link], journal)
                     continue
             self._listen_aside()
@@ -181,10 +183,14 @@ class Daemon:
             self._say_hotlist()
 
     def _upload_due(self, contact: Contact, journal: JournalReader) -> bool:
-        """Upload for as long as batches are due; whether there were any."""
+        """Upload for as long as batches are due, then the reports of shifts; whether there were any."""
         sent = False
         while not self._stop.is_set() and self._due(journal):
             _say_sent(contact.upload())
+            self._answered()
+            sent = True
+        while not self._stop.is_set() and self._reports_due(journal) and contact.report():
+            log.info("receipt for the report of shift %d", self._store.shifts_acknowledged())
             self._answered()
             sent = True
         return sent
@@ -229,7 +235,12 @@ class Daemon:
             self._waiting_since_s = now_s
         self._scan(journal, head_seq)
         waited_s = now_s - self._waiting_since_s
-        return is_due(waiting=waiting, urgent=self._urgent(), waited_s=waited_s, linger_s=self._linger_s)
+        urgent = self._urgent() or self._reports_due(journal)
+        return is_due(waiting=waiting, urgent=urgent, waited_s=waited_s, linger_s=self._linger_s)
+
+    def _reports_due(self, journal: JournalReader) -> bool:
+        """Whether a shift has closed that the server has no report of; that of it waits for the taps before it."""
+        return journal.last_shift() > self._store.shifts_acknowledged()
 
     def _scan(self, journal: JournalReader, head_seq: int) -> None:
         """Look at each new tap once for urgency."""

@@ -29,6 +29,7 @@ class Status:
     has_journal: bool = False
     backlog_taps: int = 0
     backlog_fen: int = 0
+    backlog_shifts: int = 0
     receipt_age_s: int | None = None
     verdict: Verdict | None = None
     server_ahead_s: int | None = None
@@ -82,18 +83,20 @@ def read_status(folder: Path, *, now_utc_s: int) -> Status:
         next_seq, heard_at_utc_s = store.cursor().next_seq, store.heard_at_utc_s()
         hotlist, configuration, counters = store.hotlist(), store.configuration(), store.counters()
         suspended = tuple(store.suspended())
+        shifts = store.shifts_acknowledged()
         verdict, server_ahead_s = store.verdict(), store.server_ahead_s()
         links, strain, sms = store.links_seen(), store.strain(), store.sms_sent_at_utc_s()
     finally:
         store.close()
     backlog = _backlog(folder / "journal.db", next_seq)
-    taps, fen, since_utc_s = backlog or (0, 0, None)
+    taps, fen, since_utc_s, last_shift = backlog or (0, 0, None, 0)
     return Status(
         enrolment=enrolment,
         next_seq=next_seq,
         has_journal=backlog is not None,
         backlog_taps=taps,
         backlog_fen=fen,
+        backlog_shifts=max(0, last_shift - shifts),
         receipt_age_s=None if heard_at_utc_s is None else max(0, now_utc_s - heard_at_utc_s),
         verdict=verdict,
         server_ahead_s=server_ahead_s,
@@ -126,6 +129,8 @@ def status_lines(status: Status) -> list[str]:
     else:
         taps = _counted(status.backlog_taps, "tap")
         lines.append(f"backlog        {taps}, {format_fen(status.backlog_fen)} yuan{_age(status)}")
+    if status.backlog_shifts:
+        lines.append(f"shifts         {_counted(status.backlog_shifts, 'report')} not sent yet")
     until = status.next_seq
     lines.append(f"acknowledged   {'nothing yet' if until == 1 else f'every tap before number {until}'}")
     age = status.receipt_age_s
@@ -182,18 +187,18 @@ def _counted(count: int, one: str, more: str | None = None) -> str:
     return f"{count} {one if count == 1 else more or one + 's'}"
 
 
-def _backlog(path: Path, next_seq: int) -> tuple[int, int, int | None] | None:
-    """Taps and money that the server has not acknowledged, and since when; None without a journal."""
+def _backlog(path: Path, next_seq: int) -> tuple[int, int, int | None, int] | None:
+    """Taps and money that the server has not acknowledged, since when, and the last shift; None without a journal."""
     try:
         journal = JournalReader.open(path)
     except JournalMissing:
         return None
     try:
-        head = journal.head()
+        head, last_shift = journal.head(), journal.last_shift()
         if head.seq + 1 <= next_seq:
-            return 0, 0, None
+            return 0, 0, None, last_shift
         [oldest] = journal.records(next_seq, 1)
         fen = head.total_fen - journal.total_before_fen(next_seq)
-        return head.seq + 1 - next_seq, fen, oldest.opened_at.utc_s
+        return head.seq + 1 - next_seq, fen, oldest.opened_at.utc_s, last_shift
     finally:
         journal.close()

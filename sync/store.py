@@ -6,10 +6,9 @@ commit, and what it returned from survives a power cut. Deciding what to send is
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import BinaryIO, Final, Self
 
 from sqlite_utils import Database
 
-from sync.identity import sync_folder
+from sync import storefile
 from sync.policy import DAY_S, Strain
-from sync.tables import MIGRATIONS
+from sync.storefile import StoreDamaged, StoreMissing
 from wire.batch import SignedBatch
 from wire.configuration import Configuration
 from wire.downlink import NO_MARK
@@ -32,43 +31,6 @@ from wire.receipt import BatchReceipt, Cursor, Suspense
 from wire.record import genesis_hash
 
 ANSWERED_KEPT: Final = 20  # enough to see what was said lately; the server keeps all
-_BUSY_S: Final = 5.0  # readers never hold a WAL file for long
-_SYNCHRONOUS_FULL: Final = 2
-_NOT_TAKEN: Final = (  # the disk or another process is in the way: the same write may succeed later
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-)
-
-
-class StoreMissing(CampusError):
-    """There is no uplink database: this terminal was never enrolled."""
-
-    code = "uplink-missing"
-
-
-class StoreDamaged(CampusError):
-    """The file is no uplink database, or its content makes no sense."""
-
-    code = "uplink-damaged"
-
-
-class StoreUnwritable(CampusError):
-    """The disk is full or failing; nothing of what was to be kept is kept, and the same may succeed later."""
-
-    code = "uplink-unwritable"
-    retryable = True
-
-
-class StoreInUse(CampusError):
-    """Another sync daemon, or an enrolment, writes this database."""
-
-    code = "uplink-in-use"
 
 
 class AlreadyEnrolled(CampusError):
@@ -150,7 +112,7 @@ class UplinkReader:
         """Open an existing database; `StoreMissing` or `StoreDamaged` otherwise."""
         if not path.exists():
             raise StoreMissing(f"there is no {path}")
-        return cls(_connect(path, "ro"), path)
+        return cls(storefile.connect(path, "ro"), path)
 
     def close(self) -> None:
         """Close the file."""
@@ -187,6 +149,11 @@ class UplinkReader:
         """When the server last said where it stands; None: never."""
         row = self._one("SELECT heard_at_utc_s FROM cursor")
         return None if row is None or row[0] is None else _number(row[0])
+
+    def shifts_acknowledged(self) -> int:
+        """The number up to which the server has every report of a closed shift; 0: none."""
+        row = self._one("SELECT number FROM shifts_acknowledged") if self._has("shifts_acknowledged") else None
+        return 0 if row is None else _number(row[0])
 
     def unanswered(self) -> bytes | None:
         """The bytes of the batch that was cut and has no receipt yet."""
@@ -303,13 +270,13 @@ class UplinkStore(UplinkReader):
 
         Raises `StoreInUse`, `StoreUnwritable` or `StoreDamaged`.
         """
-        lock = _lock(path)
+        lock = storefile.lock(path)
         try:
             if not path.exists():
-                _create(path)
-            connection = _connect(path, "rw")
+                storefile.create(path)
+            connection = storefile.connect(path, "rw")
             try:
-                _migrate(connection, path)
+                storefile.migrate(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -370,6 +337,11 @@ class UplinkStore(UplinkReader):
                 (ANSWERED_KEPT,),
             )
         return moves
+
+    def mark_shifts(self, number: int) -> None:
+        """Keep up to which number the server says that it has the shift reports, forward or back."""
+        with self._commit():
+            self._write("UPDATE shifts_acknowledged SET number = ?", (number,))
 
     def follow(self, cursor: Cursor, *, heard_at_utc_s: int) -> None:
         """Take over where the server says it stands, forward or back; batches beyond that are cut anew from there.
@@ -508,7 +480,7 @@ class UplinkStore(UplinkReader):
             if connection.in_transaction:  # SQLite itself takes back some of what a full disk stopped
                 connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.IntegrityError):
-                raise _fault(f"{self._path.name} cannot be written", error) from error
+                raise storefile.fault(f"{self._path.name} cannot be written", error) from error
             raise
 
 
@@ -528,73 +500,3 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise StoreDamaged("the uplink database has no text where text belongs")
     return value
-
-
-def _fault(words: str, error: sqlite3.Error) -> StoreUnwritable | StoreDamaged:
-    """What a database's error means: it passes, or a person has to look at the file."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extended code's detail
-    return (StoreUnwritable if code in _NOT_TAKEN else StoreDamaged)(f"{words}: {error}")
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open an existing file and assert the one setting that loses no commit in a power cut."""
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=_BUSY_S)
-        connection.isolation_level = None  # transactions begin and end where `_commit` says
-        connection.execute("PRAGMA synchronous = FULL")
-        [journal_mode] = connection.execute("PRAGMA journal_mode").fetchone()
-        [synchronous] = connection.execute("PRAGMA synchronous").fetchone()
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
-        words = f"{path} cannot be opened"
-        raise (_fault(words, error) if mode == "rw" else StoreDamaged(f"{words}: {error}")) from error
-    if journal_mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not {"cursor", "batches"} <= tables:
-        connection.close()
-        raise StoreDamaged(f"{path} is no uplink database (mode {journal_mode}, synchronous {synchronous})")
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the tables of an older version of this program up to date, all or none."""
-    try:
-        [done] = connection.execute("PRAGMA user_version").fetchone()
-        if later := MIGRATIONS[max(done, 1) :]:
-            _apply(connection, later)
-    except sqlite3.Error as error:
-        raise _fault(f"{path} cannot be brought up to date", error) from error
-
-
-def _apply(connection: sqlite3.Connection, scripts: tuple[str, ...]) -> None:
-    connection.executescript(f"BEGIN; {''.join(scripts)} PRAGMA user_version = {len(MIGRATIONS)}; COMMIT;")
-
-
-def _create(path: Path) -> None:
-    """Make the file under another name and rename it, so that readers find it whole or not at all."""
-    draft = path.with_name(path.name + ".new")
-    try:
-        for leftover in (draft, draft.with_name(draft.name + "-wal"), draft.with_name(draft.name + "-shm")):
-            leftover.unlink(missing_ok=True)
-        with closing(sqlite3.connect(draft)) as connection:  # the last one out moves all from the WAL into the file
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            _apply(connection, MIGRATIONS)
-        draft.rename(path)
-        sync_folder(path.parent)
-    except (sqlite3.Error, OSError) as error:
-        raise StoreUnwritable(f"{path} cannot be made: {error}") from error
-
-
-def _lock(path: Path) -> BinaryIO:
-    try:
-        lock = path.with_name(path.name + ".lock").open("ab")
-    except OSError as error:
-        raise StoreUnwritable(f"{path.parent} cannot be written: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        lock.close()
-        raise StoreInUse(f"another campus-syncd is writing {path}") from error
-    return lock

@@ -132,6 +132,14 @@ CREATE TABLE configuration (
 ) STRICT;
 """
 
+_SHIFTS: Final = """
+CREATE TABLE shifts_acknowledged (
+    id INTEGER PRIMARY KEY CONSTRAINT one_row_of_shifts CHECK (id = 1),
+    number INTEGER NOT NULL CONSTRAINT shifts_are_counted CHECK (number >= 0)
+) STRICT;
+INSERT INTO shifts_acknowledged VALUES (1, 0);
+"""
+
 MIGRATIONS: Final = (
     _FIRST_TABLES,
     _VERDICT_AND_CLOCK,
@@ -141,4 +149,5 @@ MIGRATIONS: Final = (
     _MESSAGES,
     _PIN_TRIES,
     _CONFIGURATION,
+    _SHIFTS,
 )  # PRAGMA user_version counts them; 0 stands for the first

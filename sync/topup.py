@@ -20,7 +20,8 @@ from drivers.purchase import ToCard
 from drivers.purse import CardProfile, CardUnreadable
 from drivers.reader import CardPresented, CardSilent, Reader, ReaderEvent, ReaderLost
 from sync.link import LinkDown
-from sync.store import Enrolment, LoadEnd, StoreUnwritable, UplinkStore
+from sync.store import Enrolment, LoadEnd, UplinkStore
+from sync.storefile import StoreUnwritable
 from wire.errors import CampusError
 from wire.ids import CardId, LoadId
 from wire.load import (

@@ -40,6 +40,7 @@ from wire.messages import (
 )
 from wire.receipt import RETRYABLE_REJECTIONS, BatchReceipt, Cursor, Rejected, Rejection
 from wire.session import ProtocolViolation, Role, Session
+from wire.shift import ShiftReceipt
 from wire.signature import public_bytes
 
 ANSWER_S: Final = 20.0  # a loaded server on a slow mobile network; beyond that the link is half dead
@@ -145,6 +146,7 @@ class Uplink:
         self._exchange = Exchange(link, clock, answer_s=answer_s)
         self._counted = (0, 0)
         self._gaps = 0
+        self._reports_put_off = False
 
     def open(self) -> SignedBatch | None:
         """Identify, with the next batch right behind if there is one; returns it once it has its receipt.
@@ -166,6 +168,8 @@ class Uplink:
             welcome = self._identify(challenge, signed)
             if isinstance(welcome, Refused):
                 raise rejected(welcome)
+            if welcome.shifts != self._store.shifts_acknowledged():
+                self._store.mark_shifts(welcome.shifts)
             if signed is not None:
                 return signed if self._settle(signed) else None
             self._follow(welcome.cursor)
@@ -180,6 +184,26 @@ class Uplink:
                 return None
             self._exchange.send(Upload(signed))
             return signed if self._settle(signed) else None
+
+    def report(self) -> bool:
+        """Carry the next report of a closed shift once its taps have their receipt; whether the server has it now.
+
+        One that the server did not take is left for the next session.
+        """
+        if self._reports_put_off:
+            return False
+        waiting = self._journal.reports(self._store.shifts_acknowledged() + 1, 1)
+        if not waiting or waiting[0].next_seq > self._store.cursor().next_seq:
+            return False
+        [report] = waiting
+        self._exchange.send(report.signed(self._key))
+        while isinstance(message := self._exchange.answer(), News):
+            self._take_news(message)
+        assert isinstance(message, ShiftReceipt), "the session's table allows nothing else here"
+        self._store.mark_shifts(message.number)
+        self._reports_put_off = message.number < report.number
+        self._count()
+        return not self._reports_put_off
 
     def listen(self, timeout_s: float) -> None:
         """Take in what the server says unasked; `LinkDown` as soon as it has gone."""

@@ -219,6 +219,12 @@ class JournalReader:
             number += len(reports)
         return head
 
+    def last_shift(self) -> int:
+        """The number of the last shift that closed; 0: none did."""
+        row = self._one("SELECT coalesce(max(number), 0) FROM shift_closed")
+        assert row is not None, "a maximum is always answered"
+        return cast(int, row[0])
+
     def reports(self, first_number: int, count_max: int) -> list[ShiftReport]:
         """Reports of closed shifts from `first_number` on, consecutive, at most `count_max`, unsigned."""
         before = self._report(first_number - 1) if first_number > 1 else None

@@ -33,6 +33,9 @@ class Contact(Protocol):
     def upload(self) -> Carried | None:
         """Carry the next taps, until their receipt is on the disk; None: nothing waits, or it is cut anew."""
 
+    def report(self) -> bool:
+        """Carry the next report of a closed shift, until its receipt is on the disk; False: none can be carried now."""
+
     def listen(self, timeout_s: float) -> None:
         """Take in what the server says unasked, for so long at most."""
 

@@ -98,6 +98,10 @@ class SmsRoute:
         """See `Contact`."""
         self.overhear(timeout_s)
 
+    def report(self) -> bool:
+        """See `Contact`; messages carry taps alone."""
+        return False
+
     def overhear(self, timeout_s: float = 0.0) -> None:
         """Take in messages that have arrived; the modem is asked for unannounced ones once an hour."""
         told = any(isinstance(event, SmsArrived) for event in self._port.events(timeout_s))

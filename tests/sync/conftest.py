@@ -49,6 +49,7 @@ from wire.money import Fen
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
 from wire.record import ClockQuality, Mac2, TapTime, genesis_hash
 from wire.session import Role, Session
+from wire.shift import ShiftReceipt, ShiftReport, add_up, shift_genesis
 from wire.signature import public_bytes
 
 TERMINAL = TerminalId(bytes.fromhex("112233445566"))
@@ -98,6 +99,8 @@ class Server:
     hotlist: Hotlist = EMPTY_HOTLIST
     news: deque[News] = field(default_factory=deque)
     suspend: dict[int, Suspense] = field(default_factory=dict)
+    shifts: list[ShiftReport] = field(default_factory=list)
+    takes_shifts: bool = True
     quirks: deque[Quirk] = field(default_factory=deque)
     refusals: deque[Rejection] = field(default_factory=deque)
     greeting: Rejection | None = None
@@ -173,16 +176,31 @@ class Server:
             if self.unwelcome is not None:
                 tls.sendall(session.send(self._refused(self.unwelcome)))
                 return False
-            tls.sendall(session.send(Welcome(self.cursor)))
+            tls.sendall(session.send(Welcome(self.cursor, len(self.shifts))))
             if self.news:
                 tls.sendall(session.send(self.news.popleft()))
             elif message.hotlist_mark != self.hotlist.mark:
                 tls.sendall(session.send(HotlistUpdate(self.hotlist)))
         elif isinstance(message, Answer):
             self.answers.append(message)
+        elif isinstance(message, ShiftReport):
+            return self._take_shift(tls, session, message)
         else:
             assert isinstance(message, Upload)
             return self._take(tls, session, message)
+        return True
+
+    def _take_shift(self, tls: ssl.SSLSocket, session: Session, message: ShiftReport) -> bool:
+        message.verify(self.public_key)
+        quirk = self.quirks.popleft() if self.quirks else None
+        if quirk is Quirk.LOSE_UPLOAD:
+            return False
+        complete = message.next_seq <= len(self.hashes)
+        if self.takes_shifts and complete and message.number == len(self.shifts) + 1:
+            self.shifts.append(message)
+        if quirk is Quirk.LOSE_ANSWER:
+            return False
+        tls.sendall(session.send(ShiftReceipt(len(self.shifts))))
         return True
 
     def _take(self, tls: ssl.SSLSocket, session: Session, message: Upload) -> bool:
@@ -241,6 +259,34 @@ class Till:
                 )
             )
             self._journal.seal_tap(opened, tac=b"\1\2\3\4", mac2=Mac2.VERIFIED)
+
+    def close_shift(self) -> ShiftReport:
+        """A shift over every tap that is in none yet."""
+        number, head = self.reader.last_shift() + 1, self._journal.head()
+        before = self.reader.reports(number - 1, 1)[0] if number > 1 else None
+        first_seq = before.next_seq if before else 1
+        report = ShiftReport(
+            terminal=TERMINAL,
+            epoch=EPOCH,
+            number=number,
+            hash_before=before.hash if before else shift_genesis(TERMINAL, EPOCH),
+            first_seq=first_seq,
+            next_seq=head.seq + 1,
+            journal_hash=head.hash,
+            opened_at_utc_s=NOW_UTC_S,
+            closed_at_utc_s=NOW_UTC_S,
+            cashier=CardId(IssuerId(bytes(8)), Asn(bytes(10))),
+            opening_cash_fen=Fen(0),
+            counted_cash_fen=Fen(0),
+            cash_count=0,
+            cash_fen=0,
+            taps=add_up(self._journal.records(first_seq, head.seq + 1 - first_seq) if head.seq >= first_seq else []),
+        )
+        opened = (number, report.cashier.to_bytes(), first_seq, 0, NOW_UTC_S, 1, 0, 0)
+        self._journal.keep("INSERT INTO shift_opened VALUES (?, ?, ?, ?, ?, ?, ?, ?)", opened)
+        closed = (number, report.next_seq, report.canonical, report.hash)
+        self._journal.keep("INSERT INTO shift_closed (number, next_seq, report, hash) VALUES (?, ?, ?, ?)", closed)
+        return report
 
     def close(self) -> None:
         self.reader.close()

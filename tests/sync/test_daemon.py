@@ -250,3 +250,25 @@ def test_network_that_answers_in_the_servers_name_does_not_keep_taps_from_the_mo
     till.tap()
     daemon.start()
     wait_until(_acknowledged(daemon, 1))
+
+
+def test_closing_a_shift_sends_its_taps_and_its_report_at_once(
+    daemon: Running, till: Till, server: Server, wait_until: WaitUntil
+) -> None:
+    daemon.linger_s = 3_600.0
+    daemon.start()
+    till.tap(2)
+    report = till.close_shift()
+    wait_until(lambda: daemon.reader.shifts_acknowledged() == 1)
+    assert [shift.hash for shift in server.shifts] == [report.hash]
+    assert daemon.reader.cursor().next_seq == 3
+
+
+def test_shift_that_closes_without_taps_is_a_reason_to_reach_the_server(
+    daemon: Running, till: Till, server: Server, wait_until: WaitUntil
+) -> None:
+    daemon.start()
+    wait_until(lambda: bool(server.identified))
+    till.close_shift()
+    till.close_shift()
+    wait_until(lambda: daemon.reader.shifts_acknowledged() == 2)

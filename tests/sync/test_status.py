@@ -103,6 +103,16 @@ def test_backlog_receipt_and_suspended_taps_are_shown(
     assert (read["bytes_sent"], read["batches"], read["next_seq"]) == (400, 1, 2)
 
 
+def test_shift_reports_that_are_not_up_are_counted(store: UplinkStore, till: Till, folder: Path) -> None:
+    assert not any(line.startswith("shifts") for line in status_lines(read_status(folder, now_utc_s=5)))
+    till.close_shift()
+    till.close_shift()
+    assert "shifts         2 reports not sent yet" in status_lines(read_status(folder, now_utc_s=5))
+    store.mark_shifts(1)
+    status = read_status(folder, now_utc_s=5)
+    assert (status.backlog_shifts, status.as_json()["backlog_shifts"]) == (1, 1)
+
+
 def test_verdict_is_shown_with_its_words(store: UplinkStore, folder: Path) -> None:
     store.save_verdict(Verdict("QUARANTINED", "the server has set this terminal aside", 1_767_261_600))
     status = read_status(folder, now_utc_s=1_767_261_700)

@@ -21,14 +21,11 @@ from sync.store import (
     KeptLoad,
     LoadEnd,
     NotEnrolled,
-    StoreDamaged,
-    StoreInUse,
-    StoreMissing,
-    StoreUnwritable,
     UplinkReader,
     UplinkStore,
     Verdict,
 )
+from sync.storefile import StoreDamaged, StoreInUse, StoreMissing, StoreUnwritable
 from sync.tables import MIGRATIONS
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Asn, CardId, IssuerId
@@ -53,6 +50,7 @@ LATER_TABLES = (
     "links_seen",
     "datagrams",
     "configuration",
+    "shifts_acknowledged",
 )
 
 

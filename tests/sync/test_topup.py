@@ -13,7 +13,8 @@ from drivers.purse import CAMPUS_CARD, CardProfile
 from settlement.onecard.loads import LoadEvidence
 from sim.card.profile import CAMPUS, CAMPUS_T0, PROVE_BEFORE
 from sim.card.profile import CardProfile as SimProfile
-from sync.store import StoreUnwritable, UplinkStore
+from sync.store import UplinkStore
+from sync.storefile import StoreUnwritable
 from sync.topup import (
     CardTrouble,
     EarlierSettled,

@@ -25,7 +25,7 @@ from settlement.onecard.outlets import (
 )
 from settlement.store.database import Database
 from wire.configuration import Configuration, Name
-from wire.ids import Stream, TerminalId
+from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
 
 _NEWEST: Final = """
     SELECT body FROM configuration AS newest
@@ -156,8 +156,8 @@ class InForce:
             self._seen = seen
 
     def mark_for(self, terminal: TerminalId, stream: Stream, now_utc_s: int) -> bytes | None:
-        """The mark of what holds for a terminal; None: nothing was set for its outlet."""
-        if self._book is None:
+        """The mark of what holds for a terminal; None: nothing was set for its outlet, or it is a top-up point."""
+        if self._book is None or stream not in CONSUMPTION_STREAMS:
             return None
         return self._marks.get(self._book.outlet_at(terminal, stream, now_utc_s).number)
 

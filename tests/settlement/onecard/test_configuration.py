@@ -117,6 +117,7 @@ def test_terminal_goes_by_its_outlets_newest_version_also_after_it_has_moved(one
     assert seen.with_mark(second) is None
     assert seen.mark_for(TERMINAL, Stream.CANTEEN, NOW + 100) == read_configurations(onecard)[22].mark
     assert seen.mark_for(TerminalId(bytes(6)), Stream.CANTEEN, NOW) is None
+    assert seen.mark_for(TERMINAL, Stream.TOP_UP, NOW) is None
 
 
 def test_versions_stand_for_ever_and_have_no_gap(onecard: Database, home: Home) -> None:

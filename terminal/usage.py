@@ -20,7 +20,7 @@ from wire.record import Mac2, Outcome, TapKind, TapRecord, TapTime
 
 TAPS_SHOWN: Final = 10  # what a customer at the till reads
 _DAY_S: Final = 86_400
-_PLAIN_S: Final = 3 * _DAY_S  # no limit looks further back; what the school paid is kept, since it may accumulate
+_RECENT_S: Final = 3 * _DAY_S  # no limit looks further back; what the school paid is kept, since it may accumulate
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class Usage:
     """The sales of every card. `add` is cheap, and so is every question about one card."""
 
     def __init__(self) -> None:
-        self._spent: dict[CardId, list[Spent]] = {}
+        self._recent: dict[CardId, list[Spent]] = {}
+        self._subsidised: dict[CardId, list[Spent]] = {}
         self._credited: dict[int, int] = {}
         self._taps: dict[CardId, list[int]] = {}
 
@@ -71,17 +72,17 @@ class Usage:
 
     def last(self, card: CardId) -> Spent | None:
         """The card's last sale here that counts."""
-        spent = self._spent.get(card)
-        return spent[-1] if spent else None
+        recent = self._recent.get(card)
+        return recent[-1] if recent else None
 
     def since(self, card: CardId, utc_s: int) -> Spending:
         """What the card has spent here from this moment on, or later by a clock that was ahead."""
-        counted = [one for one in self._spent.get(card, ()) if one.at.utc_s >= utc_s]
+        counted = [one for one in self._recent.get(card, ()) if one.at.utc_s >= utc_s]
         return Spending(sum(one.meals for one in counted), sum(one.price_fen for one in counted))
 
     def subsidised(self, card: CardId, utc_s: int) -> Iterator[Spent]:
         """The card's sales from this moment on to which the school has paid."""
-        return (one for one in self._spent.get(card, ()) if one.subsidy_fen and one.at.utc_s >= utc_s)
+        return (one for one in self._subsidised.get(card, ()) if one.at.utc_s >= utc_s)
 
     def is_credited(self, seq: int) -> bool:
         """Whether a sale was taken back, or something was given back for it, or may have been."""
@@ -96,14 +97,15 @@ class Usage:
         return tuple(reversed(self._taps.get(card, ())))
 
     def _count(self, record: TapRecord, meals: int) -> None:
-        spent = self._spent.setdefault(record.card, [])
-        if spent and not spent[0].subsidy_fen and spent[0].at.utc_s < record.opened_at.utc_s - _PLAIN_S:
-            oldest_s = record.opened_at.utc_s - _PLAIN_S
-            spent[:] = [one for one in spent if one.subsidy_fen or one.at.utc_s >= oldest_s]
-        spent.append(
-            Spent(record.tap_id.seq, record.opened_at, record.amount_fen, record.subsidy_fen, meals),
-        )
+        recent = self._recent.setdefault(record.card, [])
+        oldest_s = record.opened_at.utc_s - _RECENT_S
+        if recent and recent[0].at.utc_s < oldest_s:
+            recent[:] = [one for one in recent if one.at.utc_s >= oldest_s]
+        spent = Spent(record.tap_id.seq, record.opened_at, record.amount_fen, record.subsidy_fen, meals)
+        recent.append(spent)
+        if record.subsidy_fen:
+            self._subsidised.setdefault(record.card, []).append(spent)
 
     def _give_back(self, record: TapRecord) -> None:
-        spent = self._spent.get(record.card, [])
-        spent[:] = [one for one in spent if one.seq != record.refers_to]
+        for kept in (self._recent.get(record.card, []), self._subsidised.get(record.card, [])):
+            kept[:] = [one for one in kept if one.seq != record.refers_to]

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
 
-from sim import trial
+from sim import killed, trial
 from sim.audit import Finding, report_lines
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
@@ -62,12 +62,15 @@ def build_parser() -> argparse.ArgumentParser:
     modem_command.add_parser(commands)
     devices_command.add_parser(commands)
     trial.add_parser(commands)
+    killed.add_parser(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; see the parser's description for the exit status."""
     arguments = build_parser().parse_args(argv)
+    if arguments.command == "killed":
+        return killed.run(arguments)  # with the signals and faults of the program that it runs
     signal.signal(signal.SIGTERM, _terminate)
     if arguments.command == "card":
         return _card(arguments)

@@ -13,7 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from settlement.commands.common import home_at
 from settlement.onecard.loads import LoadEvent
+from settlement.store.backup import back_up
+from settlement.store.database import SchemaMissing, StoreFault
+from settlement.store.database import open_reader as open_place
+from settlement.store.place import Place
+from settlement.store.router import LEDGER, ONECARD, TOPUP
 from sim.card.issue import CardImage, read_card_image
 from terminal.journal import JournalReader
 from wire.batch import BATCH_VERSION
@@ -150,7 +156,7 @@ class Evidence:
     ledger_position: int
     stream_kind: Stream
     copies: dict[str, Path]
-    stream_path: Path
+    stream_place: Place
     desk: list[DeskEvent] = field(default_factory=list)
     desk_position: int = 0
 
@@ -185,8 +191,8 @@ class Evidence:
 
     def stream_counts(self) -> tuple[int, ...]:
         """Rows of the stream's tables right now, read from the live database."""
-        with closing(open_reader(self.stream_path)) as live:
-            return tuple(live.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in _MONEY_TABLES["stream"])
+        with open_place(self.stream_place, self.stream_kind.label) as live:
+            return tuple(live.number(f"SELECT count(*) FROM {table}") for table in _MONEY_TABLES["stream"])
 
     def _stream_debits(self) -> Iterator[tuple[StreamTap, TapRecord]]:
         for row in self.stream:
@@ -199,17 +205,16 @@ def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path)
 
     Servers and daemon may be running. The till must not be: cards are read last, and could be ahead of its journal.
     """
-    sources = {
-        "ledger": home / "settlement" / "ledger.db",
-        "onecard": home / "settlement" / "onecard.db",
-        "topup": home / "settlement" / "topup.db",
-        "stream": home / "settlement" / f"{stream.label}.db",
-        "journal": home / "terminal" / "journal.db",
-    }
+    server, copies = home_at(home), {}
     try:
-        copies = {role: _copy(path, scratch / path.name) for role, path in sources.items()}
-        return _read(copies, stream=stream, stream_path=sources["stream"], card_files=card_files)
-    except sqlite3.Error as error:
+        for role, alias in {"ledger": LEDGER, "onecard": ONECARD, "topup": TOPUP, "stream": stream.label}.items():
+            copies[role] = scratch / f"{alias}.db"
+            back_up(server.place(alias), alias, copies[role])
+        copies["journal"] = _copy(home / "terminal" / "journal.db", scratch / "journal.db")
+        return _read(copies, stream=stream, stream_place=server.place(stream.label), card_files=card_files)
+    except SchemaMissing as error:
+        raise EvidenceMissing(f"{error}, so there is nothing to audit") from error
+    except (StoreFault, sqlite3.Error) as error:
         raise EvidenceMissing(f"a database in {home} cannot be read: {error}") from error
 
 
@@ -218,7 +223,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_files: list[Path]) -> Evidence:
+def _read(copies: dict[str, Path], *, stream: Stream, stream_place: Place, card_files: list[Path]) -> Evidence:
     taps, terminals, batches = _stream(copies["stream"])
     with closing(sqlite3.connect(copies["topup"])) as db:
         rows = db.execute("SELECT position, event, chain_hash FROM load_event ORDER BY position")
@@ -264,7 +269,7 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_path: Path, card_fi
         desk_position=read.get("topup", 0),
         copies=copies,
         stream_kind=stream,
-        stream_path=stream_path,
+        stream_place=stream_place,
     )
 
 

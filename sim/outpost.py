@@ -19,14 +19,17 @@ from types import TracebackType
 from typing import Final, Self
 
 from drivers.purse import CAMPUS_CARD, read_psam
+from settlement.commands.common import home_at
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
+from settlement.store.database import open_reader
+from settlement.store.router import LEDGER
 from sim.audit import Finding, audit
 from sim.card.issue import issue_card, read_card_image
 from sim.card.memory import open_memory
 from sim.card.purse import Purse
 from sim.crowd import ISSUER
-from sim.evidence import gather, open_reader
+from sim.evidence import gather
 from sim.pcsc.local import Tear, TearableChip, local_channel
 from sim.process import Child, ChildFailed
 from sim.psam.psam import Psam, issue_psam
@@ -59,8 +62,9 @@ _LOOK_S: Final = 0.1
 class Outpost:
     """A context manager: inside it the server runs; the daemon runs when it is started, as it is configured by then."""
 
-    def __init__(self, home: Path, *, seed: int, clock: Clock) -> None:
+    def __init__(self, home: Path, *, seed: int, clock: Clock, database_url: str | None = None) -> None:
         self.home = home.absolute()
+        self._database_url = database_url
         self.terminal_folder = self.home / "terminal"
         self.port = _free_port()
         self._folder = self.home / "sim"
@@ -98,10 +102,14 @@ class Outpost:
     def start(self, name: str) -> None:
         """Start `stream`, `ledger` or `syncd`, and wait until it is ready."""
         arguments, ready = _PROGRAMS[name]
-        command = [*arguments, "--home", str(self.home)]
-        child = Child.start(name, command, log=self._folder / f"{name}.log", environment=_environment())
-        self._children[name] = child
+        self._children[name] = child = self._start(name, *arguments)
         child.wait_for(ready)
+
+    def start_to_be_killed(self, name: str, statement: int, *, after: bool) -> Child:
+        """Start `stream` or `ledger`, which will kill itself at that SQL statement, ready or not."""
+        (_, *arguments), _ = _PROGRAMS[name]
+        when = ("--after",) if after else ()
+        return self._start(name, "sim", "killed", "--statement", str(statement), *when, *arguments)
 
     def end(self, name: str) -> None:
         """End a program cleanly; `ChildFailed` if it has ended by itself."""
@@ -168,13 +176,19 @@ class Outpost:
             evidence = gather(self.home, stream=STREAM, card_files=self._cards, scratch=Path(scratch))
             return audit(evidence, lambda raw: replay(self.terminal_folder, raw, self._clock))
 
+    def _start(self, name: str, *arguments: str) -> Child:
+        command = [*arguments, "--home", str(self.home)]
+        return Child.start(name, command, log=self._folder / f"{name}.log", environment=_environment())
+
     def _set_up(self) -> None:
         for folder in (self._folder, self.terminal_folder):
             folder.mkdir(mode=0o700, parents=True)
-        self._command("settlement", "init")
-        server = Home(self.home)
-        section = f'[streams.{STREAM.label}]\nhost = "127.0.0.1"\nport = {self.port}\n'
+        server, section = Home(self.home), f'[streams.{STREAM.label}]\nhost = "127.0.0.1"\nport = {self.port}\n'
+        if self._database_url is not None:
+            section += f'\n[database]\nurl = "{self._database_url}"\n'
+        server.folder.mkdir(mode=0o700)
         server.settings.write_text(section, encoding="utf-8")
+        self._command("settlement", "init")
         keys = FileKeyStore.open(server.sealed_keys, server.passphrase.read_bytes().strip())
         lines = ["issuer,asn,opening_balance_fen,opening_counter"]
         for number in range(1, CARDS + 1):
@@ -234,14 +248,14 @@ class Outpost:
         )
 
     def _pulled(self) -> bool:
-        folder = Home(self.home)
+        home = home_at(self.home)
         with (
-            closing(open_reader(folder.database(STREAM.label))) as stream,
-            closing(open_reader(folder.database("ledger"))) as ledger,
+            open_reader(home.place(STREAM.label), STREAM.label) as stream,
+            open_reader(home.place(LEDGER), LEDGER) as ledger,
         ):
-            (taps,) = stream.execute("SELECT coalesce(max(next_position) - 1, 0) FROM intake").fetchone()
-            read = ledger.execute("SELECT position FROM source_cursor WHERE source = ?", (STREAM.label,)).fetchone()
-        return read is not None and bool(read[0] == taps)
+            taps = stream.number("SELECT coalesce(max(next_position) - 1, 0) FROM intake")
+            read = ledger.query("SELECT position FROM source_cursor WHERE source = %s", (STREAM.label,), into=int)
+        return read == [taps]
 
     def _command(self, *arguments: str) -> str:
         command = [sys.executable, "-m", *arguments, "--home", str(self.home)]

@@ -28,6 +28,7 @@ from sim.modem.modem import SimulatedModem
 from sim.modem.profile import PROFILES
 from sim.modem.simcard import SimCard
 from sim.outpost import Outpost
+from sim.postgres import PostgresServer
 from sim.smstrial import CALM, PACE_S, SMS, STORMY, try_sms
 from sim.smstrial import TAPS as SMS_TAPS
 from sync.clock import Clock
@@ -83,12 +84,13 @@ def try_link(
     seed: int,
     clock: Clock,
     say: Callable[[str], None],
+    database_url: str | None = None,
 ) -> Trial:
     """`taps` sales in so many `seconds`, in storm or in calm; then calm until all is booked, and the audit."""
     began_s = clock.monotonic_s()
     carrier = Carrier(Random(seed), clock.monotonic_s, cell=Cell(clock.monotonic_s, quality=LTE))
     carrier.data.names[_HOST] = "127.0.0.1"
-    with Outpost(home, seed=seed, clock=clock) as post:
+    with Outpost(home, seed=seed, clock=clock, database_url=database_url) as post:
         with _air(link, carrier, post, seed) as (proxy, modem, faults):
             happened: Counter[Gust] = Counter()
             restart = threading.Event()  # done here: a program ends with the thread that started it
@@ -180,6 +182,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--link", choices=(*LINKS, SMS), help="one link (default: each of them but sms)")
     parser.add_argument("--taps", type=int, help=f"sales (default: {TAPS}; with sms, at a pace of its own, {SMS_TAPS})")
     parser.add_argument("--seconds", type=float, default=STORM_S, help=f"how long it storms (default: {STORM_S:.0f})")
+    parser.add_argument(
+        "--postgres", action="store_true", help="the server keeps its data in PostgreSQL (not with sms)"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the storm and the sales (default: 1)")
 
 
@@ -190,22 +195,35 @@ def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], Non
     trials = []
     for link in (arguments.link,) if arguments.link else LINKS:
         for stormy in (True, False):
-            with tempfile.TemporaryDirectory(prefix="campus-storm-") as folder:
+            with _folder_and_server(arguments.postgres) as (folder, database_url):
                 trial = try_link(
                     link,
-                    home=Path(folder) / "home",
+                    home=folder / "home",
                     taps=arguments.taps or TAPS,
                     seconds=arguments.seconds,
                     stormy=stormy,
                     seed=arguments.seed,
                     clock=clock,
                     say=say,
+                    database_url=database_url,
                 )
             if not trial.content:
                 say("\n".join([trial.line(), *report_lines(trial.findings)]))
             trials.append(trial)
     say("\n".join(trial.line() for trial in trials))
     return 0 if all(trial.content for trial in trials) else 1
+
+
+@contextmanager
+def _folder_and_server(postgres: bool) -> Iterator[tuple[Path, str | None]]:
+    """Where a trial's things lie, and the url of its own PostgreSQL server if it wants one."""
+    with tempfile.TemporaryDirectory(prefix="campus-storm-") as folder:
+        server = PostgresServer.create() if postgres else None
+        try:
+            yield Path(folder), None if server is None else server.url
+        finally:
+            if server is not None:
+                server.remove()
 
 
 def _run_sms(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], None]) -> int:

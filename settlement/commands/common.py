@@ -90,8 +90,13 @@ def registry_writer(home: Home, host: Host) -> Database:
 
 
 def home_of(args: argparse.Namespace) -> Home:
-    """The installation that a command is about, with the database server that its settings name."""
-    home = Home(args.home)
+    """The installation that a command is about."""
+    return home_at(args.home)
+
+
+def home_at(root: Path) -> Home:
+    """The installation in a folder, with the database server that its settings name; raises `SettingsInvalid`."""
+    home = Home(root)
     database = read_settings(home).database if home.settings.exists() else None
     return home if database is None else Home(home.root, database.url)
 

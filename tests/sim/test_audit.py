@@ -122,7 +122,7 @@ class Story:
             ledger_position=pulled,
             stream_kind=Stream.CANTEEN,
             copies=files.copies,
-            stream_path=files.copies["stream"],
+            stream_place=files.copies["stream"],
         )
 
     def _record(self, card: CardId, amount_fen: int, outcome: Outcome) -> TapRecord:
@@ -533,7 +533,7 @@ def test_replay_that_adds_a_row_is_seen(evidence: Evidence, files: Files, tmp_pa
             db.execute("INSERT INTO batch VALUES (2, x'01', x'', 1, 1, 2, x'', x'', 0)")
         return RECEIPT
 
-    assert broken(replace(evidence, stream_path=live), replay) == {REPLAY}
+    assert broken(replace(evidence, stream_place=live), replay) == {REPLAY}
 
 
 def test_report_names_what_is_wrong_and_says_how_much_more_there_is(evidence: Evidence) -> None:

@@ -116,7 +116,7 @@ class Story:
             ledger_position=0,
             stream_kind=Stream.CANTEEN,
             copies={},
-            stream_path=Path(),
+            stream_place=Path(),
             desk=journal(self.events),
             desk_position=pulled,
         )

@@ -75,7 +75,7 @@ def evidence_of(took: dict[int, int], settled: dict[int, int | None], *taps: Tap
         ledger_position=len(taps),
         stream_kind=Stream.CANTEEN,
         copies={},
-        stream_path=Path(),
+        stream_place=Path(),
     )
 
 

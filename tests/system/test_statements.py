@@ -1,0 +1,120 @@
+"""kill -9 of stream and ledger at any of their SQL statements: started anew, and with terminals that send again what
+they have no receipt for, the auditor is content: nothing is lost, nothing is doubled.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+import pytest
+
+from sim.audit import report_lines
+from sim.outpost import Outpost
+from sim.postgres import PostgresServer
+from sim.process import ChildFailed
+from sync.clock import Clock
+from sync.config import load_config
+from sync.identity import load_key
+from sync.link import LinkDown, TcpLink
+from sync.store import UplinkStore
+from sync.tls import TlsLink, client_context
+from sync.uplink import Uplink
+from terminal.journal import JournalReader
+from wire.errors import CampusError
+
+CLOCK: Final = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
+DIES_S_MAX: Final = 60.0
+BOOKED_S_MAX: Final = 30.0
+LOOK_S: Final = 0.1
+# More than either program needs for its start, a batch of taps and a round of the ledger.
+STATEMENTS: Final = 60
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    started = PostgresServer.create()
+    yield started
+    started.remove()
+
+
+class Uplinks:
+    """The terminal's uplink, a session at a time; what has no receipt is sent again in the next."""
+
+    def __init__(self, post: Outpost) -> None:
+        self.folder = post.terminal_folder
+        self.config = load_config(self.folder / "terminal.toml")
+        self.key = load_key(self.folder / "terminal.key")
+        self.store = UplinkStore.open_or_make(self.folder / "uplink.db")
+
+    def send(self) -> None:
+        """Bring what there is, as far as the server lives."""
+        link = TlsLink(
+            TcpLink(self.config.host, self.config.port),
+            client_context(self.folder / "ca.pem"),
+            self.config.server_name,
+            clock=CLOCK,
+        )
+        with closing(link), closing(JournalReader.open(self.folder / "journal.db")) as journal:
+            uplink = Uplink(link, store=self.store, journal=journal, key=self.key, clock=CLOCK, answer_s=5.0)
+            uplink.open()
+            while uplink.upload() is not None:
+                continue
+
+
+def walk(post: Outpost, statements: list[tuple[int, bool]]) -> None:
+    """Kill stream and ledger at each of these statements of theirs, while taps come in, and then let both live."""
+    for name in ("stream", "ledger"):
+        post.end(name)
+    uplinks = Uplinks(post)
+    with closing(uplinks.store):
+        for statement, after in statements:
+            kill_once(post, uplinks, statement, after=after)
+        for name in ("stream", "ledger"):
+            post.start(name)
+        uplinks.send()
+    assert post.wait_until_booked(timeout_s=BOOKED_S_MAX)
+    findings = post.audit()
+    assert all(finding.holds for finding in findings), "\n".join(report_lines(findings))
+
+
+def kill_once(post: Outpost, uplinks: Uplinks, statement: int, *, after: bool) -> None:
+    children = [post.start_to_be_killed(name, statement, after=after) for name in ("stream", "ledger")]
+    deadline_s, pause = time.monotonic() + DIES_S_MAX, threading.Event()
+    while any(child.alive for child in children):
+        assert time.monotonic() < deadline_s, f"nobody came to statement {statement}"
+        post.tap(torn_share=0.0)
+        try:
+            uplinks.send()
+        except (LinkDown, CampusError):
+            pause.wait(LOOK_S)  # it is starting, or is dead
+    for child in children:
+        with pytest.raises(ChildFailed, match="signal 9"):
+            child.end()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def outpost(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outpost]:
+    url = None
+    if request.param == "postgres":
+        running: PostgresServer = request.getfixturevalue("server")
+        url = running.url.replace("/campus?", f"/t{abs(hash(tmp_path)) % 10**9}?")
+    with Outpost(tmp_path / "home", seed=7, clock=CLOCK, database_url=url) as post:
+        yield post
+
+
+def test_stream_and_ledger_killed_at_random_statements_lose_and_double_nothing(outpost: Outpost) -> None:
+    rng = SystemRandom()
+    statements = [(rng.randrange(1, STATEMENTS), rng.random() < 0.5) for _ in range(3)]
+    print(f"statements: {statements}")
+    walk(outpost, statements)
+
+
+@pytest.mark.slow
+def test_stream_and_ledger_killed_at_every_statement_lose_and_double_nothing(outpost: Outpost) -> None:
+    walk(outpost, [(statement, after) for statement in range(1, STATEMENTS) for after in (False, True)])

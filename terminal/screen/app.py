@@ -6,6 +6,7 @@ a value and rings, and never waits. A slow terminal makes a late picture, never 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Final
@@ -16,6 +17,7 @@ from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Grid, Horizontal, Vertical
+from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.strip import Strip
 from textual.timer import Timer
@@ -60,6 +62,17 @@ _KEYPAD: Final = (
 )
 # Menu lines that have a key of their own: the digit in the menu, and the catalogue's word.
 _ACTS: Final = (("1", "act_balance"), ("2", "act_undo"), ("4", "act_cash"), ("8", "act_language"))
+
+
+class StdoutDriver(LinuxDriver):
+    """Textual draws on standard error; here that is for what goes wrong, and may be a log."""
+
+    def __init__(
+        self, app: App[None], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
+    ) -> None:
+        super().__init__(app, debug=debug, mouse=mouse, size=size)
+        assert sys.__stdout__ is not None, "the screen is begun on a terminal alone"
+        self._file = sys.__stdout__
 
 
 class Touched(Message):
@@ -151,7 +164,7 @@ class TillApp(App[None]):
         language: Language,
         rings: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(driver_class=StdoutDriver)
         self.language = language
         self.entry = Entry()
         self._put = put

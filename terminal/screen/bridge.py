@@ -11,6 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from textual.events import Key
+
 from terminal.events import TillEvent
 from terminal.program import Redraw, Screen, Stop
 from terminal.result import Result
@@ -61,6 +63,10 @@ class CashierScreen:
     def ended(self, result: Result, elapsed_ms: float) -> None:
         """From the loop: what was pressed before this could be seen is forgotten, and somebody should look."""
         self.app.finish()
+
+    def press(self, key: str) -> None:
+        """From a number pad's thread: a key, as if it was typed at the screen."""
+        self.app.post_message(Key(key, key if len(key) == 1 else None))
 
     def serve(self, loop: Callable[[Screen], None]) -> None:
         """Show the screen and run `loop` beside it, until it ends; `ScreenFailed` if the screen did not last."""

@@ -6,7 +6,6 @@ at each start, takes a second, and their writes have no time limit. Left out: ba
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,7 +21,7 @@ from escpos.constants import (
     TXT_STYLE,
 )
 
-from drivers.devicefaults import DeviceFault, DeviceSilent
+from drivers.devicefaults import DeviceFault, DeviceMissing, DeviceSilent
 from drivers.printer import STATUS_QUESTIONS, Line, PrinterStatus, decode_status, encode, is_status
 from drivers.serialdevice import SerialDevice
 
@@ -71,6 +70,9 @@ class EscposPrinter:
             for block in blocks(lines):
                 self._print_block(device, block)
             return self._status(device)
+        except (DeviceMissing, DeviceSilent):
+            self.close()  # what it still holds is thrown away when it is opened again
+            raise
         except DeviceFault:
             self._abandon()
             raise
@@ -124,12 +126,13 @@ class EscposPrinter:
         raise DeviceSilent("the printer does not answer: is it switched on, and set to the same baud rate?")
 
     def _abandon(self) -> None:
-        """Best effort: the printer may be what is gone."""
+        """Best effort. The line stays open, for closing it would drop the command again."""
         if self._device is not None:
-            with contextlib.suppress(DeviceFault):
+            try:
                 self._device.drop_output()
                 self._device.write(_CLEAR_BUFFER, within_s=_WRITE_S)
-        self.close()
+            except DeviceFault:
+                self.close()
 
 
 def blocks(lines: Sequence[Line]) -> list[bytes]:

@@ -1,4 +1,7 @@
-"""`campus-terminal`: runs the till and shows its journal. Wires clock, configuration and devices, nothing else."""
+"""`campus-terminal`: runs the till, shows its journal, tests itself. Wires clock, configuration and devices.
+
+What one command alone needs is imported in it: the screen and the devices' programs take time and memory.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ from typing import Final
 
 from drivers.pcsc import PcscReader
 from terminal.clock import TapClock
-from terminal.config import load_config
+from terminal.config import TerminalConfig, load_config
+from terminal.devices import keypad_of, scanner_of
 from terminal.downlink import Downlink
+from terminal.events import CodeScanned
+from terminal.inputs import Inputs
 from terminal.journal import Journal, JournalReader
 from terminal.lines import JsonScreen
+from terminal.outputs import Outputs, WithDevices, outputs_of
 from terminal.program import Program, Stop
 from terminal.psam import PsamSlot
-from terminal.screen.bridge import CashierScreen
 from terminal.usage import Usage
 from wire.errors import CampusError
 from wire.ids import mask_asn
@@ -60,7 +66,16 @@ def build_parser() -> argparse.ArgumentParser:
         "action", choices=("list", "show", "verify"), help="all taps; one tap whole; recompute the chain"
     )
     journal.add_argument("seq", nargs="?", type=int, help="the tap's number, for show")
-    for command in (run, journal):
+    selftest = commands.add_parser(
+        "selftest",
+        help="look at every part of the terminal, and say what to do",
+        description="Tests configuration, keys, disk, clock, journal, card reader, card, security module, uplink and\n"
+        "the configured devices. Takes no money; what a running till holds is left out. Exit status 1 after a fault.",
+        epilog="example:\n  campus-terminal selftest --home ./home",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    selftest.add_argument("--json", action="store_true", help="a JSON line for each part")
+    for command in (run, journal, selftest):
         command.add_argument(
             "--home", type=Path, default=Path("home"), help="the installation's folder (default: ./home)"
         )
@@ -74,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.command == "run":
             return _run(folder, as_json=arguments.json)
+        if arguments.command == "selftest":
+            return _selftest(folder, as_json=arguments.json)
         return _journal(folder, arguments.action, arguments.seq)
     except CampusError as error:
         print(f"campus-terminal: {error} [{error.code}]", file=sys.stderr)
@@ -114,11 +131,46 @@ def _run(folder: Path, *, as_json: bool) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: program.events.put(Stop()))
+        outputs = outputs_of(
+            config.devices, folder=folder, terminal=enrolment.terminal.hex(), monotonic_s=time.monotonic
+        )
+        open_things.callback(outputs.close)
         if as_json:
-            program.run(JsonScreen(program.events, sys.stdin, sys.stdout))
+            program.run(WithDevices(JsonScreen(program.events, sys.stdin, sys.stdout), outputs, list))
         else:
-            CashierScreen(program.events).serve(program.run)
+            _serve_cashier(program, config, outputs)
     return 0
+
+
+def _serve_cashier(program: Program, config: TerminalConfig, outputs: Outputs) -> None:
+    from terminal.screen.bridge import CashierScreen
+
+    cashier = CashierScreen(program.events)
+    inputs = Inputs(
+        keypad=keypad_of(config.devices),
+        scanner=scanner_of(config.devices),
+        on_key=cashier.press,
+        on_code=lambda code: program.events.put(CodeScanned(code)),
+    )
+    with closing(inputs):
+        cashier.serve(lambda screen: program.run(WithDevices(screen, outputs, inputs.notices)))
+
+
+def _selftest(folder: Path, *, as_json: bool) -> int:
+    from terminal.selftest import Selftest, State, Surroundings
+
+    around = Surroundings(
+        folder=folder,
+        reader=PcscReader,
+        utc_s=time.time,
+        monotonic_s=time.monotonic,
+        clock_quality=_clock_quality,
+    )
+    status = 0
+    for finding in Selftest(around).findings():
+        print(json.dumps(finding.as_json(), ensure_ascii=False) if as_json else "\n".join(finding.lines()), flush=True)
+        status |= finding.state is State.FAULT
+    return status
 
 
 def _clock_quality() -> ClockQuality:

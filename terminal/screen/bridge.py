@@ -37,9 +37,16 @@ class ScreenFailed(CampusError):
 
 
 class CashierScreen:
-    """The screen of one till. `rings`: the terminal's bell at every result, where nothing else makes a sound."""
+    """The screen of one till. `rings`: the terminal's bell at every result. `print_receipt` prints that of a tap again."""
 
-    def __init__(self, events: Events, *, language: Language = Language.ZH_HANS, rings: bool = True) -> None:
+    def __init__(
+        self,
+        events: Events,
+        *,
+        language: Language = Language.ZH_HANS,
+        rings: bool = True,
+        print_receipt: Callable[[int], None] | None = None,
+    ) -> None:
         self._events = events
         self._loop: Callable[[Screen], None] | None = None
         self._fault: BaseException | None = None
@@ -50,15 +57,12 @@ class CashierScreen:
             stop=lambda: events.put(Stop()),
             language=language,
             rings=rings,
+            print_receipt=print_receipt,
         )
 
     def show(self, till: Till, standing: Standing) -> None:
         """From the loop: the till as it is now."""
         self.app.take(Shown.of(till, standing))
-
-    def begun(self) -> None:
-        """From the loop: a card is being worked on."""
-        self.app.work()
 
     def ended(self, result: Result, elapsed_ms: float) -> None:
         """From the loop: what was pressed before this could be seen is forgotten, and somebody should look."""
@@ -67,6 +71,10 @@ class CashierScreen:
     def press(self, key: str) -> None:
         """From a number pad's thread: a key, as if it was typed at the screen."""
         self.app.post_message(Key(key, key if len(key) == 1 else None))
+
+    def press(self, key: str) -> None:
+        """From any thread: a key of a number pad that is read by itself."""
+        self.app.hear(key)
 
     def serve(self, loop: Callable[[Screen], None]) -> None:
         """Show the screen and run `loop` beside it, until it ends; `ScreenFailed` if the screen did not last."""

@@ -207,6 +207,12 @@ ADVICE: Final = {
     "keypad-offline": Advice("NO NUMBER PAD", _DEVICE, "It is not found."),
     "voice-silent": Advice("NO VOICE", _DEVICE, "The voice program fails."),
     "signals-offline": Advice("NO BUZZER", _DEVICE, "GPIO is not found."),
+    "printer-paper-low": Advice("PAPER NEARS ITS END", "Go on selling; have a new roll ready.", "The printer says so."),
+    "receipts-unprinted": Advice(
+        "RECEIPTS NOT PRINTED",
+        "Go on selling; print them again when somebody asks, marked as copies.",
+        "The customers had gone before the printer came back.",
+    ),
     "amount-needed": Advice("TYPE AN AMOUNT", "It cannot be zero; type it again.", "Zero was typed."),
     "amount-not-wanted": Advice(
         "MEALS: no amount",

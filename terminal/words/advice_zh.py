@@ -105,6 +105,10 @@ ADVICE: Final = {
     "keypad-offline": Advice("小键盘未连接", _DEVICE, "找不到小键盘。"),
     "voice-silent": Advice("语音不可用", _DEVICE, "语音程序出错。"),
     "signals-offline": Advice("蜂鸣器不可用", _DEVICE, "找不到 GPIO。"),
+    "printer-paper-low": Advice("打印纸快用完", "准备好新纸卷；可以继续收款。", "打印机检测到纸将尽。"),
+    "receipts-unprinted": Advice(
+        "有小票未打印", "可以继续收款；需要时补打，小票上印“补打”。", "打印机恢复前顾客已离开。"
+    ),
     "amount-needed": Advice("请输入金额", "金额不能是零；请重新输入。", "输入了零。"),
     "amount-not-wanted": Advice(
         "按餐计次：不用输金额", "现在按餐计次；输入份数，或在菜单换收款方式。", "按餐计次时输入了金额。"

@@ -59,6 +59,8 @@ NUMBERS: Final = {
     "keypad-offline": 505,
     "voice-silent": 506,
     "signals-offline": 507,
+    "printer-paper-low": 508,
+    "receipts-unprinted": 509,
     "amount-needed": 601,
     "amount-not-wanted": 602,
     "basket-full": 603,

@@ -32,6 +32,8 @@ from wire.errors import CampusError
 from wire.ids import Stream, TerminalId
 
 STREAM: Final = Stream.CANTEEN
+OUTLET: Final = 21
+CAMPUS_TOML: Final = Path(__file__).with_name("campus.toml")
 TERMINAL: Final = TerminalId(bytes.fromhex("000000000101"))
 POINT: Final = TerminalId(bytes.fromhex("000000000501"))
 _PSAM_SERIAL: Final = bytes.fromhex("00000000000000000101")
@@ -120,9 +122,9 @@ class Campus:
             stack.enter_context(self._point_pcscd)
             self._write_configs(port, desk_port)
             if read_status(self.terminal_folder, now_utc_s=0).enrolment is None:
-                self._enrol(TERMINAL, STREAM, self.home)
+                self._enrol(TERMINAL, ("--outlet", str(OUTLET)), self.home)
             if read_status(self._point_folder, now_utc_s=0).enrolment is None:
-                self._enrol(POINT, Stream.TOP_UP, self.point_home)
+                self._enrol(POINT, ("--stream", Stream.TOP_UP.label), self.point_home)
             psam = Psam(open_memory(self.folder / "psam"))
             stack.callback(psam.close)
             psam_slot = VirtualSlot(self._pcscd, _PSAM_SLOT, clock=self._monotonic_s)
@@ -202,6 +204,7 @@ class Campus:
             issue_psam(
                 self.folder / "psam", terminal=TERMINAL, purchase_master=keys.purchase_master(), serial=_PSAM_SERIAL
             )
+        self._command("settlement", "configure", str(CAMPUS_TOML))
         write_openings(self.students, self.folder / "cards.csv")
         self._command("settlement", "import-cards", str(self.folder / "cards.csv"))
         for student in self.students:
@@ -252,9 +255,9 @@ class Campus:
             _POINT_TOML.format(card=card, port=desk_port), encoding="utf-8"
         )
 
-    def _enrol(self, terminal: TerminalId, stream: Stream, home: Path) -> None:
+    def _enrol(self, terminal: TerminalId, where: tuple[str, str], home: Path) -> None:
         self._say(f"enrolling terminal {terminal.hex()}")
-        ticket = self._command("settlement", "ticket", "--terminal", terminal.hex(), "--stream", stream.label)
+        ticket = self._command("settlement", "ticket", "--terminal", terminal.hex(), *where)
         self._command("sync", "enrol", ticket.strip(), home=home)
 
     def _command(self, *arguments: str, home: Path | None = None) -> str:

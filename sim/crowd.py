@@ -25,6 +25,7 @@ CARDS: Final = 20
 
 _VALID_FROM, _VALID_TO, _EXPIRED_ON = (bytes.fromhex(day) for day in ("20240901", "20990831", "20250831"))
 _BALANCE: Final = Fen(500_00)
+_STUDENTS: Final = 1  # the card class, as `campus.toml` has it
 _NEARLY_EMPTY: Final = Fen(3_00)
 
 # A canteen's counter: most dishes between 4.00 and 18.00, and now and then an amount typed wrong.
@@ -102,6 +103,7 @@ def issue_cards(students: list[Student], keys: KeyStore) -> None:
                 valid_from_bcd=_VALID_FROM,
                 valid_to_bcd=_EXPIRED_ON if student.trait is Trait.EXPIRED else _VALID_TO,
                 opening_balance_fen=_NEARLY_EMPTY if student.trait is Trait.NEARLY_EMPTY else _BALANCE,
+                card_class=_STUDENTS,
             )
 
 

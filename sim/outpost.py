@@ -25,6 +25,7 @@ from settlement.settings import Home
 from settlement.store.database import open_reader
 from settlement.store.router import LEDGER
 from sim.audit import Finding, audit
+from sim.campus import CAMPUS_TOML, OUTLET
 from sim.card.issue import issue_card, read_card_image
 from sim.card.memory import open_memory
 from sim.card.purse import Purse
@@ -82,7 +83,7 @@ class Outpost:
             self.start("stream")
             self.start("ledger")
             self.configure(f'host = "127.0.0.1"\nport = {self.port}')
-            ticket = self._command("settlement", "ticket", "--terminal", TERMINAL.hex(), "--stream", STREAM.label)
+            ticket = self._command("settlement", "ticket", "--terminal", TERMINAL.hex(), "--outlet", str(OUTLET))
             self._command("sync", "enrol", ticket.strip())
             self._sale = self._open_till(stack)
             self._stack = stack.pop_all()
@@ -189,6 +190,7 @@ class Outpost:
         server.folder.mkdir(mode=0o700)
         server.settings.write_text(section, encoding="utf-8")
         self._command("settlement", "init")
+        self._command("settlement", "configure", str(CAMPUS_TOML))
         keys = FileKeyStore.open(server.sealed_keys, server.passphrase.read_bytes().strip())
         lines = ["issuer,asn,opening_balance_fen,opening_counter"]
         for number in range(1, CARDS + 1):

@@ -145,7 +145,7 @@ def _run(folder: Path, *, as_json: bool) -> int:
 def _serve_cashier(program: Program, config: TerminalConfig, outputs: Outputs) -> None:
     from terminal.screen.bridge import CashierScreen
 
-    cashier = CashierScreen(program.events)
+    cashier = CashierScreen(program.events, print_receipt=outputs.print_receipts)
     inputs = Inputs(
         keypad=keypad_of(config.devices),
         scanner=scanner_of(config.devices),

@@ -164,9 +164,13 @@ class Program:
         command = till.handle(event)
         while command is not None:
             self._configuration = till.configuration
+            by_card = isinstance(command, CardCommand)
+            if by_card:
+                till.working = True
+                self._show(till, screen)
             following = self._carry_out(command)
             elapsed_ms = (self._monotonic_s() - began_s) * 1000
-            by_card = isinstance(command, CardCommand)
+            till.working = False
             command = till.handle(following)
             if isinstance(following, SaleEnded):
                 if by_card:

@@ -118,6 +118,7 @@ class Till:
         self.verdict: Trouble | None = None
         self.failure: str | None = None
         self.giving_up = False
+        self.working = False  # a command is carried out with a card
         self.card_silent = False
         self.card_lies = False  # on the reader and dealt with: it has to leave before anything else happens
         self._offered: Configuration | None = None

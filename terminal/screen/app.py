@@ -1,6 +1,6 @@
 """The Textual app: draws what `view`, `bars` and `panel` decide, and passes on what is pressed.
 
-Everything here runs on the main thread, but what the till's loop calls (`take`, `finish`, `work`, `leave`): that leaves
+Everything here runs on the main thread, but what the till's loop calls (`take`, `finish`, `leave`, `hear`): that leaves
 a value and rings, and never waits. A slow terminal makes a late picture, never a late tap.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ClassVar, Final
 
 from rich.segment import Segment
@@ -26,7 +25,7 @@ from textual.widgets import Static
 
 from terminal.events import CashierEvent
 from terminal.screen import bars
-from terminal.screen.entry import BACKSPACE, BURST_GAP_S, ENTER, ESCAPE, Act, Entry, Wish
+from terminal.screen.entry import BACKSPACE, BURST_GAP_S, ENTER, ESCAPE, Act, Entry, ReceiptWanted, Wish
 from terminal.screen.panel import Ink, Sheet, sheet
 from terminal.screen.shown import Shown
 from terminal.screen.style import APP_CSS, INKS, PANEL
@@ -163,6 +162,7 @@ class TillApp(App[None]):
         stop: Callable[[], None],
         language: Language,
         rings: bool,
+        print_receipt: Callable[[int], None] | None = None,
     ) -> None:
         super().__init__(driver_class=StdoutDriver)
         self.language = language
@@ -171,6 +171,7 @@ class TillApp(App[None]):
         self._begin = begin
         self._stop = stop
         self._rings = rings
+        self._print_receipt = print_receipt
         self._shown: Shown | None = None
         self._latest: Shown | None = None
         self._rung = False
@@ -188,10 +189,9 @@ class TillApp(App[None]):
         self._ended = True
         self._ring()
 
-    def work(self) -> None:
-        """From the till's loop: a card is being worked on, until the next that is taken."""
-        if self._latest is not None:
-            self.take(replace(self._latest, working=True))
+    def hear(self, key: str) -> None:
+        """From any thread: a key of a device of its own, which no scanner types on."""
+        self.post_message(Touched(key))
 
     def leave(self) -> None:
         """From the till's loop: it has ended."""
@@ -371,9 +371,17 @@ class TillApp(App[None]):
         for act in acts:
             if isinstance(act, Wish):
                 self.action_language()
+            elif isinstance(act, ReceiptWanted):
+                self._print_again(act.seq)
             else:
                 self._put(act)
         self.draw()
+
+    def _print_again(self, seq: int) -> None:
+        standing = None if self._shown is None else self._shown.standing
+        last = 0 if standing is None else standing.sealed
+        if self._print_receipt is not None and 0 < (seq or last) <= last:
+            self._print_receipt(seq or last)
 
     def action_language(self) -> None:
         """The other language, at once."""

@@ -58,7 +58,7 @@ def legend(shown: Shown, page: Page, language: Language) -> str:
     """One line: what each key does now."""
     words = WORDS[language]
     if page is not Page.SALE:
-        ok = [(ENTER_NAME, words.key_enter_ok)] if page is Page.REFUND_SEQ else []
+        ok = [(ENTER_NAME, words.key_enter_ok)] if page in (Page.REFUND_SEQ, Page.RECEIPT_SEQ) else []
         return _keys([("0-9", ""), *ok, ("-", words.key_cancel)])
     keys = [("0-9 .", ""), (ENTER_NAME, enter_word(shown, page, words))]
     if shown.phase not in _SECRET_PHASES:

@@ -11,8 +11,6 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
-from textual.events import Key
-
 from terminal.events import TillEvent
 from terminal.program import Redraw, Screen, Stop
 from terminal.result import Result
@@ -37,7 +35,7 @@ class ScreenFailed(CampusError):
 
 
 class CashierScreen:
-    """The screen of one till. `rings`: the terminal's bell at every result. `print_receipt` prints that of a tap again."""
+    """The screen of one till. `rings`: the terminal's bell at every result. `print_receipt` prints a tap's again."""
 
     def __init__(
         self,
@@ -67,10 +65,6 @@ class CashierScreen:
     def ended(self, result: Result, elapsed_ms: float) -> None:
         """From the loop: what was pressed before this could be seen is forgotten, and somebody should look."""
         self.app.finish()
-
-    def press(self, key: str) -> None:
-        """From a number pad's thread: a key, as if it was typed at the screen."""
-        self.app.post_message(Key(key, key if len(key) == 1 else None))
 
     def press(self, key: str) -> None:
         """From any thread: a key of a number pad that is read by itself."""

@@ -61,12 +61,20 @@ class Page(Enum):
     MODES = auto()
     HELP = auto()
     REFUND_SEQ = auto()
+    RECEIPT_SEQ = auto()
 
 
 class Wish(Enum):
     """What is the screen's own matter."""
 
     OTHER_LANGUAGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptWanted:
+    """The receipt of this tap is to be printed again; 0: of the last one."""
+
+    seq: int
 
 
 class Problem(Enum):
@@ -78,7 +86,7 @@ class Problem(Enum):
     count_wrong = auto()
 
 
-Act = CashierEvent | Wish
+Act = CashierEvent | Wish | ReceiptWanted
 
 _MENU: Final[dict[str, Act | Page]] = {
     "1": BalancePressed(),
@@ -91,6 +99,7 @@ _MENU: Final[dict[str, Act | Page]] = {
     "8": Wish.OTHER_LANGUAGE,
     "9": TrainingPressed(),
     "0": Page.HELP,
+    ".": Page.RECEIPT_SEQ,
 }
 _MODES: Final = {"1": Mode.FREE, "2": Mode.FIXED, "3": Mode.PRODUCTS, "4": Mode.MEALS}
 
@@ -157,7 +166,7 @@ class Entry:
         """The keys that waited: a code, or one by one."""
         burst, self._burst = self._burst, []
         code = "".join(burst[:-1])
-        secret = shown.phase is Phase.PIN or self.page in (Page.HELP, Page.REFUND_SEQ)
+        secret = shown.phase is Phase.PIN or self.page in (Page.HELP, Page.REFUND_SEQ, Page.RECEIPT_SEQ)
         plain = all(len(key) == 1 for key in burst[:-1]) and not _AMOUNT.fullmatch(code)
         if burst[-1:] == [ENTER] and len(burst) > CODE_CHARS_MIN and plain and not secret:
             self.clear()
@@ -175,10 +184,11 @@ class Entry:
                 return [ModeChosen(_MODES[key])] if key in _MODES else []
             case Page.HELP:
                 return self._digits(key, _HELP_DIGITS, leaves=True)
-            case Page.REFUND_SEQ:
+            case Page.REFUND_SEQ | Page.RECEIPT_SEQ:
                 if key == ENTER:
+                    refund = self.page is Page.REFUND_SEQ
                     seq, self.text, self.page = int(self.text or "0"), "", Page.SALE
-                    return [RefundPressed(seq)]
+                    return [RefundPressed(seq) if refund else ReceiptWanted(seq)]
                 return self._digits(key, _SEQ_DIGITS_MAX, leaves=True)
         return self._sale(key, shown)
 

@@ -42,7 +42,7 @@ class Shown:
     standing: Standing | None = None
 
     @classmethod
-    def of(cls, till: Till, standing: Standing | None, *, working: bool = False) -> Self:
+    def of(cls, till: Till, standing: Standing | None) -> Self:
         """The till as it is now; to be called from its own thread."""
         configuration = till.configuration
         return cls(
@@ -57,7 +57,7 @@ class Shown:
             torn=till.torn,
             giving_up=till.giving_up,
             training=till.training,
-            working=working,
+            working=till.working,
             reader_fault=till.reader_fault,
             psam_fault=till.psam_fault,
             verdict=till.verdict,

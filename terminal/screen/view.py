@@ -33,6 +33,7 @@ from terminal.result import (
 from terminal.screen.entry import Page, Typed
 from terminal.screen.report import balance_rows, masked, x_rows, z_rows
 from terminal.screen.shown import Shown
+from terminal.standing import DeviceNotice
 from terminal.words import WORDS
 from terminal.words.catalogue import Language, Words
 from terminal.words.codes import CODES, Code, code_of, found
@@ -86,7 +87,7 @@ def view_of(shown: Shown, typed: Typed, page: Page, language: Language) -> View:
         view = speaker.typing(shown, typed)
     if typed.problem is not None:
         return replace(view, note=getattr(speaker.words, typed.problem.name))
-    return view
+    return view if view.note or shown.standing is None else replace(view, note=speaker.devices(shown.standing.devices))
 
 
 class _Speaker:
@@ -137,6 +138,8 @@ class _Speaker:
             return self._help(typed.text)
         if page is Page.REFUND_SEQ:
             return View(tone=Tone.ASK, headline=words.refund_seq, figure=typed.text, lines=(words.refund_seq_hint,))
+        if page is Page.RECEIPT_SEQ:
+            return View(tone=Tone.CALM, headline=words.receipt_seq, figure=typed.text, lines=(words.receipt_seq_hint,))
         if page is Page.MODES:
             names = (words.mode_free, words.mode_fixed, words.mode_products, words.mode_meals)
             rows = tuple((f" {number}   {name}",) for number, name in enumerate(names, start=1))
@@ -154,7 +157,16 @@ class _Speaker:
             words.menu_help,
         )
         rows = tuple((f" {number % 10}   {line}",) for number, line in enumerate(lines, start=1))
+        rows = (*rows, (f" .   {words.menu_receipt}",))
         return View(tone=Tone.CALM, headline=words.menu, rows=rows, lines=(words.menu_hint,))
+
+    def devices(self, notices: tuple[DeviceNotice, ...]) -> str:
+        """What does not work around the till, each with its number."""
+        codes = [code_of(notice.code, "printer-offline") for notice in notices]
+        told = [
+            f"{code.advice(self._language).headline} {self.words.code.format(number=code.number)}" for code in codes
+        ]
+        return "; ".join(told)
 
     def _help(self, digits: str) -> View:
         words, matches = self.words, found(digits)

@@ -172,6 +172,9 @@ class Words:
     menu_language: str
     menu_training: str
     menu_help: str
+    menu_receipt: str
+    receipt_seq: str
+    receipt_seq_hint: str
     menu_hint: str
     modes: str
     mode_free: str

@@ -28,7 +28,19 @@ from terminal.events import (
     UndoPressed,
     XReportPressed,
 )
-from terminal.screen.entry import BACKSPACE, BURST_GAP_S, DEAF_S, ENTER, ESCAPE, Act, Entry, Page, Problem, Wish
+from terminal.screen.entry import (
+    BACKSPACE,
+    BURST_GAP_S,
+    DEAF_S,
+    ENTER,
+    ESCAPE,
+    Act,
+    Entry,
+    Page,
+    Problem,
+    ReceiptWanted,
+    Wish,
+)
 from terminal.screen.shown import Shown
 from wire.money import Fen
 
@@ -174,6 +186,11 @@ def test_refund_asks_for_the_receipts_number_first() -> None:
     entry = Entry()
     assert keyed("/312-", entry=entry) == []
     assert entry.page is Page.SALE
+
+
+def test_receipt_is_asked_for_by_its_number_or_as_the_last() -> None:
+    assert keyed("/.128\n") == [ReceiptWanted(128)]
+    assert keyed("/.\n") == [ReceiptWanted(0)]
 
 
 def test_help_takes_three_digits_and_gives_no_event() -> None:

@@ -21,7 +21,15 @@ from sim.card.purse import Purse
 from sim.pcsc.local import Tear, local_channel
 from terminal.basket import amount_offer
 from terminal.journal import JournalUnwritable
-from terminal.result import Approved, NotPaid, ProofRefused, Refused, Torn, Unresolved, WrongCard
+from terminal.result import (
+    Approved,
+    NotPaid,
+    ProofRefused,
+    Refused,
+    Torn,
+    Unresolved,
+    WrongCard,
+)
 from terminal.rules import Limits
 from tests.terminal.conftest import MASTERS, Card, World
 from wire import pboc

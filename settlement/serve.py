@@ -70,7 +70,7 @@ class Program:
 
 
 def programs_of(settings: Settings, home: Path, passphrase_file: Path | None) -> list[Program]:
-    """What the settings name: each stream and the top-up desk that has a section, and the ledger."""
+    """What the settings name: each stream, the desk and the audit that have a section, and the ledger."""
     common = ("--home", str(home))
     secret = () if passphrase_file is None else ("--passphrase-file", str(passphrase_file))
     programs = [
@@ -80,6 +80,8 @@ def programs_of(settings: Settings, home: Path, passphrase_file: Path | None) ->
     ]
     if settings.has_top_up:
         programs.append(Program("top-up", ("settlement", "top-up", *common, *secret)))
+    if settings.has_audit:
+        programs.append(Program("audit", ("settlement", "audit", "--nightly", *common, *secret)))
     # Last: what the streams took in while they ended is booked at once if the ledger still gets there.
     return [*programs, Program("ledger", ("settlement", "ledger", *common), ends_last=True)]
 

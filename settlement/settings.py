@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +70,11 @@ class Home:
     def ticket_public_key(self) -> Path:
         """What gateways check tickets with."""
         return self.folder / "ticket.pub"
+
+    @property
+    def last_audit(self) -> Path:
+        """What the newest audit found."""
+        return self.folder / "audit.json"
 
     @property
     def sms_aside(self) -> Path:
@@ -139,6 +145,22 @@ class DatabaseSettings:
     url: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditSettings:
+    """When the books are audited every night: `at`, campus time, best when little is sold and the day is closed."""
+
+    at: str = "04:00"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", self.at):
+            raise SettingsInvalid(f"settlement.toml: [audit] at = {self.at!r} is no time of day such as 04:00")
+
+    @property
+    def minute(self) -> int:
+        """The minute of the day."""
+        return int(self.at[:2]) * 60 + int(self.at[3:])
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of `settlement.toml`.
@@ -151,6 +173,7 @@ class Settings:
     top_up: TopUpSettings | None = None
     sms: SmsSettings | None = None
     database: DatabaseSettings | None = None
+    audit: AuditSettings | None = None
     faults: Mapping[str, SettingsInvalid] = field(default_factory=dict)
 
     @property
@@ -164,6 +187,11 @@ class Settings:
         """Whether the desk has a section, right or wrong."""
         return self.top_up is not None or "top-up" in self.faults
 
+    @property
+    def has_audit(self) -> bool:
+        """Whether the nightly audit has a section, right or wrong."""
+        return self.audit is not None or "audit" in self.faults
+
     def checked(self, title: str) -> Self:
         """These settings; raises what is wrong with that section."""
         if title in self.faults:
@@ -171,7 +199,7 @@ class Settings:
         return self
 
 
-_Section = TypeVar("_Section", bound=StreamSettings | LedgerSettings | SmsSettings | DatabaseSettings)
+_Section = TypeVar("_Section", bound=StreamSettings | LedgerSettings | SmsSettings | DatabaseSettings | AuditSettings)
 
 
 def default_settings_text() -> str:
@@ -188,6 +216,7 @@ def default_settings_text() -> str:
     sections.append(
         f"[ledger]\nterminal_outage_days_max = {days}    # then a torn tap is settled from its card's counters\n"
     )
+    sections.append(f'[audit]\nat = "{AuditSettings().at}"    # every night, campus time\n')
     return "\n".join(sections)
 
 
@@ -197,7 +226,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms", "database"}:
+    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms", "database", "audit"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     sections = tree.get("streams", {})
@@ -216,11 +245,14 @@ def parse_settings(text: str) -> Settings:
         ledger = _read_section(title, tree.get(title, {}), LedgerSettings)
     with _one_section("top-up", faults) as title:
         top_up = _read_section(title, tree[title], TopUpSettings) if title in tree else None
+    audit = None
+    with _one_section("audit", faults) as title:
+        audit = _read_section(title, tree[title], AuditSettings) if title in tree else None
     sms = _read_section("sms", tree["sms"], SmsSettings) if "sms" in tree else None
     database = _read_section("database", tree["database"], DatabaseSettings) if "database" in tree else None
     if database is not None:
         prefix_of(database.url)
-    return Settings(streams, ledger, top_up, sms, database, faults)
+    return Settings(streams, ledger, top_up, sms, database, audit, faults)
 
 
 @contextmanager

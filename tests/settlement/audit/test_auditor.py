@@ -1,0 +1,193 @@
+"""The audit on an installation that is well, and on one that was tampered with behind its triggers, point by point."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.audit.auditor import audit_installation, findings_json, findings_text
+from settlement.audit.evidence import JournalKey, gather
+from settlement.audit.points import Circumstances, Finding, audit
+from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
+from settlement.onecard.keys import FileKeyStore
+from settlement.onecard.registry import PurseOpening, import_cards
+from settlement.settings import Home
+from settlement.store.database import Database
+from wire.ids import CardId, Stream
+from wire.messages import Receipt
+from wire.money import Fen
+from wire.record import Outcome
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill, StreamDriver
+
+OPENING_FEN = 100_00
+POINTS = list(range(1, 14))
+
+
+@dataclass
+class Campus:
+    """Two tills in the canteen, four cards, a ledger that has read everything."""
+
+    home: Home
+    canteen: StreamDriver
+    ledger: Database
+    keys: FileKeyStore
+    tills: list[FakeTill]
+    cards: list[CardId]
+    folder: Path
+    purses: dict[CardId, list[int]] = field(default_factory=dict)  # balance and count, as the cards have them
+
+    def sell(
+        self, till: int, card: int, amount_fen: int, outcome: Outcome = Outcome.DEBITED, *, wrong_tac: bool = False
+    ) -> None:
+        purse = self.purses.setdefault(self.cards[card], [OPENING_FEN, 0])
+        journal = self.tills[till]
+        record = journal.tap(amount_fen, card=self.cards[card], counter=purse[1], outcome=outcome, wrong_tac=wrong_tac)
+        journal.records[-1] = replace(record, balance_before_fen=Fen(purse[0]))
+        if outcome is not Outcome.VOIDED:
+            purse[0], purse[1] = purse[0] - amount_fen, purse[1] + 1
+
+    def upload(self, till: int) -> None:
+        journal = self.tills[till]
+        row = next(iter(self.canteen.db.query(
+            "SELECT next_seq FROM terminal WHERE terminal = %s", (journal.terminal,), into=int
+        )))  # fmt: skip
+        assert isinstance(self.canteen.accept(journal.batch(row)), Receipt)
+
+    def pull(self) -> None:
+        openings = OpeningSource(self.home.place("onecard"))
+        sources: list[JournalSource] = [StreamSource(self.home.place("canteen"), Stream.CANTEEN)]
+        sources.append(LoadSource(self.home.place("topup")))
+        while pull_round(self.ledger, openings, sources).rows:
+            pass
+        for source in (openings, *sources):
+            source.close()
+
+    @property
+    def journals(self) -> dict[JournalKey, list[bytes]]:
+        return {(till.terminal, till.epoch): [record.to_bytes() for record in till.records] for till in self.tills}
+
+    def tamper(self, file: str, sql: str) -> None:
+        with closing(sqlite3.connect(self.home.folder / f"{file}.db")) as db, db:
+            for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+                db.execute(f"DROP TRIGGER {trigger}")
+            db.execute("PRAGMA ignore_check_constraints = ON")
+            assert db.execute(sql).rowcount > 0
+
+    def audit(self, *, healed: bool = True) -> list[Finding]:
+        scratch = self.folder / "scratch"
+        scratch.mkdir()
+        return audit_installation(
+            self.home,
+            keys=self.keys,
+            random=Random(7),
+            scratch=scratch,
+            journals=self.journals,
+            healed=healed,
+            progress=lambda _: None,
+        )
+
+
+@pytest.fixture
+def campus(
+    home: Home,
+    canteen: StreamDriver,
+    onecard_db: Database,
+    ledger_db: Database,
+    keys: FileKeyStore,
+    make_till: Callable[[int], FakeTill],
+    numbered_card: Callable[[int], CardId],
+    tmp_path: Path,
+) -> Campus:
+    cards = [numbered_card(number) for number in range(1, 5)]
+    openings = [PurseOpening(card=card, balance_fen=Fen(OPENING_FEN), counter=0) for card in cards]
+    import_cards(onecard_db, openings, now_utc_s=1)
+    made = Campus(home, canteen, ledger_db, keys, [make_till(257), make_till(258)], cards, tmp_path)
+    for till in made.tills:
+        canteen.enrol(till)
+    for number in range(12):
+        made.sell(number % 2, number % 3, 100 + number)
+        if number % 5 == 4:
+            made.upload(number % 2)
+    made.sell(0, 3, 250, Outcome.UNKNOWN)
+    made.sell(1, 2, 300, Outcome.VOIDED)
+    made.sell(1, 2, 300, wrong_tac=True)
+    for number in (0, 1):
+        made.upload(number)
+    made.pull()
+    return made
+
+
+def objecting(findings: list[Finding]) -> list[int]:
+    return [finding.point for finding in findings if not finding.holds]
+
+
+def test_installation_that_is_well_holds_in_all_thirteen_points(campus: Campus) -> None:
+    findings = campus.audit()
+    assert [finding.point for finding in findings] == POINTS
+    assert objecting(findings) == [], findings_text(findings)
+    assert findings_json(findings)["content"] is True
+    assert findings_text(findings).endswith("verdict: content\n")
+
+
+def test_what_is_on_its_way_is_named_and_objected_to_only_when_all_had_time(campus: Campus) -> None:
+    campus.sell(0, 0, 500)
+    findings = campus.audit(healed=False)
+    assert objecting(findings) == [], findings_text(findings)
+    assert findings[11].seen == "1 taps that journals have and the server lacks"
+
+
+def test_tap_that_never_arrived_is_stuck_once_all_is_healed(campus: Campus) -> None:
+    campus.sell(0, 0, 500)
+    assert objecting(campus.audit(healed=True)) == [12]
+
+
+@pytest.mark.parametrize(
+    ("file", "sql", "points"),
+    [
+        ("ledger", "UPDATE posting SET amount_fen = amount_fen + 1 WHERE id = 9", {1}),
+        ("ledger", "DELETE FROM posting WHERE entry_id = 6", {1}),
+        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE id = 7", {6}),
+        ("ledger", "DELETE FROM suspense_item WHERE id = 1", {1, 6, 11}),
+        ("ledger", "UPDATE suspense_item SET amount_fen = 1 WHERE id = 1", {11}),
+        ("ledger", "UPDATE source_cursor SET position = position - 2 WHERE source = 'canteen'", {6, 12}),
+        ("canteen", "UPDATE intake SET records = zeroblob(length(records)) WHERE position = 1", {4}),
+        ("canteen", "UPDATE intake SET stream_hash = zeroblob(32) WHERE position = 1", {4}),
+        ("canteen", "UPDATE terminal SET total_fen = total_fen + 1 WHERE id = 1", {6}),
+        ("canteen", "UPDATE terminal SET next_seq = next_seq + 1 WHERE id = 1", {4}),
+        ("canteen", "UPDATE batch SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB) WHERE id = 1", {2}),
+        ("canteen", "DELETE FROM suspended_tap", {4}),
+        ("canteen", "DELETE FROM terminal WHERE id = 1", {9}),
+        ("canteen", "INSERT INTO fork SELECT 1, terminal, epoch, 1, x'00', 0 FROM terminal WHERE id = 1", {10}),
+        ("onecard", "UPDATE purse_opening SET opening_balance_fen = 1 WHERE position = 1", {1, 4}),
+    ],
+)
+def test_tampering_behind_the_triggers_is_found(campus: Campus, file: str, sql: str, points: set[int]) -> None:
+    campus.tamper(file, sql)
+    evidence = gather(campus.home, campus.folder)
+    nothing: tuple[str, list[str]] = ("", [])
+    told = Circumstances(journals=campus.journals, healed=True, replayed=nothing, reordered=nothing)
+    with closing(evidence.db):
+        assert points <= set(objecting(audit(evidence, told)))
+
+
+@pytest.mark.parametrize(
+    ("file", "sql", "points"),
+    [
+        ("canteen", "UPDATE terminal SET total_fen = total_fen + 1 WHERE id = 1", {7}),
+        ("ledger", "UPDATE entry SET counter = counter + 40 WHERE id = 7", {8}),
+    ],
+)
+def test_what_comes_out_otherwise_when_it_is_done_over_is_found(
+    campus: Campus, file: str, sql: str, points: set[int]
+) -> None:
+    campus.tamper(file, sql)
+    assert points <= set(objecting(campus.audit()))

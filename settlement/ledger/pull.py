@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
-from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, SuspenseItem, entry_for, load_for, opening_for
+from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, load_for, opening_for
 from settlement.ledger.pending import post_loads
 from settlement.ledger.store import Posted, SourceCursor
+from settlement.ledger.usual import Openings, Taps
 from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadRow, loads_after, loads_genesis, next_load_hash
 from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
@@ -34,8 +35,7 @@ from settlement.streams.store import (
 from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import Stream
-from wire.receipt import Suspense
-from wire.record import RECORD_BYTES, TapRecord
+from wire.record import RECORD_BYTES
 
 PORTION_MAX: Final = (
     500  # rows of one source before the next one's turn; a commit of 500 costs little more than one of 100
@@ -131,6 +131,7 @@ class StreamSource:
         self.name = stream.label
         self._stream = stream
         self._reader = _LazyReader(place, stream.label)
+        self._openings = Openings()
 
     def start(self) -> SourceCursor:
         """See `JournalSource`."""
@@ -148,16 +149,16 @@ class StreamSource:
             raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
         intakes = intakes_after(db, cursor.position, count_max)
         reasons = suspended(db, cursor.position + 1, intakes[-1].next_position) if intakes else {}
-        items: list[Entry | SuspenseItem] = []
+        taps = Taps(self.name, reasons)
         after = cursor
         for row in intakes:
             try:
                 after = self._next(after, row, reasons)
-                items += self._items(row, reasons)
+                taps.read(row)
             except (FormatError, ValueError, TypeError, AttributeError, OverflowError) as error:
                 # A newer version of the source wrote it, or somebody else: SQLite keeps anything in any column.
                 raise SourceBroken(f"{self.name} cannot be read at position {row.position}: {error}") from error
-        return Portion(lambda db: store.post(db, items), after, after.position - cursor.position, owed)
+        return Portion(lambda db: taps.post(db, self._openings), after, after.position - cursor.position, owed)
 
     def close(self) -> None:
         """See `JournalSource`."""
@@ -174,19 +175,7 @@ class StreamSource:
             or len(row.records) != RECORD_BYTES * len(positions)
         ):
             raise SourceBroken(f"the chain of {self.name} breaks at position {row.position}")
-        return SourceCursor(row.next_position - 1, head_hash)
-
-    def _items(self, row: IntakeRow, reasons: dict[int, int]) -> Iterator[Entry | SuspenseItem]:
-        for at in range(row.next_position - row.position):
-            reason = reasons.get(row.position + at)
-            item = entry_for(
-                TapRecord.from_bytes(row.records[RECORD_BYTES * at : RECORD_BYTES * (at + 1)]),
-                suspense=None if reason is None else Suspense(reason),
-                source=Source(self.name, row.position + at),
-                received_at_utc_s=row.received_at_utc_s,
-            )
-            if item is not None:
-                yield item
+        return SourceCursor(row.next_position - 1, head_hash, cursor.lineage)
 
 
 class OpeningSource:

@@ -310,7 +310,7 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
     """
     if not entries:
         return []
-    first, day_min = db.number(_LAST_ENTRY) + 1, open_day(db)
+    first, day_min = last_entry(db) + 1, open_day(db)
     rows: list[tuple[Value, ...]] = []
     postings: list[tuple[Value, ...]] = []
     for number, entry in enumerate(entries, start=first):
@@ -326,6 +326,28 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
     db.append("entry", _ENTRY_COLUMNS, rows)
     add_postings(db, postings)
     return list(range(first, first + len(entries)))
+
+
+def append(db: Database, entries: Sequence[Sequence[Value]], postings: Sequence[Sequence[Value]]) -> None:
+    """Add rows that are ready, with their numbers."""
+    db.append("entry", _ENTRY_COLUMNS, entries)
+    db.append("posting", _POSTING_COLUMNS, postings)
+
+
+def last_entry(db: Database) -> int:
+    """The highest number of an entry, 0 for none."""
+    return db.number(_LAST_ENTRY)
+
+
+def last_posting(db: Database) -> int:
+    """The highest number of a posting, 0 for none."""
+    return db.number(_LAST_POSTING)
+
+
+def openings_of(db: Database, cards: Sequence[bytes]) -> dict[bytes, int]:
+    """With which count each of these purses was taken over; one that was not is left out."""
+    sql = _OPENINGS_KNOWN.format(rows=placeholders(1, len(cards)))
+    return dict(db.query(sql, cards, into=lambda card, counter, _: (card, counter)))
 
 
 def posting_rows(entry: int, postings: Sequence[Posting], day: int) -> list[tuple[Value, ...]]:
@@ -346,7 +368,7 @@ def posting_rows(entry: int, postings: Sequence[Posting], day: int) -> list[tupl
 def add_postings(db: Database, rows: Sequence[Sequence[Value]]) -> None:
     """Add postings; all of an entry's in the transaction that makes them count."""
     if rows:
-        first = db.number(_LAST_POSTING) + 1
+        first = last_posting(db) + 1
         db.append("posting", _POSTING_COLUMNS, [(number, *row) for number, row in enumerate(rows, start=first)])
 
 

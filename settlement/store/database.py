@@ -130,6 +130,17 @@ class Database:
             self._connection.roll_back()
             raise
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Inside a transaction: what a rule refuses undoes all that is inside of this, and the transaction goes on."""
+        self.execute("SAVEPOINT here")
+        try:
+            yield
+        except RuleBroken:
+            self.execute("ROLLBACK TO SAVEPOINT here")
+            raise
+        self.execute("RELEASE SAVEPOINT here")
+
     def close(self) -> None:
         """Close the connection and give up the right to write."""
         self._connection.close()

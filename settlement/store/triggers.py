@@ -82,9 +82,11 @@ class _NeverWhen(_Rule):
         """Make the trigger."""
         rule, table, event, condition = self.rule, self.table, self.event, self.condition
         if schema_editor.connection.vendor == "sqlite":
+            # FAIL, not ABORT: that would make SQLite copy every page before each row, to undo a statement of many rows
+            # by itself. Whoever writes does so in a transaction, which is undone whole.
             schema_editor.execute(
                 f"CREATE TRIGGER {rule} BEFORE {event} ON {table} WHEN {condition}"
-                f" BEGIN SELECT RAISE(ABORT, '{rule}'); END",
+                f" BEGIN SELECT RAISE(FAIL, '{rule}'); END",
                 None,
             )
             return

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import air, ingest, isolation, size, tap
+from benchmarks import air, ingest, isolation, memory, size, start, tap
 from benchmarks.measure import heading
 
 NAMES: Final = ("tap", "bytes", "ingest", "air")
-LONG: Final = "isolation"  # minutes, with every core busy: only when it is asked for
+ALONE: Final = ("start", "memory", "isolation")  # half a minute and more of whole programs: only when asked for
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the benchmarks that are asked for, all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare floors.")
-    parser.add_argument("name", nargs="?", choices=(*NAMES, LONG), help=f"one benchmark (default: all but {LONG})")
+    parser.add_argument("name", nargs="?", choices=(*NAMES, *ALONE), help="one benchmark (default: the first four)")
     parser.add_argument("--folder", type=Path, default=Path(), help="on the disk to be measured (default: here)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same taps (default: 1)")
     parser.add_argument("--count", type=int, help="taps, days or rounds, instead of the benchmark's own number")
@@ -34,9 +34,13 @@ def _run(name: str, seed: int, folder: Path, count: int | None) -> str:
         return tap.report(tap.measure(seed=seed, folder=folder, taps=count or tap.TAPS))
     if name == "bytes":
         return size.report(size.measure(seed=seed, days=count or size.DAYS))
-    if name == LONG:
+    if name == "isolation":
         plan = isolation.Plan() if count is None else isolation.Plan(rounds=count)
         return isolation.report(isolation.measure(seed=seed, folder=folder, plan=plan))
+    if name == "start":
+        return start.report(start.measure(folder=folder, rounds=count or start.ROUNDS))
+    if name == "memory":
+        return memory.report(memory.measure(folder=folder))
     if name == "air":
         return air.report(air.measure(seed=seed, folder=folder)) if air.may_listen() else air.REFUSED
     return ingest.report(ingest.measure(seed=seed, folder=folder, rounds=count or ingest.ROUNDS))

@@ -12,6 +12,9 @@ from typing import Final
 
 from settlement.ledger import store as ledger
 from settlement.ledger.counters import Awaited, Waiting
+from settlement.ledger.days import Close, last_close
+from settlement.ledger.decide import finished_journals
+from settlement.ledger.entries import date_of
 from settlement.ledger.pending import PendingLoad, pending_loads
 from settlement.ledger.unknown import Settled, Settlement, awaited, settlements
 from settlement.settings import Home
@@ -25,7 +28,7 @@ from wire.receipt import Suspense
 from wire.record import CAMPUS_ZONE
 
 # Why an item is in suspense, as the finance office reads it.
-_REASONS: Final = {
+REASONS: Final = {
     Suspense.TAC_WRONG: "the card's proof of payment is wrong: forged, or a card of another issuer",
     Suspense.MAC2_REFUSED: "the till refused the card's answer, though its proof of payment is right",
     Suspense.OUTCOME_UNKNOWN: "nobody saw whether the card paid",
@@ -42,6 +45,10 @@ _REASONS: Final = {
 }
 _LOAD_AWAITS: Final = "the card at any top-up point: its next load there tells whether this one arrived"
 _PERSON: Final = "a person"
+_AWAITED_OF: Final = {
+    Suspense.CARD_UNKNOWN: f"the card's import, or {_PERSON}",
+    Suspense.CREDIT_UNFOUNDED: f"the sale, or {_PERSON}",
+}
 _AWAITS: Final = {
     Awaited.NEXT_USE: "the card's next purchase",
     Awaited.MISSING_TAPS: "the taps of terminals that miss some or are QUARANTINED: any may have count {counter}",
@@ -64,6 +71,8 @@ class Report:
     waiting: dict[int, Waiting]
     settlements: list[Settlement]
     unbalanced: list[int]
+    finished: set[tuple[bytes, int]]
+    closed: Close | None
     coverage: dict[Stream, list[Coverage]]
     shifts: dict[Stream, list[AlarmedShift]]
 
@@ -71,8 +80,15 @@ class Report:
 def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
     """Read the ledger and every stream's database; raises `SchemaMissing` if there is no ledger."""
     covered, shifts = _coverage(home)
-    owed = any(item.missing or item.quarantined_because is not None for items in covered.values() for item in items)
+    journals = {
+        (bytes(item.terminal), item.epoch)
+        for items in covered.values()
+        for item in items
+        if item.missing or item.quarantined_because is not None
+    }
     with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
+        finished = finished_journals(db)
+        owed = bool(journals - finished)
         return Report(
             now_utc_s=now_utc_s,
             balances=ledger.balances(db),
@@ -81,6 +97,8 @@ def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
             waiting=awaited(db, now_utc_s=now_utc_s, outage_s=outage_s, complete=not owed),
             settlements=settlements(db),
             unbalanced=ledger.unbalanced_entries(db),
+            finished=finished,
+            closed=last_close(db),
             coverage=covered,
             shifts=shifts,
         )
@@ -108,6 +126,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for account in report.balances
         ],
         "unbalanced_entries": report.unbalanced,
+        "last_closed_day": None if report.closed is None else report.closed.day,
         "pending_loads": [
             {
                 "load": str(load.load_id),
@@ -135,6 +154,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
                 "heard_at_utc_s": item.heard_at_utc_s,
                 "quarantined_because": item.quarantined_because,
                 "rolled_back_to_seq": item.rolled_back_to_seq,
+                "declared_finished": (item.terminal, item.epoch) in report.finished,
             }
             for stream, items in report.coverage.items()
             for item in items
@@ -177,6 +197,7 @@ def _shift_alarms_json(report: Report) -> list[dict[str, object]]:
 
 def _suspense_json(report: Report, item: ledger.OpenSuspense) -> dict[str, object]:
     return {
+        "item": item.id,
         "tap": str(item.origin),
         "terminal": item.origin.terminal.hex(),
         "reason": item.reason.name,
@@ -197,15 +218,15 @@ def report_text(report: Report, *, resolved: bool = False) -> str:
         for account in report.balances
         if account.balance_fen
     ] or ["  nothing posted yet"]
+    closed = "no day is closed yet" if report.closed is None else f"closed up to {date_of(report.closed.day)}"
+    lines.append(f"  {closed}")
     if report.unbalanced:
         lines.append(f"  ENTRIES OUT OF BALANCE: {', '.join(map(str, report.unbalanced[:20]))}")
     lines += ["", *_load_lines(report), "", *_suspense_lines(report)]
     if resolved:
         lines += ["", *_settled_lines(report.settlements)]
     lines += ["", "Terminals"]
-    terminals = [
-        _terminal_line(stream, item, report.now_utc_s) for stream, items in report.coverage.items() for item in items
-    ]
+    terminals = [_terminal_line(stream, item, report) for stream, items in report.coverage.items() for item in items]
     lines += terminals or ["  none enrolled"]
     alarms = [
         f"  ALARM: {stream.label} {item.terminal.hex()} epoch {item.epoch}, shift {item.number}: {item.words}"
@@ -215,7 +236,7 @@ def report_text(report: Report, *, resolved: bool = False) -> str:
     return "\n".join([*lines, *(["", "Shift reports", *alarms] if alarms else [])]) + "\n"
 
 
-def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:
+def _terminal_line(stream: Stream, item: Coverage, report: Report) -> str:
     state = []
     if item.last_seq:
         state.append(f"taps 1-{item.last_seq}  {format_fen(item.total_fen)} yuan")
@@ -227,7 +248,9 @@ def _terminal_line(stream: Stream, item: Coverage, now_utc_s: int) -> str:
         state.append(f"QUARANTINED: {item.quarantined_because}")
     if item.rolled_back_to_seq is not None:
         state.append(f"ROLLED BACK: its journal was seen to end with tap {item.rolled_back_to_seq}")
-    state.append(f"(heard {_age(now_utc_s - item.heard_at_utc_s)} ago)")
+    if (item.terminal, item.epoch) in report.finished:
+        state.append("declared finished")
+    state.append(f"(heard {_age(report.now_utc_s - item.heard_at_utc_s)} ago)")
     return f"  {stream.label:<12}{item.terminal.hex()}  epoch {item.epoch}  {'  '.join(state)}"
 
 
@@ -252,9 +275,9 @@ def _suspense_lines(report: Report) -> list[str]:
     for item in report.suspense:
         lines.append(
             f"  {item.origin}  card {item.card}  {item.reason.name:<18}{format_fen(item.amount_fen):>12}"
-            f"  {_age(report.now_utc_s - item.since_utc_s)} old"
+            f"  {_age(report.now_utc_s - item.since_utc_s)} old  item {item.id}"
         )
-        lines.append(f"      {_REASONS[item.reason]}; awaited: {_awaits(report, item)}")
+        lines.append(f"      {REASONS[item.reason]}; awaited: {_awaits(report, item)}")
         if item.contradicts is not None:
             lines.append(
                 f"      ALARM: entry {item.contradicts} was booked for this count because nobody had brought it"
@@ -283,7 +306,7 @@ def _settled_lines(settled: Sequence[Settlement]) -> list[str]:
 def _awaits(report: Report, item: ledger.OpenSuspense) -> str:
     """What has to come before the item can be resolved."""
     if item.reason is not Suspense.OUTCOME_UNKNOWN:
-        return _PERSON
+        return _AWAITED_OF.get(item.reason, _PERSON)
     waiting = report.waiting.get(item.id)
     if waiting is None:
         return "the ledger's next turn"

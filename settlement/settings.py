@@ -22,6 +22,8 @@ _TOP_UP_PORT: Final = 7405
 # costs nothing. All below the 20 s after which a terminal gives a connection up.
 _DEADLINES_S: Final = {Stream.TUITION: 10.0, Stream.CANTEEN: 2.0, Stream.SUPERMARKET: 5.0, Stream.SHOPS: 5.0}
 
+_FEE_MAX: Final = 1_000  # a tenth
+
 
 class SettingsInvalid(CampusError):
     """`settlement.toml` cannot be read, or says something that is not known here."""
@@ -119,14 +121,27 @@ class TopUpSettings(StreamSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSettings:
-    """The ledger. No terminal is cut off for longer than `terminal_outage_days_max`: what it has is here by then."""
+    """The ledger. No terminal is cut off for longer than `terminal_outage_days_max`: what it has is here by then.
+
+    The day before is closed at `close_day_at` by campus time; merchants pay `merchant_fee_per_10000` of what they earn.
+    """
 
     terminal_outage_days_max: int = 7
+    close_day_at: str = "03:00"
+    merchant_fee_per_10000: int = 0
 
     @property
     def outage_s(self) -> int:
         """The same in seconds."""
         return self.terminal_outage_days_max * 86_400
+
+    @property
+    def close_at_s(self) -> int:
+        """Seconds after midnight; raises `SettingsInvalid`."""
+        found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d)", self.close_day_at)
+        if found is None:
+            raise SettingsInvalid(f"settlement.toml: [ledger] close_day_at = {self.close_day_at!r} is no time of day")
+        return int(found[1]) * 3_600 + int(found[2]) * 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +258,7 @@ def parse_settings(text: str) -> Settings:
     ledger, top_up = LedgerSettings(), None
     with _one_section("ledger", faults) as title:
         ledger = _read_section(title, tree.get(title, {}), LedgerSettings)
+        _check_ledger(ledger)
     with _one_section("top-up", faults) as title:
         top_up = _read_section(title, tree[title], TopUpSettings) if title in tree else None
     audit = None
@@ -253,6 +269,12 @@ def parse_settings(text: str) -> Settings:
     if database is not None:
         prefix_of(database.url)
     return Settings(streams, ledger, top_up, sms, database, audit, faults)
+
+
+def _check_ledger(ledger: LedgerSettings) -> None:
+    assert ledger.close_at_s >= 0, "or it raises"
+    if ledger.merchant_fee_per_10000 > _FEE_MAX:
+        raise SettingsInvalid(f"settlement.toml: [ledger] merchant_fee_per_10000 is at most {_FEE_MAX}")
 
 
 @contextmanager

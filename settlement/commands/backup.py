@@ -15,14 +15,14 @@ from settlement.secretfile import write_whole
 from settlement.settings import Home
 from settlement.store.backup import back_up, restore
 from settlement.store.database import open_writer
-from settlement.store.router import ALIASES, LEDGER, ONECARD, STREAM_ALIASES, TOPUP
+from settlement.store.router import ALIASES, LEDGER, OFFICE, ONECARD, STREAM_ALIASES, TOPUP
 from wire.errors import CampusError
 
 MANIFEST: Final = "backup.json"
 
 # The ledger first, the registry last: what is copied later may know more than what was copied before, never less. So a
 # ledger has read nothing that its streams lack, and a stream no answer to a request that the registry lacks.
-_ORDER: Final = (LEDGER, TOPUP, *sorted(STREAM_ALIASES), ONECARD)
+_ORDER: Final = (LEDGER, OFFICE, TOPUP, *sorted(STREAM_ALIASES), ONECARD)
 
 
 class BackupUnusable(CampusError):

@@ -79,10 +79,15 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def registry_writer(home: Home, host: Host) -> Database:
     """The card registry, for one command; waits for another command to finish with it."""
+    return command_writer(home, ONECARD, host)
+
+
+def command_writer(home: Home, alias: str, host: Host) -> Database:
+    """A database that only commands write, for one of them; waits for another to finish with it."""
     deadline_s = host.monotonic_s() + _LOCK_WAIT_S
     while True:
         try:
-            return open_writer(home.place(ONECARD), ONECARD)
+            return open_writer(home.place(alias), alias)
         except DatabaseInUse:
             if host.monotonic_s() > deadline_s:
                 raise

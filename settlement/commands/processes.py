@@ -8,7 +8,7 @@ import logging
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -23,15 +23,16 @@ from settlement.commands.common import (
     read_settings,
     stream_of,
 )
-from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.keeper import Keeper
+from settlement.ledger.owners import RegistryOwners
+from settlement.ledger.pull import JournalSource, LoadSource, OfficeSource, OpeningSource, StreamSource
 from settlement.ledger.store import Posted
-from settlement.ledger.unknown import Unsettled
 from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore
 from settlement.serve import Notice, programs_of, supervise
-from settlement.settings import Home, SettingsInvalid, StreamSettings
+from settlement.settings import Home, Settings, SettingsInvalid, StreamSettings
 from settlement.store.database import Database, open_reader, open_writer
-from settlement.store.router import LEDGER, ONECARD, TOPUP
+from settlement.store.router import LEDGER, OFFICE, ONECARD, TOPUP
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
@@ -184,48 +185,65 @@ def _stop_asked() -> asyncio.Event:
 
 
 def _ledger(args: argparse.Namespace, host: Host) -> int:
-    """Pull until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
+    """Keep the books until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     home = home_of(args)
-    settings = read_settings(home).checked("ledger")
-    openings = OpeningSource(home.place(ONECARD, role=LEDGER))
-    sources: list[JournalSource] = [
-        StreamSource(home.place(stream.label, role=LEDGER), stream) for stream in sorted(settings.served)
-    ]
-    sources.append(LoadSource(home.place(TOPUP, role=LEDGER)))
+    keeper = ledger_keeper(home, read_settings(home).checked("ledger"))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_writer(home.place(LEDGER), LEDGER) as db:
         print("ledger ready", flush=True)
-        _pull_until(stop, host, db, openings, sources, Unsettled(outage_s=settings.ledger.outage_s))
-    openings.close()
-    for source in sources:
-        source.close()
+        _keep_until(stop, host, db, keeper)
+    keeper.close()
     return 0
 
 
-def _pull_until(
-    stop: threading.Event,
-    host: Host,
-    db: Database,
-    openings: JournalSource,
-    sources: Sequence[JournalSource],
-    unsettled: Unsettled,
-) -> None:
+def ledger_keeper(home: Home, settings: Settings) -> Keeper:
+    """What keeps this installation's books."""
+    sources: list[JournalSource] = [
+        StreamSource(home.place(stream.label, role=LEDGER), stream) for stream in sorted(settings.served)
+    ]
+    sources.append(LoadSource(home.place(TOPUP, role=LEDGER)))
+    sources.append(OfficeSource(home.place(OFFICE, role=LEDGER)))
+
+    def owners() -> RegistryOwners:
+        with open_reader(home.place(ONECARD, role=LEDGER), ONECARD) as db:
+            return RegistryOwners.read(db)
+
+    return Keeper(
+        OpeningSource(home.place(ONECARD, role=LEDGER)),
+        sources,
+        outage_s=settings.ledger.outage_s,
+        close_at_s=settings.ledger.close_at_s,
+        fee_per_10000=settings.ledger.merchant_fee_per_10000,
+        owners=owners,
+    )
+
+
+def _keep_until(stop: threading.Event, host: Host, db: Database, keeper: Keeper) -> None:
     told: dict[str, str] = {}
     while not stop.is_set():
-        outcome = pull_round(db, openings, sources)
-        try:
-            if settled := unsettled.settle(db, now_utc_s=host.utc_s(), complete=outcome.complete):
-                _log.info("ledger: %d unknown taps settled from their cards' counters", settled)
-        except CampusError as error:
-            outcome.faults["suspense"] = error
+        turn = keeper.turn(db, now_utc_s=host.utc_s())
+        outcome = turn.round
+        if turn.settled:
+            _log.info("ledger: %d unknown taps settled from their cards' counters", turn.settled)
+        if turn.booked_later:
+            _log.info("ledger: %d suspended taps booked: what they lacked has come", turn.booked_later)
+        for close in turn.closed:
+            _log.info("ledger: day %d closed with %d entries", close.day, close.entries)
+        for name, (was, now) in outcome.replaced.items():
+            _log.error(
+                "ledger: ALARM: %s is not what was read up to %d; it is read again from %d: known taps change nothing",
+                name,
+                was,
+                now,
+            )
         faults = {name: f"{error.code}: {error}" for name, error in outcome.faults.items()}
         for name in faults.keys() | told.keys():
             if faults.get(name) != told.get(name):  # once when it begins or changes, once when it ends
-                _log.warning("ledger: %s: %s", name, faults.get(name, "can be read again"))
+                _log.warning("ledger: %s: %s", name, faults.get(name, "is well again"))
         told = faults
         if differ := outcome.posted[Posted.EXISTS_WITH_DIFFERENT_AMOUNT]:
             _log.error("ledger: ALARM: %d taps or loads came again with other content; they are in suspense", differ)
         if outcome.rows == 0:
-            stop.wait(_FAULT_POLL_S if len(faults) == len(sources) + 1 else _POLL_S)
+            stop.wait(_FAULT_POLL_S if len(faults) >= keeper.sources else _POLL_S)

@@ -10,27 +10,30 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from settlement.ledger import store
+from settlement.ledger.decide import carry_out, finished_journals
 from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, load_for, opening_for
 from settlement.ledger.pending import post_loads
 from settlement.ledger.store import Posted, SourceCursor
 from settlement.ledger.usual import Openings, Taps
+from settlement.office import decisions_after, decisions_genesis, find_decision, next_decision_hash
 from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadRow, loads_after, loads_genesis, next_load_hash
 from settlement.onecard.registry import OpeningRow, next_opening_hash, openings_after, openings_genesis
 from settlement.store.database import Database, StoreFault, open_reader
 from settlement.store.place import Place
-from settlement.store.router import ONECARD, TOPUP
+from settlement.store.router import OFFICE, ONECARD, TOPUP
 from settlement.streams.store import (
     IntakeRow,
     intakes_after,
+    journals_owed,
     last_intake,
     next_stream_hash,
     stream_genesis,
     suspended,
-    taps_owed,
 )
 from wire.errors import CampusError
 from wire.fields import FormatError
@@ -43,9 +46,13 @@ PORTION_MAX: Final = (
 
 
 class SourceBroken(CampusError):
-    """A source journal does not continue where the ledger left it: restored from a backup, or tampered with."""
+    """A source journal cannot be followed: a row of it was changed, or is of a version that is not known here."""
 
     code = "source-broken"
+
+
+class SourceReplaced(SourceBroken):
+    """It is another journal at the cursor than the one that was read: an older one, or one that went on otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +60,13 @@ class Portion:
     """The next events of a source, with the cursor after them; `rows` counts also those that mean nothing.
 
     `post` posts them inside a transaction and tells what became of each; it raises `SourceBroken` for what the books
-    rule out. `owed`: terminals are known to have events that the source has not, or does not take.
+    rule out. `owed` are the journals (terminal, epoch) that are known to have what the source has not, or takes not.
     """
 
     post: Callable[[Database], list[Posted]]
     cursor: SourceCursor
     rows: int
-    owed: bool = False
+    owed: frozenset[tuple[bytes, int]] = frozenset()
 
 
 class JournalSource(Protocol):
@@ -71,7 +78,10 @@ class JournalSource(Protocol):
         """The cursor before the first row."""
 
     def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
-        """What comes after the cursor; raises `SourceBroken` or `StoreFault`."""
+        """What comes after the cursor; raises `SourceBroken`, `SourceReplaced` or `StoreFault`."""
+
+    def hash_at(self, position: int) -> bytes | None:
+        """The chain's hash after that position; None if the journal has no row that ends there."""
 
     def close(self) -> None:
         """Let go of the database; `portion` opens it again."""
@@ -105,7 +115,7 @@ def _follow(
     rows = rows_after(cursor.position - again, count_max + again)
     if again:
         if not rows or stored_hash(rows[0]) != cursor.head_hash:
-            raise SourceBroken(f"{name} is not the journal that was read up to position {cursor.position}")
+            raise SourceReplaced(f"{name} is not the journal that was read up to position {cursor.position}")
         rows = rows[1:]
     items: list[_Item] = []
     position, head_hash = cursor.position, cursor.head_hash
@@ -141,12 +151,12 @@ class StreamSource:
         """See `JournalSource`."""
         # Asked first: what terminals bring after that is then in the rows, or is asked for in the next round.
         db = self._reader.open()
-        owed = taps_owed(db)
+        owed = journals_owed(db)
         # The intake before the cursor is read again: it proves that this is still the journal that was read before.
         last = last_intake(db, cursor.position)
         head = None if last is None else SourceCursor(last.next_position - 1, last.stream_hash)
         if cursor.position and head != SourceCursor(cursor.position, cursor.head_hash):
-            raise SourceBroken(f"{self.name} is not the journal that was read up to position {cursor.position}")
+            raise SourceReplaced(f"{self.name} is not the journal that was read up to position {cursor.position}")
         intakes = intakes_after(db, cursor.position, count_max)
         reasons = suspended(db, cursor.position + 1, intakes[-1].next_position) if intakes else {}
         taps = Taps(self.name, reasons)
@@ -163,6 +173,11 @@ class StreamSource:
     def close(self) -> None:
         """See `JournalSource`."""
         self._reader.close()
+
+    def hash_at(self, position: int) -> bytes | None:
+        """See `JournalSource`."""
+        last = last_intake(self._reader.open(), position)
+        return None if last is None or last.next_position - 1 != position else last.stream_hash
 
     def _next(self, cursor: SourceCursor, row: IntakeRow, reasons: dict[int, int]) -> SourceCursor:
         """The cursor after an intake that continues the chain; raises `SourceBroken`."""
@@ -205,6 +220,11 @@ class OpeningSource:
     def close(self) -> None:
         """See `JournalSource`."""
         self._reader.close()
+
+    def hash_at(self, position: int) -> bytes | None:
+        """See `JournalSource`."""
+        rows = openings_after(self._reader.open(), position - 1, 1)
+        return rows[0].chain_hash if rows and rows[0].position == position else None
 
     def _entry(self, row: OpeningRow) -> Entry:
         opening = row.opening
@@ -253,6 +273,11 @@ class LoadSource:
         """See `JournalSource`."""
         self._reader.close()
 
+    def hash_at(self, position: int) -> bytes | None:
+        """See `JournalSource`."""
+        rows = loads_after(self._reader.open(), position - 1, 1)
+        return rows[0].chain_hash if rows and rows[0].position == position else None
+
     def _item(self, row: LoadRow) -> Entry | LoadEnd:
         event, source = LoadEvent.from_bytes(row.event), Source(self.name, row.position)
         if event.kind is LoadEventKind.GRANTED:
@@ -275,22 +300,59 @@ class LoadSource:
         )
 
 
+class OfficeSource:
+    """The office's journal of decisions; its chain is followed as a stream's is."""
+
+    def __init__(self, place: Place) -> None:
+        self.name = OFFICE
+        self._reader = _LazyReader(place, OFFICE)
+
+    def start(self) -> SourceCursor:
+        """See `JournalSource`."""
+        return SourceCursor(0, decisions_genesis())
+
+    def portion(self, cursor: SourceCursor, count_max: int) -> Portion:
+        """See `JournalSource`."""
+        items, after, rows = _follow(
+            self.name,
+            cursor,
+            lambda position, limit: decisions_after(self._reader.open(), position, limit),
+            count_max,
+            stored_hash=lambda row: row.chain_hash,
+            next_hash=next_decision_hash,
+            item=lambda row: row,
+        )
+        return Portion(lambda db: carry_out(db, items), after, rows)
+
+    def hash_at(self, position: int) -> bytes | None:
+        """See `JournalSource`."""
+        found = find_decision(self._reader.open(), position)
+        return None if found is None else found.chain_hash
+
+    def close(self) -> None:
+        """See `JournalSource`."""
+        self._reader.close()
+
+
 @dataclass(slots=True)
 class Round:
     """One turn over all sources: rows read, what became of them, and the sources that could not be read.
 
-    `complete`: every source was read to its end, and no terminal is known to have more.
+    `drained`: every source was read to its end. `complete`: besides, no journal is known to have more, but for those
+    that were declared finished. `replaced`: the sources that are read again from an earlier position, with both.
     """
 
     rows: int = 0
+    drained: bool = True
     complete: bool = True
+    replaced: dict[str, tuple[int, int]] = field(default_factory=dict)
     posted: Counter[Posted] = field(default_factory=Counter)
     faults: dict[str, CampusError] = field(default_factory=dict)
 
 
 def pull_portion(db: Database, source: JournalSource, count_max: int = PORTION_MAX) -> tuple[int, list[Posted]]:
     """Read one portion of one source and post it; the number of rows, and what became of each event."""
-    portion = _read(db, source, count_max)
+    portion = _read(db, source, Round(), count_max)
     return portion.rows, _post(db, source, portion)
 
 
@@ -302,19 +364,22 @@ def pull_round(
     While openings cannot be read the streams go on: a tap of a purse that is not known yet waits in suspense then.
     """
     outcome = Round()
+    finished = finished_journals(db)
     with _one_fault_of(openings, outcome):
         _pull_all(db, openings, outcome, count_max)
     for source in streams:
         with _one_fault_of(source, outcome):
-            portion = _read(db, source, count_max)
+            portion = _read(db, source, outcome, count_max)
             # A card that was registered after the round began may have paid already; it is in the portion just read.
             if openings.name not in outcome.faults:
                 with _one_fault_of(openings, outcome):
                     _pull_all(db, openings, outcome, count_max)
             outcome.posted.update(_post(db, source, portion))
             outcome.rows += portion.rows
-            outcome.complete &= portion.rows < count_max and not portion.owed
-    outcome.complete &= not outcome.faults
+            outcome.drained &= portion.rows < count_max
+            outcome.complete &= not portion.owed - finished
+    outcome.drained &= not outcome.faults
+    outcome.complete &= outcome.drained
     return outcome
 
 
@@ -322,13 +387,32 @@ def _pull_all(db: Database, source: JournalSource, outcome: Round, count_max: in
     """Bounded by what is there: nobody registers cards faster than they are read."""
     rows = -1
     while rows:
-        rows, results = pull_portion(db, source, count_max)
+        portion = _read(db, source, outcome, count_max)
+        rows = portion.rows
         outcome.rows += rows
-        outcome.posted.update(results)
+        outcome.posted.update(_post(db, source, portion))
 
 
-def _read(db: Database, source: JournalSource, count_max: int) -> Portion:
-    return source.portion(store.read_cursor(db, source.name) or source.start(), count_max)
+def _read(db: Database, source: JournalSource, outcome: Round, count_max: int) -> Portion:
+    """The next portion; of a journal that was replaced, from where it is the same as the one that was read."""
+    cursor = store.read_cursor(db, source.name) or source.start()
+    try:
+        portion = source.portion(cursor, count_max)
+    except SourceReplaced:
+        common = _common(db, source, cursor)
+        with db.transaction():
+            store.set_cursor(db, source.name, common)
+        outcome.replaced[source.name] = (cursor.position, common.position)
+        cursor, portion = common, source.portion(common, count_max)
+    return replace(portion, cursor=replace(portion.cursor, lineage=cursor.lineage))
+
+
+def _common(db: Database, source: JournalSource, cursor: SourceCursor) -> SourceCursor:
+    """The last place where the source is what was read; what comes after it is known by its taps, and `exists`."""
+    for earlier in store.checkpoints(db, source.name, cursor.position):
+        if source.hash_at(earlier.position) == earlier.head_hash:
+            return replace(earlier, lineage=cursor.lineage + 1)
+    return replace(source.start(), lineage=cursor.lineage + 1)
 
 
 def _post(db: Database, source: JournalSource, portion: Portion) -> list[Posted]:
@@ -350,15 +434,19 @@ def _one_fault_of(source: JournalSource, outcome: Round) -> Iterator[None]:
 
 
 class _LazyReader:
-    """Opens a database when it is first wanted, and again after a fault."""
+    """Opens a database when it is first wanted, and again after a fault, or when its file is another one."""
 
     def __init__(self, place: Place, alias: str) -> None:
         self._place = place
         self._alias = alias
         self._database: Database | None = None
+        self._file: tuple[int, int] | None = None
 
     def open(self) -> Database:
+        if isinstance(self._place, Path) and self._database is not None and _file_of(self._place) != self._file:
+            self.close()  # what was opened is a file that nobody else sees any more
         if self._database is None:
+            self._file = _file_of(self._place) if isinstance(self._place, Path) else None
             self._database = open_reader(self._place, self._alias)
         return self._database
 
@@ -368,3 +456,12 @@ class _LazyReader:
             with suppress(StoreFault):
                 self._database.close()
             self._database = None
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Which file has that name now; None if none has."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -82,6 +82,7 @@ def configure() -> None:
             "settlement.store.ledger",
             "settlement.store.onecard",
             "settlement.store.topup",
+            "settlement.store.office",
         ],
         DATABASES={"default": {}},
         DATABASE_ROUTERS=["settlement.store.router.OneAppEach"],

@@ -10,7 +10,8 @@ STREAM_ALIASES: Final = frozenset(stream.label for stream in CONSUMPTION_STREAMS
 LEDGER: Final = "ledger"
 ONECARD: Final = "onecard"
 TOPUP: Final = "topup"
-ALIASES: Final = (*sorted(STREAM_ALIASES), LEDGER, ONECARD, TOPUP)
+OFFICE: Final = "office"
+ALIASES: Final = (*sorted(STREAM_ALIASES), LEDGER, ONECARD, TOPUP, OFFICE)
 
 
 def app_of(alias: str) -> str:

@@ -21,7 +21,7 @@ from settlement.store import sqlite
 from settlement.store.database import configure, migrations_of, run_migrations
 from settlement.store.place import ServerPlace
 from settlement.store.postgres import admin_conninfo, connect, take_writer_lock, typed_faults
-from settlement.store.router import LEDGER, ONECARD, STREAM_ALIASES, TOPUP, app_of
+from settlement.store.router import LEDGER, OFFICE, ONECARD, STREAM_ALIASES, TOPUP, app_of
 from settlement.store.sqlite import Value
 
 _Session = psycopg.Connection[tuple[Value, ...]]
@@ -47,7 +47,7 @@ def readers_of(alias: str) -> list[str]:
     """The other roles that may read this database: the ledger all it pulls from, the desks the card registry."""
     if alias == ONECARD:
         return [LEDGER, TOPUP, *sorted(STREAM_ALIASES)]
-    return [LEDGER] if alias in STREAM_ALIASES or alias == TOPUP else []
+    return [LEDGER] if alias in STREAM_ALIASES or alias in (TOPUP, OFFICE) else []
 
 
 def make_databases(places: Sequence[ServerPlace]) -> list[str]:

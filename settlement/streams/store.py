@@ -20,7 +20,7 @@ _TERMINAL_COLUMNS: Final = (
 )
 _FIND_TERMINAL: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal WHERE terminal = %s AND epoch = %s"
 _ALL_TERMINALS: Final = f"SELECT {_TERMINAL_COLUMNS} FROM terminal ORDER BY terminal, epoch"
-_OWED: Final = "SELECT EXISTS (SELECT 1 FROM terminal WHERE heard_seq >= next_seq OR quarantined_because IS NOT NULL)"
+_OWED: Final = "SELECT terminal, epoch FROM terminal WHERE heard_seq >= next_seq OR quarantined_because IS NOT NULL"
 _LAST_EPOCH: Final = "SELECT coalesce(max(epoch), 0) FROM terminal WHERE terminal = %s"
 _ADD_TERMINAL: Final = """
     INSERT INTO terminal (terminal, epoch, public_key, enrolled_at_utc_s, next_seq, head_hash, total_fen,
@@ -183,9 +183,9 @@ def all_terminals(db: Database) -> list[TerminalRow]:
     return db.query(_ALL_TERMINALS, into=TerminalRow)
 
 
-def taps_owed(db: Database) -> bool:
-    """Whether a terminal says that it has taps which are not here, or is quarantined and may have some."""
-    return bool(db.number(_OWED))
+def journals_owed(db: Database) -> frozenset[tuple[bytes, int]]:
+    """The journals whose terminals say that they have taps which are not here, or are quarantined and may have some."""
+    return frozenset(db.query(_OWED, into=lambda terminal, epoch: (bytes(terminal), epoch)))
 
 
 def last_epoch(db: Database, terminal: TerminalId) -> int:

@@ -330,7 +330,7 @@ class PurseBalance(models.Model):
 
 
 class TerminalDay(models.Model):
-    """What a terminal earned on a closed day, by the day that its taps happened on: what clearing goes by.
+    """What a terminal took in an outlet on a closed day: what clearing goes by.
 
     `gross_fen` are its sales at full price, `subsidy_fen` the school's part of them; `reversed_fen` and `refunded_fen`
     were taken back; `corrected_fen` came out of suspense by people's decision.
@@ -340,7 +340,8 @@ class TerminalDay(models.Model):
     day: models.Field[int, int] = models.IntegerField()
     source: models.Field[str, str] = models.TextField()
     terminal: models.Field[bytes, bytes] = models.BinaryField()
-    happened_day: models.Field[int, int] = models.IntegerField()
+    outlet: models.Field[int, int] = models.IntegerField()
+    merchant: models.Field[int, int] = models.IntegerField()
     taps: models.Field[int, int] = models.IntegerField()
     gross_fen: models.Field[int, int] = models.BigIntegerField()
     subsidy_fen: models.Field[int, int] = models.BigIntegerField()
@@ -352,24 +353,16 @@ class TerminalDay(models.Model):
         db_table = "terminal_day"
         constraints = [
             models.UniqueConstraint(
-                fields=["day", "source", "terminal", "happened_day"], name="a_terminals_day_is_cleared_once"
+                fields=["day", "source", "terminal", "outlet"], name="a_terminals_day_is_cleared_once"
             )
         ]
 
 
-class UnclearedDay(models.Model):
-    """The terminals' days in no statement yet: a list to work by, which follows from statements' lines."""
-
-    terminal_day: models.OneToOneField[TerminalDay, TerminalDay] = models.OneToOneField(
-        TerminalDay, primary_key=True, on_delete=models.PROTECT
-    )
-
-    class Meta:
-        db_table = "uncleared_day"
-
-
 class Statement(models.Model):
-    """What a merchant is owed for a closed day, payable the day after. A merchant's statements are numbered from 1."""
+    """What a merchant is owed for a closed day, payable the day after: its outlets' `TerminalDay`s, less the fee.
+
+    A merchant's statements are numbered from 1.
+    """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
     merchant: models.Field[int, int] = models.IntegerField()
@@ -391,18 +384,6 @@ class Statement(models.Model):
             models.UniqueConstraint(fields=["merchant", "number"], name="a_merchants_statements_are_numbered"),
             models.UniqueConstraint(fields=["merchant", "day"], name="a_merchant_has_one_statement_a_day"),
         ]
-
-
-class StatementLine(models.Model):
-    """Which terminal's day is in which statement: in one, ever."""
-
-    terminal_day: models.OneToOneField[TerminalDay, TerminalDay] = models.OneToOneField(
-        TerminalDay, primary_key=True, on_delete=models.PROTECT
-    )
-    statement: models.ForeignKey[Statement, Statement] = models.ForeignKey(Statement, on_delete=models.PROTECT)
-
-    class Meta:
-        db_table = "statement_line"
 
 
 class SourceCursor(models.Model):

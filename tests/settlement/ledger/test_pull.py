@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +28,7 @@ from settlement.onecard.loads import LoadEvent, LoadEventKind, LoadEvidence, app
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, SchemaMissing, open_writer
+from settlement.streams.coding import CodingStates
 from settlement.streams.store import all_terminals
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.money import Fen
@@ -159,28 +164,70 @@ def test_card_that_is_registered_and_pays_while_a_round_runs_is_known_in_time(
     source.close()
 
 
-def test_registry_that_was_restored_and_went_another_way_is_reported_and_the_streams_go_on(
-    canteen: StreamDriver,
+def test_registry_that_was_restored_and_went_another_way_is_followed_from_where_both_agree(
     onecard_db: Database,
     ledger_db: Database,
-    till: FakeTill,
-    source: StreamSource,
     openings: OpeningSource,
     numbered_card: Callable[[int], CardId],
     purse_balances: Callable[[Database], dict[CardId, Fen]],
 ) -> None:
     import_cards(onecard_db, [opening(numbered_card(n), 100) for n in (1, 2)], now_utc_s=1)
-    pull_round(ledger_db, openings, [source])
+    pull_round(ledger_db, openings, [])
     onecard_db.execute("DROP TRIGGER purse_opening_is_never_deleted")
     onecard_db.execute("DELETE FROM purse_opening WHERE position = 2")  # the backup had but one
-    sell(canteen, till, 1)
-    outcome = pull_round(ledger_db, openings, [source])
-    assert {name: type(error) for name, error in outcome.faults.items()} == {"onecard": SourceBroken}
-    assert outcome.posted == {Posted.CREATED: 1}
     import_cards(onecard_db, [opening(numbered_card(n), 700) for n in (3, 4)], now_utc_s=2)
-    with pytest.raises(SourceBroken, match="not the journal that was read up to position 2"):
-        pull_portion(ledger_db, openings)
-    assert purse_balances(ledger_db) == {numbered_card(1): 0, numbered_card(2): 100}
+    outcome = pull_round(ledger_db, openings, [])
+    assert (outcome.replaced, outcome.faults) == ({"onecard": (2, 0)}, {})
+    assert purse_balances(ledger_db) == {
+        numbered_card(number): fen for number, fen in ((1, 100), (2, 100), (3, 700), (4, 700))
+    }
+    assert pull_round(ledger_db, openings, []).replaced == {}
+
+
+@pytest.mark.usefixtures("purses")
+def test_stream_that_was_restored_is_followed_from_where_both_agree_and_what_comes_again_changes_nothing(
+    home: Home, canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource, tmp_path: Path
+) -> None:
+    sell(canteen, till, 3)
+    assert pull_portion(ledger_db, source)[0] == 3
+    with closing(sqlite3.connect(home.database("canteen"))) as live, closing(sqlite3.connect(tmp_path / "b")) as copy:
+        live.backup(copy)
+    till.tap(100)
+    till.tap(100, wrong_tac=True)
+    canteen.accept(till.batch(4))
+    assert pull_portion(ledger_db, source)[0] == 2
+    before = ledger_db.number("SELECT count(*) FROM entry"), len(store.open_suspense(ledger_db))
+    canteen.db.close()
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{home.database('canteen')}{ending}").unlink(missing_ok=True)
+    shutil.copy(tmp_path / "b", home.database("canteen"))
+    assert pull_round(ledger_db, IdleSource(), [source]).replaced == {"canteen": (5, 3)}
+    with open_writer(home.database("canteen"), "canteen") as db:
+        restored = replace(canteen, db=db, states=CodingStates())
+        till.tap(100)  # sold while the stream was down
+        restored.accept(till.batch(4))
+        outcome = pull_round(ledger_db, IdleSource(), [source])
+    assert (outcome.replaced, outcome.rows) == ({}, 3)
+    after = ledger_db.number("SELECT count(*) FROM entry"), len(store.open_suspense(ledger_db))
+    assert after == (before[0] + 1, before[1])
+
+
+class IdleSource:
+    """A registry where nothing happens."""
+
+    name = "idle"
+
+    def start(self) -> store.SourceCursor:
+        return store.SourceCursor(0, b"")
+
+    def portion(self, cursor: store.SourceCursor, count_max: int) -> Portion:
+        return Portion(lambda db: [], cursor, 0)
+
+    def hash_at(self, position: int) -> bytes | None:
+        return None
+
+    def close(self) -> None:
+        pass
 
 
 def test_opening_that_was_changed_behind_the_triggers_breaks_the_chain(
@@ -236,7 +283,7 @@ def test_row_that_nobody_here_can_read_stops_its_source_alone(
     shops.close()
 
 
-def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nobody(
+def test_source_that_is_another_journal_than_before_is_read_again_and_one_that_is_missing_holds_up_nobody(
     home: Home,
     canteen: StreamDriver,
     onecard_db: Database,
@@ -253,22 +300,21 @@ def test_source_that_is_another_journal_than_before_is_reported_and_holds_up_nob
     import_cards(onecard_db, [opening(numbered_card(1), 1)], now_utc_s=1)
     missing = StreamSource(home.folder / "nowhere.db", Stream.SHOPS)
     outcome = pull_round(ledger_db, openings, [source, missing])
-    assert {name: type(error) for name, error in outcome.faults.items()} == {
-        "canteen": SourceBroken,
-        "shops": SchemaMissing,
-    }
-    assert outcome.rows == 1
-    assert posted_taps(ledger_db) == {}
+    assert {name: type(error) for name, error in outcome.faults.items()} == {"shops": SchemaMissing}
+    assert (outcome.rows, outcome.drained, outcome.replaced) == (3, False, {"canteen": (2, 0)})
+    assert sorted(posted_taps(ledger_db)) == [record.tap_id for record in till.records]
 
 
-def test_source_that_lost_rows_which_were_read_is_reported(
+def test_source_that_was_changed_before_the_cursor_is_read_again_up_to_the_change_and_stops_there(
     canteen: StreamDriver, ledger_db: Database, till: FakeTill, source: StreamSource
 ) -> None:
-    sell(canteen, till, 2)
-    with ledger_db.transaction():
-        store.set_cursor(ledger_db, "canteen", store.SourceCursor(9, bytes(32)))
-    with pytest.raises(SourceBroken):
-        pull_portion(ledger_db, source)
+    sell(canteen, till, 3)
+    pull_portion(ledger_db, source)
+    canteen.db.execute("DROP TRIGGER intake_is_never_changed")
+    canteen.db.execute("UPDATE intake SET stream_hash = x'00' WHERE position = 3")
+    for _ in range(2):
+        with pytest.raises(SourceBroken, match="position 3"):
+            pull_portion(ledger_db, source)
 
 
 def test_row_that_was_changed_behind_the_triggers_breaks_the_chain(

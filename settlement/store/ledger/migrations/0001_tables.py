@@ -132,25 +132,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="TerminalDay",
-            fields=[
-                ("id", models.IntegerField(primary_key=True, serialize=False)),
-                ("day", models.IntegerField()),
-                ("source", models.TextField()),
-                ("terminal", models.BinaryField()),
-                ("happened_day", models.IntegerField()),
-                ("taps", models.IntegerField()),
-                ("gross_fen", models.BigIntegerField()),
-                ("subsidy_fen", models.BigIntegerField()),
-                ("reversed_fen", models.BigIntegerField()),
-                ("refunded_fen", models.BigIntegerField()),
-                ("corrected_fen", models.BigIntegerField()),
-            ],
-            options={
-                "db_table": "terminal_day",
-            },
-        ),
-        migrations.CreateModel(
             name="SuspenseItem",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
@@ -174,6 +155,26 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "suspense_item",
+            },
+        ),
+        migrations.CreateModel(
+            name="TerminalDay",
+            fields=[
+                ("id", models.IntegerField(primary_key=True, serialize=False)),
+                ("day", models.IntegerField()),
+                ("source", models.TextField()),
+                ("terminal", models.BinaryField()),
+                ("outlet", models.IntegerField()),
+                ("merchant", models.IntegerField()),
+                ("taps", models.IntegerField()),
+                ("gross_fen", models.BigIntegerField()),
+                ("subsidy_fen", models.BigIntegerField()),
+                ("reversed_fen", models.BigIntegerField()),
+                ("refunded_fen", models.BigIntegerField()),
+                ("corrected_fen", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "terminal_day",
             },
         ),
         migrations.CreateModel(
@@ -378,46 +379,6 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("merchant", "day"), name="a_merchant_has_one_statement_a_day"),
         ),
         migrations.CreateModel(
-            name="StatementLine",
-            fields=[
-                (
-                    "terminal_day",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        primary_key=True,
-                        serialize=False,
-                        to="ledger.terminalday",
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "statement_line",
-            },
-        ),
-        migrations.CreateModel(
-            name="UnclearedDay",
-            fields=[
-                (
-                    "terminal_day",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        primary_key=True,
-                        serialize=False,
-                        to="ledger.terminalday",
-                    ),
-                ),
-            ],
-            options={
-                "db_table": "uncleared_day",
-            },
-        ),
-        migrations.AddConstraint(
-            model_name="terminalday",
-            constraint=models.UniqueConstraint(
-                fields=("day", "source", "terminal", "happened_day"), name="a_terminals_day_is_cleared_once"
-            ),
-        ),
-        migrations.CreateModel(
             name="SuspenseResolution",
             fields=[
                 (
@@ -465,6 +426,12 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
+            model_name="terminalday",
+            constraint=models.UniqueConstraint(
+                fields=("day", "source", "terminal", "outlet"), name="a_terminals_day_is_cleared_once"
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="daybalance",
             constraint=models.UniqueConstraint(fields=("day", "account"), name="a_day_has_one_balance_each"),
         ),
@@ -483,11 +450,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("amount_fen", 0), _negated=True), name="a_posting_moves_money"
             ),
-        ),
-        migrations.AddField(
-            model_name="statementline",
-            name="statement",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="ledger.statement"),
         ),
         migrations.AddField(
             model_name="suspenseresolution",

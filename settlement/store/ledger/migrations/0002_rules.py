@@ -93,7 +93,6 @@ class Migration(migrations.Migration):
             day_balance="id",
             terminal_day="id",
             statement="id",
-            statement_line="terminal_day_id",
             source_checkpoint="id",
         ),
         never_replaced("a_tap_is_posted_once", table="entry", key=("terminal", "epoch", "seq")),
@@ -113,7 +112,7 @@ class Migration(migrations.Migration):
         never_replaced(
             "a_terminals_day_is_cleared_once",
             table="terminal_day",
-            key=("day", "source", "terminal", "happened_day"),
+            key=("day", "source", "terminal", "outlet"),
         ),
         never_replaced("a_merchants_statements_are_numbered", table="statement", key=("merchant", "number")),
         never_replaced("a_merchant_has_one_statement_a_day", table="statement", key=("merchant", "day")),

@@ -5,7 +5,7 @@ Left out: the file (`campusfile`), and bringing a configuration to the terminals
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,6 +23,7 @@ from settlement.onecard.outlets import (
     read_merchants,
     read_outlets,
 )
+from settlement.onecard.restoration import numbers_lost
 from settlement.store.database import Database
 from wire.configuration import Configuration, Name
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
@@ -32,6 +33,8 @@ _NEWEST: Final = """
     WHERE version = (SELECT max(version) FROM configuration WHERE outlet = newest.outlet)
 """
 _HISTORY: Final = "SELECT body, made_at_utc_s FROM configuration WHERE outlet = %s ORDER BY version"
+_MADE: Final = "SELECT outlet, max(made_at_utc_s) FROM configuration GROUP BY outlet"
+_EACH_S: Final = 60  # no outlet is configured more often, on the average
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM configuration"
 _ADD: Final = """
     INSERT INTO configuration (id, outlet, version, body, made_at_utc_s)
@@ -97,7 +100,7 @@ def find_changes(db: Database, file: CampusFile) -> Changes:
         wanted[outlet] = configuration
     for number, configuration in present.items():  # a merchant's name is in each of its outlets' configurations
         wanted.setdefault(outlets[number], configuration)
-    return Changes(merchants, tuple(_outlet_changes(wanted, names, outlets, present)))
+    return Changes(merchants, tuple(_outlet_changes(wanted, names, outlets, present, _versions_lost(db))))
 
 
 def put_changes(db: Database, file: CampusFile, operator: Ed25519PrivateKey, *, now_utc_s: int) -> Changes:
@@ -126,13 +129,25 @@ def _outlet_changes(
     names: dict[int, Name],
     outlets: dict[int, Outlet],
     present: dict[int, Configuration],
+    lost: Callable[[int], int],
 ) -> Iterator[OutletChange]:
     for outlet, configuration in sorted(wanted.items(), key=lambda item: item[0].number):
         before = present.get(outlet.number)
         version = 0 if before is None else before.version
         named = replace(configuration, merchant_name=names[outlet.merchant], version=version, proof=b"")
         if before is None or named != replace(before, proof=b""):
-            yield OutletChange(outlet, outlet.number not in outlets, before, replace(named, version=version + 1))
+            after = replace(named, version=version + 1 + lost(outlet.number))
+            yield OutletChange(outlet, outlet.number not in outlets, before, after)
+
+
+def _versions_lost(db: Database) -> Callable[[int], int]:
+    """How many versions an outlet leaves out: terminals have some that a restore of the registry lost."""
+    made = dict(db.query(_MADE, into=_numbers))
+    return lambda outlet: numbers_lost(db, given_at_utc_s=made.get(outlet, 0), each_s=_EACH_S)
+
+
+def _numbers(outlet: int, made_at_utc_s: int) -> tuple[int, int]:
+    return outlet, made_at_utc_s
 
 
 class InForce:

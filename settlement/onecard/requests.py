@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from settlement.onecard.restoration import numbers_lost
 from settlement.store.database import Database
 from wire.downlink import Question, Request
 from wire.errors import CampusError
@@ -19,14 +20,14 @@ OPEN_MAX: Final = 200  # the newest ones; the watch reads them every second
 _COLUMNS: Final = "number, stream, terminal, what, asked_at_utc_s"
 _ADD: Final = f"""
     INSERT INTO request ({_COLUMNS})
-    VALUES ((SELECT coalesce(max(number), 0) + 1 FROM request), %s, %s, %s, %s)
+    VALUES (%s, %s, %s, %s, %s)
 """
 _SINCE: Final = f"""
     SELECT {_COLUMNS} FROM request WHERE stream = %s AND asked_at_utc_s > %s ORDER BY number DESC LIMIT {OPEN_MAX}
 """
 _FIND: Final = f"SELECT {_COLUMNS} FROM request WHERE number = %s"
 _OF_TERMINAL: Final = f"SELECT {_COLUMNS} FROM request WHERE terminal = %s ORDER BY number DESC LIMIT %s"
-_LAST_NUMBER: Final = "SELECT coalesce(max(number), 0) FROM request"
+_LAST: Final = f"SELECT {_COLUMNS} FROM request ORDER BY number DESC LIMIT 1"
 _STREAM: Final = "SELECT stream FROM ticket WHERE terminal = %s ORDER BY epoch DESC LIMIT 1"
 
 
@@ -60,8 +61,11 @@ def put_request(db: Database, terminal: TerminalId, what: Question, *, now_utc_s
             raise TerminalNotAsked(f"terminal {terminal.hex()} was never given a ticket")
         if streams[0] not in CONSUMPTION_STREAMS:
             raise TerminalNotAsked(f"terminal {terminal.hex()} is a top-up point; it has no daemon that answers")
-        db.execute(_ADD, (int(streams[0]), terminal, int(what), now_utc_s))
-        number = db.number(_LAST_NUMBER)
+        last = next(iter(db.query(_LAST, into=_asked)), None)
+        number, given_at_utc_s = (0, 0) if last is None else (last.number, last.asked_at_utc_s)
+        # A terminal may still answer one that was asked before a restore: its number stays its own.
+        number += 1 + numbers_lost(db, given_at_utc_s=given_at_utc_s, each_s=1)
+        db.execute(_ADD, (number, int(streams[0]), terminal, int(what), now_utc_s))
     return Asked(number, streams[0], terminal, what, now_utc_s)
 
 

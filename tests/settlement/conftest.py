@@ -63,6 +63,7 @@ ON_BOTH = {
     "test_registry",
     "test_report",
     "test_requests",
+    "test_restoration",
     "test_retries",
     "test_shifts",
     "test_store",
@@ -82,7 +83,7 @@ ON_FILES = {
     "test_row_that_nobody_here_can_read_stops_its_source_alone",
     "test_stream_that_was_restored_is_followed_from_where_both_agree_and_what_comes_again_changes_nothing",
     "test_ticket_is_good_again_after_the_stream_was_restored_from_before_its_use",
-    "test_versions_stand_for_ever_and_have_no_gap",
+    "test_versions_stand_for_ever_and_go_up",
 }
 FIRST_TERMINAL = TerminalId(bytes.fromhex("000000000101"))
 

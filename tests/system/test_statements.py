@@ -14,18 +14,13 @@ from typing import Final
 
 import pytest
 
-from sim.audit import report_lines
+from settlement.audit.auditor import findings_text
 from sim.outpost import Outpost
 from sim.postgres import PostgresServer
 from sim.process import ChildFailed
 from sync.clock import Clock
-from sync.config import load_config
-from sync.identity import load_key
-from sync.link import LinkDown, TcpLink
-from sync.store import UplinkStore
-from sync.tls import TlsLink, client_context
-from sync.uplink import Uplink
-from terminal.journal import JournalReader
+from sync.link import LinkDown
+from tests.system.uplinks import Uplinks
 from wire.errors import CampusError
 
 CLOCK: Final = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
@@ -43,30 +38,6 @@ def server() -> Iterator[PostgresServer]:
     started.remove()
 
 
-class Uplinks:
-    """The terminal's uplink, a session at a time; what has no receipt is sent again in the next."""
-
-    def __init__(self, post: Outpost) -> None:
-        self.folder = post.terminal_folder
-        self.config = load_config(self.folder / "terminal.toml")
-        self.key = load_key(self.folder / "terminal.key")
-        self.store = UplinkStore.open_or_make(self.folder / "uplink.db")
-
-    def send(self) -> None:
-        """Bring what there is, as far as the server lives."""
-        link = TlsLink(
-            TcpLink(self.config.host, self.config.port),
-            client_context(self.folder / "ca.pem"),
-            self.config.server_name,
-            clock=CLOCK,
-        )
-        with closing(link), closing(JournalReader.open(self.folder / "journal.db")) as journal:
-            uplink = Uplink(link, store=self.store, journal=journal, key=self.key, clock=CLOCK, answer_s=5.0)
-            uplink.open()
-            while uplink.upload() is not None:
-                continue
-
-
 def walk(post: Outpost, statements: list[tuple[int, bool]]) -> None:
     """Kill stream and ledger at each of these statements of theirs, while taps come in, and then let both live."""
     for name in ("stream", "ledger"):
@@ -80,7 +51,7 @@ def walk(post: Outpost, statements: list[tuple[int, bool]]) -> None:
         uplinks.send()
     assert post.wait_until_booked(timeout_s=BOOKED_S_MAX)
     findings = post.audit()
-    assert all(finding.holds for finding in findings), "\n".join(report_lines(findings))
+    assert all(finding.holds for finding in findings), findings_text(findings)
 
 
 def kill_once(post: Outpost, uplinks: Uplinks, statement: int, *, after: bool) -> None:

@@ -17,6 +17,7 @@ from settlement.onecard.configuration import (
     read_history,
 )
 from settlement.onecard.outlets import assign
+from settlement.onecard.restoration import note_restoration
 from settlement.onecard.tickets import give_epoch
 from settlement.settings import Home
 from settlement.store.database import Database, RuleBroken, open_writer
@@ -120,13 +121,22 @@ def test_terminal_goes_by_its_outlets_newest_version_also_after_it_has_moved(one
     assert seen.mark_for(TERMINAL, Stream.TOP_UP, NOW) is None
 
 
-def test_versions_stand_for_ever_and_have_no_gap(onecard: Database, home: Home) -> None:
+def test_versions_stand_for_ever_and_go_up(onecard: Database, home: Home) -> None:
     put(onecard, home)
     for sql in (
         "UPDATE configuration SET version = 2",
         "DELETE FROM configuration",
-        "INSERT INTO configuration VALUES (9, 21, 3, x'00', 1)",
+        "INSERT INTO configuration VALUES (9, 21, 0, x'00', 1)",
         "INSERT OR REPLACE INTO configuration VALUES (9, 21, 1, x'00', 1)",
     ):
         with pytest.raises(RuleBroken):
             onecard.execute(sql)
+
+
+def test_versions_leave_out_what_terminals_may_have_from_before_a_restore(onecard: Database, home: Home) -> None:
+    put(onecard, home)
+    note_restoration(onecard, taken_at_utc_s=NOW, now_utc_s=NOW + 86_400)
+    put(onecard, home, TEXT.replace("二楼", "二楼面食"))
+    versions = {number: made.version for number, made in read_configurations(onecard).items()}
+    assert versions[22] == 2 + 25 * 60
+    assert versions[21] == 1

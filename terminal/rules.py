@@ -8,8 +8,8 @@ from typing import Final
 
 from drivers.apdu import Sw
 from drivers.purse import PurseView
-from terminal.subsidy import minute_of_day, start_of_day_utc_s
-from terminal.usage import Spent, Usage
+from terminal.subsidy import start_of_day_utc_s
+from terminal.usage import Spent, Usage, day_and_minute
 from wire.configuration import ClassLimits, Configuration
 from wire.hotlist import Hotlist
 from wire.money import Fen
@@ -125,10 +125,11 @@ def _objections(view: PurseView, wanted: Wanted, terms: Terms, usage: Usage, ope
         if not wanted.again and _is_double(usage.last(view.card), wanted.price_fen, opened_at):
             yield Refusal.DOUBLE_TAP
         return
-    period = configuration.period_at(minute_of_day(opened_at))
+    today, minute = day_and_minute(opened_at)
+    period = configuration.period_at(minute)
     if wanted.period and (period is None or period.number != wanted.period):
         yield Refusal.NOT_SOLD_NOW
-    midnight_s = start_of_day_utc_s(opened_at.local().date())
+    midnight_s = start_of_day_utc_s(today)
     if period is not None and (limits.meal_count_max is not None or limits.meal_fen_max is not None):
         meal = usage.since(view.card, midnight_s + 60 * period.from_min)
         if limits.meal_count_max is not None and meal.meals + max(wanted.meals, 1) > limits.meal_count_max:

@@ -9,17 +9,11 @@ from __future__ import annotations
 
 from datetime import date, datetime, time
 
-from terminal.usage import Usage
+from terminal.usage import Usage, day_and_minute
 from wire.configuration import Carry, Configuration, Cycle, SubsidyRule
 from wire.ids import CardId
 from wire.money import Fen
 from wire.record import CAMPUS_ZONE, TapTime
-
-
-def minute_of_day(at: TapTime) -> int:
-    """The minute of the campus's day."""
-    local = at.local()
-    return local.hour * 60 + local.minute
 
 
 def start_of_day_utc_s(day: date) -> int:
@@ -27,11 +21,11 @@ def start_of_day_utc_s(day: date) -> int:
     return int(datetime.combine(day, time(), CAMPUS_ZONE).timestamp())
 
 
-def rule_for(configuration: Configuration, card_class: int, at: TapTime) -> SubsidyRule | None:
-    """The rule by which the school would pay for a card of this class; None: it pays nothing."""
+def rule_for(configuration: Configuration, card_class: int, today: date, minute: int) -> SubsidyRule | None:
+    """The rule by which the school would pay for a card of this class then; None: it would pay nothing."""
     for rule in configuration.subsidies:
-        if rule.card_class == card_class and rule.first_day <= at.local().date() <= rule.last_day:
-            period = configuration.period_at(minute_of_day(at)) if rule.periods else None
+        if rule.card_class == card_class and rule.first_day <= today <= rule.last_day:
+            period = configuration.period_at(minute) if rule.periods else None
             if not rule.periods or (period is not None and period.number in rule.periods):
                 return rule
     return None
@@ -41,15 +35,15 @@ def allowance_left_fen(
     configuration: Configuration, card_class: int, at: TapTime, *, card: CardId, usage: Usage
 ) -> Fen:
     """How much the school would still pay for this card now."""
-    rule = rule_for(configuration, card_class, at)
+    today, minute = day_and_minute(at)
+    rule = rule_for(configuration, card_class, today, minute)
     if rule is None:
         return Fen(0)
-    today = at.local().date()
     given_fen, since = _given(rule, today)
     used_fen = sum(
         one.subsidy_fen
         for one in usage.subsidised(card, start_of_day_utc_s(since))
-        if rule_for(configuration, card_class, one.at) is rule
+        if rule_for(configuration, card_class, one.day, one.minute) is rule
     )
     return Fen(max(given_fen - used_fen, 0))
 

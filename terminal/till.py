@@ -78,6 +78,7 @@ from terminal.result import (
 from terminal.rules import UNDO_S_MAX, seconds_between
 from terminal.selling import Selling
 from terminal.totals import last_sale_after
+from terminal.usage import day_and_minute
 from wire.configuration import Configuration, StaffRole
 from wire.ids import CardId
 from wire.money import Fen
@@ -215,8 +216,7 @@ class Till:
     def _tick(self, event: Ticked) -> None:
         self.at = event.at
         self._offered = event.configuration
-        local = event.at.local()
-        self.selling.day_min = local.hour * 60 + local.minute
+        _, self.selling.day_min = day_and_minute(event.at)
         if self._may_time_out and event.at.uptime_s - self._touched_s > ERRAND_S_MAX:
             self.errand, self.notice = None, Notice.TIMED_OUT
 

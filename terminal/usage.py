@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from wire.ids import CardId
@@ -23,12 +24,20 @@ _DAY_S: Final = 86_400
 _RECENT_S: Final = 3 * _DAY_S  # no limit looks further back; what the school paid is kept, since it may accumulate
 
 
+def day_and_minute(at: TapTime) -> tuple[date, int]:
+    """The campus's day, and the minute of it."""
+    local = at.local()
+    return local.date(), local.hour * 60 + local.minute
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """One sale that counts."""
 
     seq: int
     at: TapTime
+    day: date  # as the campus reads the clock; kept, for it takes longer to find out than to compare
+    minute: int
     amount_fen: Fen
     subsidy_fen: Fen
     meals: int
@@ -101,7 +110,8 @@ class Usage:
         oldest_s = record.opened_at.utc_s - _RECENT_S
         if recent and recent[0].at.utc_s < oldest_s:
             recent[:] = [one for one in recent if one.at.utc_s >= oldest_s]
-        spent = Spent(record.tap_id.seq, record.opened_at, record.amount_fen, record.subsidy_fen, meals)
+        day, minute = day_and_minute(record.opened_at)
+        spent = Spent(record.tap_id.seq, record.opened_at, day, minute, record.amount_fen, record.subsidy_fen, meals)
         recent.append(spent)
         if record.subsidy_fen:
             self._subsidised.setdefault(record.card, []).append(spent)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terminal.subsidy import allowance_left_fen, rule_for
-from terminal.usage import Usage
+from terminal.usage import Usage, day_and_minute
 from tests.terminal.conftest import INTENT, NOON
 from tests.terminal.school import LUNCH_RULE, SCHOOL, STUDENTS, SUPPER, TEACHERS
 from tests.terminal.test_usage import reversal, tap
@@ -55,14 +55,14 @@ def left(configuration: Configuration, at: TapTime, *spent: tuple[TapTime, int])
 def test_rule_holds_for_its_class_in_its_days_and_periods(
     card_class: int, at: TapTime, rule: SubsidyRule | None
 ) -> None:
-    assert rule_for(SCHOOL, card_class, at) == rule
+    assert rule_for(SCHOOL, card_class, *day_and_minute(at)) == rule
 
 
 def test_lowest_number_pays_when_two_rules_hold() -> None:
     second = replace(ALWAYS, number=2, amount_fen=Fen(900))
     both = school(LUNCH_RULE, second)
-    assert rule_for(both, STUDENTS, time(3, 2)) == LUNCH_RULE
-    assert rule_for(both, STUDENTS, time(3, 2, 18)) == second
+    assert rule_for(both, STUDENTS, *day_and_minute(time(3, 2))) == LUNCH_RULE
+    assert rule_for(both, STUDENTS, *day_and_minute(time(3, 2, 18))) == second
     assert left(both, time(3, 2, 18), (time(3, 2, 12), 500)) == 900
 
 

@@ -120,7 +120,7 @@ ADVICE: Final = {
     ),
     "unresolved-with-proof": Advice(
         "PAID, SAYS THE CARD",
-        "The server will check it; the goods may go.",
+        "The till cannot check it: keep the goods; the server will tell.",
         "There is a TAC, and no PSAM that can check MAC2.",
     ),
     "proof-refused": Advice(
@@ -182,6 +182,10 @@ ADVICE: Final = {
         "OUT OF ORDER: disk",
         _CALL,
         "Full, read-only or failing; make room or replace it, then start again.",
+    ),
+    "disk-full": Advice("OUT OF ORDER: disk full", _CALL, "Make room, then start again; the journal is whole."),
+    "disk-read-only": Advice(
+        "OUT OF ORDER: disk read-only", _CALL, "The kernel made it read-only after an error; replace the storage card."
     ),
     "verdict": Advice(
         "NO SALES: server refuses", _CALL, "The server takes no more of this journal; the code says why."

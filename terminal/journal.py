@@ -7,6 +7,7 @@ holds the canonical record with its chain hash, committed before anybody is told
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -81,6 +82,18 @@ class JournalUnwritable(CampusError):
     """The disk did not take a record: full, read-only or failing. The till must not go on selling."""
 
     code = "journal-unwritable"
+
+
+class DiskFull(JournalUnwritable):
+    """There is no room for a record."""
+
+    code = "disk-full"
+
+
+class DiskReadOnly(JournalUnwritable):
+    """The disk takes no writes at all: mounted read-only, often by the kernel after an error."""
+
+    code = "disk-read-only"
 
 
 class TapNotOpen(CampusError):
@@ -462,7 +475,7 @@ class Journal(JournalReader):
         try:
             yield
         except _NOT_TAKEN as error:
-            raise JournalUnwritable(f"{self._path.name} could not be written: {error}") from error
+            raise _unwritable(f"{self._path.name} could not be written", error) from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise JournalDamaged(f"{self._path.name} cannot be written: {error}") from error
 
@@ -480,12 +493,22 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
         raise JournalInUse(f"another program keeps {path.name} locked") from error
     except (apsw.Error, UnicodeDecodeError) as error:
         if flags & apsw.SQLITE_OPEN_READWRITE and isinstance(error, _NOT_TAKEN):
-            raise JournalUnwritable(f"{path.name} cannot be opened for writing: {error}") from error
+            raise _unwritable(f"{path.name} cannot be opened for writing", error) from error
         raise JournalDamaged(f"{path.name} cannot be opened: {error}") from error
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not tables:
         connection.close()
         raise JournalDamaged(f"{path.name} is no journal (mode {mode}, synchronous {synchronous})")
     return connection
+
+
+def _unwritable(words: str, error: Exception) -> JournalUnwritable:
+    number = error.errno if isinstance(error, OSError) else None
+    kind = JournalUnwritable
+    if isinstance(error, apsw.FullError) or number == errno.ENOSPC:
+        kind = DiskFull
+    elif isinstance(error, apsw.ReadOnlyError) or number == errno.EROFS:
+        kind = DiskReadOnly
+    return kind(f"{words}: {error}")
 
 
 def _must_be_new(path: Path, acknowledged: Cursor | None) -> None:
@@ -517,7 +540,7 @@ def _create(path: Path, terminal: TerminalId, epoch: int) -> None:
         finally:
             os.close(directory)
     except (apsw.Error, OSError) as error:
-        raise JournalUnwritable(f"no journal could be made in {path.parent}: {error}") from error
+        raise _unwritable(f"no journal could be made in {path.parent}", error) from error
 
 
 def _lock(path: Path) -> int:
@@ -525,7 +548,7 @@ def _lock(path: Path) -> int:
     try:
         lock_fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise JournalUnwritable(f"{path.parent} cannot be written: {error}") from error
+        raise _unwritable(f"{path.parent} cannot be written", error) from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -261,7 +261,7 @@ class Sale:
             record = self._journal.seal_tap(tap, tac=tac, mac2=mac2)
         except JournalUnwritable as error:
             paid = f"card {tap.card} may have paid {format_fen(tap.amount_fen)} (tap {tap.tap_id.seq})"
-            raise JournalUnwritable(f"{error}; {paid}, which is not recorded yet") from error
+            raise type(error)(f"{error}; {paid}, which is not recorded yet") from error
         if mac2 is Mac2.REFUSED:
             return ProofRefused(record)
         balance_fen = Fen(tap.balance_before_fen - tap.amount_fen)

@@ -45,6 +45,8 @@ NUMBERS: Final = {
     "journal-lost": 413,
     "journal-in-use": 414,
     "journal-unwritable": 415,
+    "disk-full": 416,
+    "disk-read-only": 417,
     "verdict": 420,
     "FORK": 421,
     "QUARANTINED": 422,

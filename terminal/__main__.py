@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import queue
 import signal
 import sys
 import time
@@ -17,16 +18,18 @@ from typing import Final
 
 from drivers.pcsc import PcscReader
 from terminal.clock import TapClock
-from terminal.config import TerminalConfig, load_config
+from terminal.config import load_config
 from terminal.devices import keypad_of, scanner_of
 from terminal.downlink import Downlink
 from terminal.events import CodeScanned
 from terminal.inputs import Inputs
 from terminal.journal import Journal, JournalReader
 from terminal.lines import JsonScreen
-from terminal.outputs import Outputs, WithDevices, outputs_of
-from terminal.program import Program, Stop
+from terminal.outputs import WithDevices, outputs_of
+from terminal.program import Program, Screen, Stop
 from terminal.psam import PsamSlot
+from terminal.standing import DeviceNotice
+from terminal.starting import Events, clock_notice, started
 from terminal.usage import Usage
 from wire.errors import CampusError
 from wire.ids import mask_asn
@@ -101,8 +104,23 @@ def _run(folder: Path, *, as_json: bool) -> int:
     if not as_json and not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("campus-terminal: the screen needs a terminal; use --json for a program", file=sys.stderr)
         return 2
-    config = load_config(folder / "terminal.toml")
-    with ExitStack() as open_things:
+    events: Events = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: events.put(Stop()))
+    if as_json:  # a program is told by exit status and code; a cashier by the screen
+        with ExitStack() as open_things:
+            till = _Till(folder, events, open_things)
+            till.program.run(WithDevices(JsonScreen(events, sys.stdin, sys.stdout), till.outputs, till.clock_notices))
+    else:
+        _serve_cashier(folder, events)
+    return 0
+
+
+class _Till:
+    """Everything of one till but its screen and its keys; what has to be closed goes to `open_things`."""
+
+    def __init__(self, folder: Path, events: Events, open_things: ExitStack) -> None:
+        self.config = load_config(folder / "terminal.toml")
         downlink = Downlink(folder / "uplink.db")
         open_things.callback(downlink.close)
         enrolment = downlink.enrolment()
@@ -116,44 +134,59 @@ def _run(folder: Path, *, as_json: bool) -> int:
         )
         open_things.callback(journal.close)
         boot = journal.boot_number(_BOOT_ID.read_text(encoding="ascii").strip())
-
         now = TapClock(boot, utc_s=time.time, uptime_s=time.monotonic, quality=_clock_quality).now
-        program = Program(
+        self.clock_notices = clock_notice(journal, now)
+        self.program = Program(
             journal=journal,
             usage=usage,
             downlink=downlink,
-            reader=PcscReader(config.card_reader),
-            psam=PsamSlot(PcscReader(config.psam_reader), enrolment.terminal),
-            profile=config.profile,
-            limits=config.limits,
+            reader=PcscReader(self.config.card_reader),
+            psam=PsamSlot(PcscReader(self.config.psam_reader), enrolment.terminal),
+            profile=self.config.profile,
+            limits=self.config.limits,
             now=now,
             monotonic_s=time.perf_counter,
+            events=events,
         )
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, lambda *_: program.events.put(Stop()))
-        outputs = outputs_of(
-            config.devices, folder=folder, terminal=enrolment.terminal.hex(), monotonic_s=time.monotonic
+        self.outputs = outputs_of(
+            self.config.devices, folder=folder, terminal=enrolment.terminal.hex(), monotonic_s=time.monotonic
         )
-        open_things.callback(outputs.close)
-        if as_json:
-            program.run(WithDevices(JsonScreen(program.events, sys.stdin, sys.stdout), outputs, list))
-        else:
-            _serve_cashier(program, config, outputs)
-    return 0
+        open_things.callback(self.outputs.close)
 
 
-def _serve_cashier(program: Program, config: TerminalConfig, outputs: Outputs) -> None:
+def _serve_cashier(folder: Path, events: Events) -> None:
     from terminal.screen.bridge import CashierScreen
 
-    cashier = CashierScreen(program.events, print_receipt=outputs.print_receipts)
-    inputs = Inputs(
-        keypad=keypad_of(config.devices),
-        scanner=scanner_of(config.devices),
-        on_key=cashier.press,
-        on_code=lambda code: program.events.put(CodeScanned(code)),
-    )
-    with closing(inputs):
-        cashier.serve(lambda screen: program.run(WithDevices(screen, outputs, inputs.notices)))
+    cashier = CashierScreen(events)
+    unset = TapClock(0, utc_s=time.time, uptime_s=time.monotonic, quality=_clock_quality).now
+
+    def serve(screen: Screen) -> None:
+        with ExitStack() as open_things:
+            till = started(lambda: _opened(folder, events, open_things), screen, events, now=unset)
+            if till is None:
+                return
+            inputs = Inputs(
+                keypad=keypad_of(till.config.devices),
+                scanner=scanner_of(till.config.devices),
+                on_key=cashier.press,
+                on_code=lambda code: events.put(CodeScanned(code)),
+            )
+            open_things.callback(inputs.close)
+
+            def notices() -> tuple[DeviceNotice, ...]:
+                return (*till.clock_notices(), *inputs.notices())
+
+            till.program.run(WithDevices(screen, till.outputs, notices))
+
+    cashier.serve(serve)
+
+
+def _opened(folder: Path, events: Events, open_things: ExitStack) -> _Till:
+    """A till, or what keeps it from starting; then nothing of it stays open."""
+    with ExitStack() as attempt:
+        till = _Till(folder, events, attempt)
+        open_things.push(attempt.pop_all())
+        return till
 
 
 def _selftest(folder: Path, *, as_json: bool) -> int:

@@ -107,9 +107,10 @@ class Program:
         limits: Limits,
         now: Callable[[], TapTime],
         monotonic_s: Callable[[], float],
+        events: queue.SimpleQueue[TillEvent | Redraw | Stop] | None = None,
     ) -> None:
-        # A SimpleQueue, because a signal handler may put while the loop gets.
-        self.events: queue.SimpleQueue[TillEvent | Redraw | Stop] = queue.SimpleQueue()
+        # A SimpleQueue, because a signal handler may put while the loop gets. A screen may be there before the till is.
+        self.events = queue.SimpleQueue[TillEvent | Redraw | Stop]() if events is None else events
         self._journal = journal
         self._usage = usage
         self._downlink = downlink

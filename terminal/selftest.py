@@ -24,7 +24,7 @@ from terminal import devices
 from terminal.config import TerminalConfig, load_config
 from terminal.devices import DevicesConfig
 from terminal.downlink import Downlink, NotEnrolled
-from terminal.journal import JournalMissing, JournalReader
+from terminal.journal import JournalDamaged, JournalMissing, JournalReader
 from terminal.psam import PsamSlot
 from terminal.words.catalogue import Language
 from terminal.words.codes import NUMBERS, code_of
@@ -230,13 +230,17 @@ class Selftest:
             journal = JournalReader.open(self._folder / "journal.db")
         except JournalMissing:
             return Finding("journal", State.SKIPPED, "no-journal")
+        cursor = downlink.acknowledged().cursor
         try:
-            head, cursor = journal.verify(), downlink.acknowledged().cursor
+            head = journal.verify()
             if cursor is not None and (
                 cursor.next_seq > head.seq + 1 or journal.hash_before(cursor.next_seq) != cursor.head_hash
             ):
                 return Finding("journal", State.FAULT, "journal-lost", "the server has taps that are not in it")
             return Finding("journal", State.WELL, detail=f"{head.seq} taps, chain whole")
+        except JournalDamaged as error:
+            safe = 0 if cursor is None else cursor.next_seq - 1
+            return Finding("journal", State.FAULT, error.code, f"{error}; the server has {safe} taps of it")
         finally:
             journal.close()
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import NoReturn
 
-from sim import killed, trial
-from sim.audit import Finding, report_lines
+from settlement.audit.auditor import findings_text
+from settlement.audit.points import Finding
+from sim import killed, pictures, trial
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
 from sim.counter import Counter
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     modem_command.add_parser(commands)
     devices_command.add_parser(commands)
     trial.add_parser(commands)
+    pictures.add_parser(commands)
     killed.add_parser(commands)
     return parser
 
@@ -72,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.command == "killed":
         return killed.run(arguments)  # with the signals and faults of the program that it runs
     signal.signal(signal.SIGTERM, _terminate)
+    if arguments.command == "pictures":
+        return _pictures(arguments)
     if arguments.command == "card":
         return _card(arguments)
     if arguments.command == "modem":
@@ -98,6 +102,14 @@ def _card(arguments: argparse.Namespace) -> int:
     try:
         pause = time.sleep  # a served card has the pace of a real one
         return card_command.run(arguments, rng=SystemRandom(), clock=time.monotonic, pause=pause, say=_say)
+    except CampusError as error:
+        print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
+        return 2
+
+
+def _pictures(arguments: argparse.Namespace) -> int:
+    try:
+        return pictures.run(arguments.dir, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2
@@ -136,8 +148,8 @@ def _run(home: Path, taps: int | None, seed: int) -> int:
             lines += [f"Run of {taps} taps, seed {seed}", *tally_lines(tally)]
         lines += _wait(campus, till_has_closed=taps is None)
         lines.append(uplink_line(before, uplink_status(campus)))
-        findings: list[Finding] = audit_campus(campus, _CLOCK)
-    print("\n".join([*lines, *report_lines(findings), *places_lines(campus.home)]))
+        findings: list[Finding] = audit_campus(campus)
+    print("\n".join([*lines, "Auditor", findings_text(findings), *places_lines(campus.home)]))
     return 0 if all(finding.holds for finding in findings) else 1
 
 

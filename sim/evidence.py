@@ -13,17 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from settlement.audit.evidence import EvidenceMissing, JournalKey
 from settlement.commands.common import home_at
 from settlement.onecard.loads import LoadEvent
 from settlement.store.backup import back_up
 from settlement.store.database import SchemaMissing, StoreFault
-from settlement.store.database import open_reader as open_place
-from settlement.store.place import Place
 from settlement.store.router import LEDGER, ONECARD, TOPUP
 from sim.card.issue import CardImage, read_card_image
 from terminal.journal import JournalReader
-from wire.batch import BATCH_VERSION
-from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.record import Outcome, TapRecord
@@ -38,12 +35,6 @@ _MONEY_TABLES: Final = {
 }
 
 
-class EvidenceMissing(CampusError):
-    """A database that the audit needs is not there, or cannot be read."""
-
-    code = "evidence-missing"
-
-
 @dataclass(frozen=True, slots=True)
 class StreamTap:
     """A tap in the stream's journal; `stream_hash` is that of the intake that ends with it, None within one."""
@@ -51,8 +42,6 @@ class StreamTap:
     position: int
     tap_id: TapId
     record: bytes
-    chain_hash: bytes
-    stream_hash: bytes | None
     suspense: int | None
     received_at_utc_s: int
 
@@ -129,18 +118,6 @@ class DeskEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerTerminal:
-    """What the server says of one journal."""
-
-    terminal: TerminalId
-    epoch: int
-    next_seq: int
-    total_fen: int
-    heard_seq: int
-    heard_total_fen: int
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
     """Everything, as of one audit. `copies` are the files that were read, by role."""
 
@@ -148,15 +125,11 @@ class Evidence:
     sealed: list[TapRecord]
     opened: list[TapRecord]
     stream: list[StreamTap]
-    terminals: list[ServerTerminal]
-    batches: list[tuple[bytes, bytes]]
     entries: list[LedgerEntry]
     postings: list[Posting]
     suspense: list[Suspended]
     ledger_position: int
-    stream_kind: Stream
     copies: dict[str, Path]
-    stream_place: Place
     desk: list[DeskEvent] = field(default_factory=list)
     desk_position: int = 0
 
@@ -189,10 +162,13 @@ class Evidence:
         """The unknown taps that the ledger has settled as debits."""
         return {item.tap_id for item in self.suspense if item.settled == 1}
 
-    def stream_counts(self) -> tuple[int, ...]:
-        """Rows of the stream's tables right now, read from the live database."""
-        with open_place(self.stream_place, self.stream_kind.label) as live:
-            return tuple(live.number(f"SELECT count(*) FROM {table}") for table in _MONEY_TABLES["stream"])
+    @property
+    def journals(self) -> dict[JournalKey, list[bytes]]:
+        """The till's sealed records, as the server's audit takes them."""
+        found: dict[JournalKey, list[bytes]] = {}
+        for record in self.sealed:
+            found.setdefault((record.tap_id.terminal, record.tap_id.epoch), []).append(record.to_bytes())
+        return found
 
     def _stream_debits(self) -> Iterator[tuple[StreamTap, TapRecord]]:
         for row in self.stream:
@@ -211,7 +187,7 @@ def gather(home: Path, *, stream: Stream, card_files: list[Path], scratch: Path)
             copies[role] = scratch / f"{alias}.db"
             back_up(server.place(alias), alias, copies[role])
         copies["journal"] = _copy(home / "terminal" / "journal.db", scratch / "journal.db")
-        return _read(copies, stream=stream, stream_place=server.place(stream.label), card_files=card_files)
+        return _read(copies, stream=stream, card_files=card_files)
     except SchemaMissing as error:
         raise EvidenceMissing(f"{error}, so there is nothing to audit") from error
     except (StoreFault, sqlite3.Error) as error:
@@ -223,8 +199,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
 
 
-def _read(copies: dict[str, Path], *, stream: Stream, stream_place: Place, card_files: list[Path]) -> Evidence:
-    taps, terminals, batches = _stream(copies["stream"])
+def _read(copies: dict[str, Path], *, stream: Stream, card_files: list[Path]) -> Evidence:
     with closing(sqlite3.connect(copies["topup"])) as db:
         rows = db.execute("SELECT position, event, chain_hash FROM load_event ORDER BY position")
         desk = [DeskEvent(*row) for row in rows]
@@ -258,9 +233,7 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_place: Place, card_
         cards=dict(_card(read_card_image(path)) for path in card_files),
         sealed=sealed,
         opened=opened,
-        stream=taps,
-        terminals=terminals,
-        batches=batches,
+        stream=_stream(copies["stream"]),
         entries=entries,
         postings=postings,
         suspense=suspense,
@@ -268,32 +241,17 @@ def _read(copies: dict[str, Path], *, stream: Stream, stream_place: Place, card_
         desk=desk,
         desk_position=read.get("topup", 0),
         copies=copies,
-        stream_kind=stream,
-        stream_place=stream_place,
     )
 
 
-def _stream(path: Path) -> tuple[list[StreamTap], list[ServerTerminal], list[tuple[bytes, bytes]]]:
+def _stream(path: Path) -> list[StreamTap]:
     with closing(sqlite3.connect(path)) as db:
-        taps = [
-            StreamTap(position, _tap_id(*key), record, chain, own, suspense, received)
-            for position, *key, record, chain, own, suspense, received in db.execute(
-                "SELECT position, terminal, epoch, seq, record, chain_hash, stream_hash, suspense, received_at_utc_s "
-                "FROM tap ORDER BY position"
+        return [
+            StreamTap(position, _tap_id(*key), record, suspense, received)
+            for position, *key, record, suspense, received in db.execute(
+                "SELECT position, terminal, epoch, seq, record, suspense, received_at_utc_s FROM tap ORDER BY position"
             )
         ]
-        terminals = [
-            ServerTerminal(*row)
-            for row in db.execute(
-                "SELECT terminal, epoch, next_seq, total_fen, heard_seq, heard_total_fen FROM terminal ORDER BY id"
-            )
-        ]
-        # What came by SMS is kept among them, and cannot be sent again over a session.
-        is_batch = bytes((BATCH_VERSION,))
-        batches = db.execute(
-            "SELECT raw, receipt FROM batch WHERE substr(raw, 1, 1) = ? ORDER BY id", (is_batch,)
-        ).fetchall()
-    return taps, terminals, batches
 
 
 def _journal(path: Path) -> tuple[list[TapRecord], list[TapRecord]]:

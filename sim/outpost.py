@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -19,22 +18,21 @@ from types import TracebackType
 from typing import Final, Self
 
 from drivers.purse import CAMPUS_CARD, read_psam
+from settlement.audit.points import Finding
 from settlement.commands.common import home_at
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from settlement.store.database import open_reader
 from settlement.store.router import LEDGER
-from sim.audit import Finding, audit
 from sim.campus import CAMPUS_TOML, OUTLET
 from sim.card.issue import issue_card, read_card_image
 from sim.card.memory import open_memory
 from sim.card.purse import Purse
 from sim.crowd import ISSUER
-from sim.evidence import gather
 from sim.pcsc.local import Tear, TearableChip, local_channel
 from sim.process import Child, ChildFailed
 from sim.psam.psam import Psam, issue_psam
-from sim.report import replay
+from sim.report import audit_home
 from sync.clock import Clock
 from sync.status import Status, read_status
 from terminal.basket import amount_offer
@@ -173,9 +171,7 @@ class Outpost:
 
     def audit(self) -> list[Finding]:
         """The auditor's findings; server and ledger are running, the till makes no tap meanwhile."""
-        with tempfile.TemporaryDirectory(prefix="campus-audit-") as scratch:
-            evidence = gather(self.home, stream=STREAM, card_files=self._cards, scratch=Path(scratch))
-            return audit(evidence, lambda raw: replay(self.terminal_folder, raw, self._clock))
+        return audit_home(self.home, self._cards)
 
     def _start(self, name: str, *arguments: str) -> Child:
         command = [*arguments, "--home", str(self.home)]

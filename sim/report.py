@@ -1,4 +1,4 @@
-"""After a run: wait until everything is booked, have it audited through the front door, and say it in words."""
+"""After a run: wait until everything is booked, have it audited, and say it in words."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-from sim.audit import Finding, audit
+from settlement.audit.auditor import audit_installation
+from settlement.audit.points import Finding
+from settlement.commands.common import home_at
+from settlement.onecard.keys import FileKeyStore
+from sim.audit import audit
 from sim.campus import STREAM, Campus
 from sim.evidence import gather, open_reader
-from sync.clock import Clock
-from sync.config import load_config
-from sync.identity import load_key
-from sync.link import TcpLink
 from sync.status import Status, read_status
-from sync.tls import TlsLink, client_context
-from sync.uplink import Exchange
-from terminal.journal import JournalMissing, JournalReader
-from wire.batch import decode_batch
-from wire.hotlist import EMPTY_HOTLIST
-from wire.messages import Identify, News, Receipt, Upload, Welcome
+from terminal.journal import JournalMissing
 
 BOOKED_S_MAX: Final = 30.0  # a linger, a reconnect with back-off and a round of the ledger; more is worth an objection
 _LASTS_S: Final = 1.0  # somebody who waits longer wants to know for what
 _LOOK_S: Final = 0.1
+_SEED: Final = 1  # of the orders in which the auditor does things over
 
 
 def wait_until_booked(
@@ -52,44 +47,31 @@ def wait_until_booked(
     return False
 
 
-def audit_campus(campus: Campus, clock: Clock) -> list[Finding]:
+def audit_campus(campus: Campus) -> list[Finding]:
     """The auditor's findings on the campus as it stands; its programs are running."""
     if not (campus.terminal_folder / "journal.db").exists():
         raise JournalMissing("the till has never run, so there is nothing to audit")
-    with tempfile.TemporaryDirectory(prefix="campus-audit-") as scratch:
-        evidence = gather(
-            campus.home,
-            stream=STREAM,
-            card_files=[student.path for student in campus.students],
-            scratch=Path(scratch),
-        )
-        return audit(evidence, lambda raw: replay(campus.terminal_folder, raw, clock))
+    return audit_home(campus.home, [student.path for student in campus.students])
 
 
-def replay(terminal_folder: Path, raw: bytes, clock: Clock) -> bytes:
-    """Send a batch to the gateway as its terminal would, in a session of its own; the receipt's bytes."""
-    config = load_config(terminal_folder / "terminal.toml")
-    key: Ed25519PrivateKey = load_key(terminal_folder / "terminal.key")
-    link = TlsLink(
-        TcpLink(config.host, config.port),
-        client_context(terminal_folder / "ca.pem"),
-        config.server_name,
-        clock=clock,
-    )
-    with closing(link), closing(JournalReader.open(terminal_folder / "journal.db")) as journal:
-        exchange = Exchange(link, clock)
-        head = journal.head()
-        identify = Identify(
-            terminal=journal.terminal,
-            epoch=journal.epoch,
-            head_seq=head.seq,
-            total_fen=head.total_fen,
-            hotlist_mark=EMPTY_HOTLIST.mark,
-        ).signed(key, exchange.challenge().nonce)
-        exchange.send(identify, Upload(decode_batch(raw)))
-        while isinstance(answer := exchange.answer(), Welcome | News):
-            pass
-    return answer.to_bytes() if isinstance(answer, Receipt) else repr(answer).encode()
+def audit_home(home: Path, cards: list[Path]) -> list[Finding]:
+    """The server's own audit, with the till's journal as a witness, and what the cards add; the till makes no tap."""
+    server = home_at(home)
+    keys = FileKeyStore.open(server.sealed_keys, server.passphrase.read_bytes().strip())
+    with tempfile.TemporaryDirectory(prefix="campus-audit-") as copies, tempfile.TemporaryDirectory() as scratch:
+        evidence = gather(home, stream=STREAM, card_files=cards, scratch=Path(copies))
+        return [
+            *audit_installation(
+                server,
+                keys=keys,
+                random=Random(_SEED),
+                scratch=Path(scratch),
+                journals=evidence.journals,
+                healed=False,
+                progress=lambda _: None,
+            ),
+            *audit(evidence),
+        ]
 
 
 def uplink_status(campus: Campus) -> Status:

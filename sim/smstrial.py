@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-from sim.audit import Finding
+from settlement.audit.points import Finding
 from sim.carrier.carrier import Carrier
 from sim.carrier.cell import LTE, Cell
 from sim.carrier.proxy import SocketProxy

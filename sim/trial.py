@@ -18,7 +18,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from sim.audit import Finding, report_lines
+from settlement.audit.auditor import findings_text
+from settlement.audit.points import Finding
 from sim.carrier.carrier import Carrier
 from sim.carrier.cell import LTE, Cell
 from sim.carrier.proxy import SocketProxy
@@ -208,7 +209,7 @@ def run(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str], Non
                     database_url=database_url,
                 )
             if not trial.content:
-                say("\n".join([trial.line(), *report_lines(trial.findings)]))
+                say(f"{trial.line()}\n{findings_text(trial.findings)}")
             trials.append(trial)
     say("\n".join(trial.line() for trial in trials))
     return 0 if all(trial.content for trial in trials) else 1
@@ -242,7 +243,7 @@ def _run_sms(arguments: argparse.Namespace, *, clock: Clock, say: Callable[[str]
                 say=say,
             )
         if not trial.content:
-            say("\n".join([trial.line(), *report_lines(trial.findings)]))
+            say(f"{trial.line()}\n{findings_text(trial.findings)}")
         trials.append(trial)
     say("\n".join(trial.line() for trial in trials))
     return 0 if all(trial.content for trial in trials) else 1

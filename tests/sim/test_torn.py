@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from sim.audit import (
     cards_did_what_is_booked,
-    entries_balance,
     float_equals_purses,
-    taps_are_in_the_ledger_once,
     torn_taps_are_listed,
 )
 from sim.card.issue import CardImage
 from sim.evidence import Evidence, LedgerEntry, Posting, StreamTap, Suspended
-from wire.ids import Asn, CardId, IssuerId, Stream, TapId, TerminalId
+from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import Fen
 from wire.receipt import Suspense
 from wire.record import NO_TAC, ClockQuality, Mac2, Outcome, TapRecord, TapTime
@@ -52,7 +49,7 @@ def evidence_of(took: dict[int, int], settled: dict[int, int | None], *taps: Tap
     for position, record in enumerate(taps, start=1):
         unknown = record.outcome is Outcome.UNKNOWN
         reason = Suspense.OUTCOME_UNKNOWN if unknown else None
-        stream.append(StreamTap(position, record.tap_id, record.to_bytes(), b"", b"", reason, 1))
+        stream.append(StreamTap(position, record.tap_id, record.to_bytes(), reason, 1))
         if unknown:
             outcome = settled.get(record.tap_id.seq)
             suspense.append(Suspended(record.tap_id, Suspense.OUTCOME_UNKNOWN, record.amount_fen, outcome))
@@ -67,23 +64,17 @@ def evidence_of(took: dict[int, int], settled: dict[int, int | None], *taps: Tap
         sealed=list(taps),
         opened=[],
         stream=stream,
-        terminals=[],
-        batches=[],
         entries=entries,
         postings=postings,
         suspense=suspense,
         ledger_position=len(taps),
-        stream_kind=Stream.CANTEEN,
         copies={},
-        stream_place=Path(),
     )
 
 
 def objections(evidence: Evidence) -> list[str]:
-    """All but those about hash chains, which this evidence does without."""
-    checks = (taps_are_in_the_ledger_once, cards_did_what_is_booked, entries_balance, float_equals_purses)
-    found = [text for check in (*checks, torn_taps_are_listed) for text in check(evidence).objections]
-    return [text for text in found if "chain" not in text]
+    checks = (cards_did_what_is_booked, float_equals_purses, torn_taps_are_listed)
+    return [text for check in checks for text in check(evidence).objections]
 
 
 SEEN = Outcome.DEBITED
@@ -126,14 +117,8 @@ def test_tap_settled_as_not_executed_rightly_gives_no_objection() -> None:
     assert objections(found) == []
 
 
-def test_settled_tap_without_entry_an_entry_without_settlement_and_a_settled_debit_are_seen() -> None:
+def test_settled_debit_is_seen() -> None:
     found = evidence_of({0: 5_00, 1: 7_00}, {1: EXECUTED}, tap(1, 0, 5_00), tap(2, 1, 7_00, SEEN))
-    without = replace(
-        found, entries=[e for e in found.entries if e.id != 2], postings=found.postings[:2] + found.postings[4:]
-    )
-    assert any("has 0 entries and 1 suspense items, not (1, 1)" in text for text in objections(without))
-    unsettled = replace(found, suspense=[replace(item, settled=None) for item in found.suspense])
-    assert any("has 1 entries and 1 suspense items, not (0, 1)" in text for text in objections(unsettled))
     extra = Suspended(TapId(TERMINAL, 1, 2), Suspense.TAC_WRONG, 7_00, NOT_EXECUTED)
     settled_debit = replace(found, suspense=[*found.suspense, extra])
     assert any("is no tap with an unknown outcome" in text for text in objections(settled_debit))

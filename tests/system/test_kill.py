@@ -21,7 +21,7 @@ from random import Random, SystemRandom
 
 import pytest
 
-from sim.audit import report_lines
+from settlement.audit.auditor import findings_text
 from sim.campus import Campus
 from sim.card.chip import PoweredCard
 from sim.card.purse import Purse
@@ -142,8 +142,8 @@ def test_till_killed_around_a_debit_finishes_the_sale_when_the_card_comes_again(
         tally = run_taps(campus, count=2, seed=1, progress=lambda done, tally: None)
         assert tally.recovered == 1
         assert wait_until_booked(campus, monotonic_s=time.monotonic)
-        findings = audit_campus(campus, CLOCK)
-        assert all(finding.holds for finding in findings), "\n".join(report_lines(findings))
+        findings = audit_campus(campus)
+        assert all(finding.holds for finding in findings), findings_text(findings)
         assert findings[0].seen.startswith("3 taps: 3 at the stream")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.audit import report_lines
+from settlement.audit.auditor import findings_text
 from sim.carrier.smsc import Conditions
 from sim.smstrial import PACE_S, STORMY, SmsTrial, try_sms
 from sync.clock import Clock
@@ -35,7 +35,7 @@ def trial(
         clock=CLOCK,
         say=print,
     )
-    print(tried.line(), *report_lines(tried.findings), sep="\n")
+    print(tried.line(), findings_text(tried.findings), sep="\n")
     return tried
 
 

@@ -4,17 +4,21 @@ they have no receipt for, the auditor is content: nothing is lost, nothing is do
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
+import psycopg
 import pytest
 
 from settlement.audit.auditor import findings_text
+from settlement.store.place import prefix_of
+from settlement.store.postgres import admin_conninfo
 from sim.outpost import Outpost
 from sim.postgres import PostgresServer
 from sim.process import ChildFailed
@@ -49,6 +53,10 @@ def walk(post: Outpost, statements: list[tuple[int, bool]]) -> None:
         for name in ("stream", "ledger"):
             post.start(name)
         uplinks.send()
+    assert_auditor_is_content(post)
+
+
+def assert_auditor_is_content(post: Outpost) -> None:
     assert post.wait_until_booked(timeout_s=BOOKED_S_MAX)
     findings = post.audit()
     assert all(finding.holds for finding in findings), findings_text(findings)
@@ -69,12 +77,16 @@ def kill_once(post: Outpost, uplinks: Uplinks, statement: int, *, after: bool) -
             child.end()
 
 
+def put_url(server: PostgresServer, tmp_path: Path) -> str:
+    """Databases of its own on the module's server."""
+    return server.url.replace("/campus?", f"/t{abs(hash(tmp_path)) % 10**9}?")
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def outpost(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outpost]:
     url = None
     if request.param == "postgres":
-        running: PostgresServer = request.getfixturevalue("server")
-        url = running.url.replace("/campus?", f"/t{abs(hash(tmp_path)) % 10**9}?")
+        url = put_url(request.getfixturevalue("server"), tmp_path)
     with Outpost(tmp_path / "home", seed=7, clock=CLOCK, database_url=url) as post:
         yield post
 
@@ -89,3 +101,56 @@ def test_stream_and_ledger_killed_at_random_statements_lose_and_double_nothing(o
 @pytest.mark.slow
 def test_stream_and_ledger_killed_at_every_statement_lose_and_double_nothing(outpost: Outpost) -> None:
     walk(outpost, [(statement, after) for statement in range(1, STATEMENTS) for after in (False, True)])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGQUIT, signal.SIGINT])
+def test_database_server_that_dies_and_comes_back_costs_nothing_and_nobody_restarts_a_program(
+    server: PostgresServer, tmp_path: Path, how: signal.Signals
+) -> None:
+    with Outpost(tmp_path / "home", seed=7, clock=CLOCK, database_url=put_url(server, tmp_path)) as post:
+        uplinks = Uplinks(post)
+        with closing(uplinks.store):
+            for _ in range(3):
+                post.tap()
+                uplinks.send()
+                server.stop(how)
+                post.tap()
+                with suppress(CampusError):
+                    uplinks.send()
+                server.start()
+                send_until_all_is_there(post, uplinks)
+            assert_auditor_is_content(post)
+            post.check()
+
+
+@pytest.mark.slow
+def test_backends_killed_at_random_moments_cost_nothing(server: PostgresServer, tmp_path: Path) -> None:
+    rng = SystemRandom()
+    url = put_url(server, tmp_path)
+    with (
+        Outpost(tmp_path / "home", seed=7, clock=CLOCK, database_url=url) as post,
+        closing(psycopg.connect(admin_conninfo(url), autocommit=True)) as admin,
+    ):
+        uplinks = Uplinks(post)
+        with closing(uplinks.store):
+            for _ in range(40):
+                post.tap()
+                with suppress(CampusError):
+                    uplinks.send()
+                prefix = f"{prefix_of(url)}_%"
+                asked = b"SELECT pid FROM pg_stat_activity WHERE datname LIKE %s"
+                pids = [pid for (pid,) in admin.execute(asked, (prefix,)).fetchall()]
+                admin.execute(b"SELECT pg_terminate_backend(%s)", (rng.choice(pids),))
+            send_until_all_is_there(post, uplinks)
+            assert_auditor_is_content(post)
+            post.check()
+
+
+def send_until_all_is_there(post: Outpost, uplinks: Uplinks) -> None:
+    deadline_s, pause = time.monotonic() + BOOKED_S_MAX, threading.Event()
+    while post.status().backlog_taps:
+        assert time.monotonic() < deadline_s, "the stream did not find its database again"
+        with suppress(CampusError):
+            uplinks.send()
+        pause.wait(LOOK_S)

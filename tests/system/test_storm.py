@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sim.audit import report_lines
+from settlement.audit.auditor import findings_text
 from sim.carrier.storm import Gust
 from sim.trial import IP, LINKS, TAPS, Trial, try_link
 from sync.clock import Clock
@@ -19,7 +19,7 @@ CLOCK = Clock(utc_s=lambda: int(time.time()), monotonic_s=time.monotonic)
 def weather(link: str, folder: Path, *, taps: int, seconds: float, stormy: bool, seed: int) -> Trial:
     home = folder / "home"
     trial = try_link(link, home=home, taps=taps, seconds=seconds, stormy=stormy, seed=seed, clock=CLOCK, say=print)
-    print(trial.line(), *report_lines(trial.findings), sep="\n")
+    print(trial.line(), findings_text(trial.findings), sep="\n")
     return trial
 
 

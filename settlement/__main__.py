@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from settlement.commands import audit, backup, books, campus, installation, office, processes, registry
+from settlement.commands import audit, backup, books, campus, installation, journals, office, processes, registry
 from settlement.commands.common import Host, Run, UsageFault, adder
 from settlement.serve import FAULT_MARK, SUPERVISED_ENV
 from wire.errors import CampusError
@@ -24,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = adder(parser.add_subparsers(dest="command", required=True, metavar="COMMAND"))
-    for group in (installation, campus, registry, books, office, audit, backup, processes):
+    for group in (installation, campus, registry, books, journals, office, audit, backup, processes):
         group.add_commands(add)
     return parser
 

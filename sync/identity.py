@@ -5,32 +5,21 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from wire.errors import CampusError
-from wire.signature import PUBLIC_KEY_BYTES
+from wire.signature import PUBLIC_KEY_BYTES, KeyUnreadable, read_private_key
 from wire.sms import SMS_KEY_BYTES
-
-
-class KeyUnreadable(CampusError):
-    """`terminal.key`, `sms.key` or `operator.pub` is missing, or is not what it should be."""
-
-    code = "key-unreadable"
 
 
 def load_key(path: Path) -> Ed25519PrivateKey:
     """The terminal's private key; `KeyUnreadable` otherwise."""
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+        return read_private_key(path.read_bytes())
     except FileNotFoundError as error:
         raise KeyUnreadable(f"there is no {path}; campus-syncd enrol makes it") from error
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise KeyUnreadable(f"{path} cannot be read") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise KeyUnreadable(f"{path} is not an Ed25519 key")
-    return key
+    except (OSError, KeyUnreadable) as error:
+        raise KeyUnreadable(f"{path} cannot be read: {error}") from error
 
 
 def load_or_make_key(path: Path) -> Ed25519PrivateKey:

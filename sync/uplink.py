@@ -16,7 +16,6 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
-from sync.identity import KeyUnreadable
 from sync.link import Link, LinkDown
 from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, next_batch
 from sync.store import Enrolment, UplinkStore, Verdict
@@ -41,7 +40,7 @@ from wire.messages import (
 from wire.receipt import RETRYABLE_REJECTIONS, BatchReceipt, Cursor, Rejected, Rejection
 from wire.session import ProtocolViolation, Role, Session
 from wire.shift import ShiftReceipt
-from wire.signature import public_bytes
+from wire.signature import KeyUnreadable, public_bytes
 
 ANSWER_S: Final = 20.0  # a loaded server on a slow mobile network; beyond that the link is half dead
 GAPS_MAX: Final = 2  # one gap is a restored server; a server that keeps finding gaps contradicts itself

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import queue
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +24,8 @@ from terminal.devices import keypad_of, scanner_of
 from terminal.downlink import Downlink
 from terminal.events import CodeScanned
 from terminal.inputs import Inputs
-from terminal.journal import Journal, JournalReader
+from terminal.journal import Journal
+from terminal.journalcommand import add_journal_command, run_journal
 from terminal.lines import JsonScreen
 from terminal.outputs import WithDevices, outputs_of
 from terminal.program import Program, Screen, Stop
@@ -32,14 +34,11 @@ from terminal.standing import DeviceNotice
 from terminal.starting import Events, clock_notice, started
 from terminal.usage import Usage
 from wire.errors import CampusError
-from wire.ids import mask_asn
-from wire.money import format_fen
-from wire.record import ClockQuality, TapRecord
+from wire.record import ClockQuality
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TIME_SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
 _BATTERY_CLOCK: Final = Path("/dev/rtc0")
-_PAGE_TAPS: Final = 1_000
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -58,17 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     run.add_argument("--json", action="store_true", help="amounts as lines in, JSON lines out, instead of a screen")
-    journal = commands.add_parser(
-        "journal",
-        help="look at the journal, also while the till is running",
-        description="Shows what the till has recorded. Nothing is ever changed by it.",
-        epilog="examples:\n  campus-terminal journal list\n  campus-terminal journal show 12",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    journal.add_argument(
-        "action", choices=("list", "show", "verify"), help="all taps; one tap whole; recompute the chain"
-    )
-    journal.add_argument("seq", nargs="?", type=int, help="the tap's number, for show")
+    journal = add_journal_command(commands)
     selftest = commands.add_parser(
         "selftest",
         help="look at every part of the terminal, and say what to do",
@@ -94,10 +83,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(folder, as_json=arguments.json)
         if arguments.command == "selftest":
             return _selftest(folder, as_json=arguments.json)
-        return _journal(folder, arguments.action, arguments.seq)
+        return run_journal(folder, arguments)
     except CampusError as error:
         print(f"campus-terminal: {error} [{error.code}]", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads the list has seen enough; Python must not complain of it at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _run(folder: Path, *, as_json: bool) -> int:
@@ -211,62 +203,6 @@ def _clock_quality() -> ClockQuality:
     if _TIME_SYNCHRONISED.exists():
         return ClockQuality.NETWORK
     return ClockQuality.BATTERY if _BATTERY_CLOCK.exists() else ClockQuality.UNSET
-
-
-def _journal(folder: Path, action: str, seq: int | None) -> int:
-    with closing(JournalReader.open(folder / "journal.db")) as reader:
-        return _show(reader, action, seq)
-
-
-def _show(reader: JournalReader, action: str, seq: int | None) -> int:
-    if action == "verify":
-        head = reader.verify()
-        print(f"{head.seq} taps, debits {format_fen(head.total_fen)}, chain whole, ends in {head.hash.hex()[:16]}")
-        return 0
-    if action == "list":
-        last_seq, opened = reader.head().seq, reader.opened_tap()
-        for first_seq in range(1, last_seq + 1, _PAGE_TAPS):
-            for record in reader.records(first_seq, min(_PAGE_TAPS, last_seq + 1 - first_seq)):
-                print(_line(record, record.outcome.name))
-        if opened is not None:
-            print(_line(opened, "OPEN"))
-        elif last_seq == 0:
-            print("no taps yet")
-        return 0
-    found = [] if seq is None or seq < 1 else [record for record in reader.records(seq, 1) if record.tap_id.seq == seq]
-    if not found:
-        print("campus-terminal: journal show needs the number of a tap that is there", file=sys.stderr)
-        return 2
-    print(json.dumps(_evidence(found[0]), indent=2, ensure_ascii=False))
-    return 0
-
-
-def _line(record: TapRecord, state: str) -> str:
-    reason = "" if record.reason is None else f" {record.reason.name}"
-    at = record.opened_at.local().strftime("%Y-%m-%d %H:%M:%S")
-    return (
-        f"{record.tap_id.seq:6d}  {at}  {mask_asn(record.card.asn)}  {format_fen(record.amount_fen):>9}  "
-        f"{state}{reason}"
-    )
-
-
-def _evidence(record: TapRecord) -> dict[str, str | int | None]:
-    return {
-        "tap": str(record.tap_id),
-        "outcome": record.outcome.name,
-        "reason": None if record.reason is None else record.reason.name,
-        "card": mask_asn(record.card.asn),
-        "amount_fen": record.amount_fen,
-        "balance_before_fen": record.balance_before_fen,
-        "counter": record.counter,
-        "ttsn": record.ttsn,
-        "tac": record.tac.hex(),
-        "mac2": record.mac2.name,
-        "opened_at": record.opened_at.local().isoformat(),
-        "clock": record.opened_at.quality.name,
-        "boot": record.opened_at.boot,
-        "uptime_s": record.opened_at.uptime_s,
-    }
 
 
 if __name__ == "__main__":

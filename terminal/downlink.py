@@ -17,7 +17,7 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import CONSUMPTION_STREAMS, TERMINAL_ID_BYTES, Stream, TerminalId
-from wire.receipt import Cursor
+from wire.receipt import Cursor, Suspense
 
 _BUSY_MS: Final = 200  # a tap must not wait for the daemon; what was read before serves
 
@@ -101,6 +101,11 @@ class Downlink:
             return Acknowledged(None, None)
         epoch, next_seq, head_hash, heard_at_utc_s = cast(tuple[int, int, bytes, int | None], row)
         return Acknowledged(Cursor(epoch, next_seq, head_hash), heard_at_utc_s)
+
+    def suspense_of(self, seq: int) -> Suspense | None:
+        """Why the server parked the money of a tap that it has; None: it did not."""
+        row = self._row(f"SELECT reason FROM suspended WHERE seq = {seq:d}")
+        return None if row is None else Suspense(cast(int, row[0]))
 
     def hotlist(self) -> Hotlist:
         """The newest hotlist that came down whole; parsed again only when it has changed."""

@@ -37,6 +37,11 @@ class FrameDecoder:
         self._buffer = bytearray()
         self._broken = False
 
+    @property
+    def pending(self) -> bool:
+        """Whether a frame has begun that is not whole."""
+        return bool(self._buffer)
+
     def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """All frames that `data` completes, in order."""
         if self._broken:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from wire.errors import CampusError
@@ -25,6 +26,23 @@ class SignatureInvalid(CampusError):
     """The signature was not made by this key over these bytes."""
 
     code = "signature-invalid"
+
+
+class KeyUnreadable(CampusError):
+    """The file of a key is missing, or is not what it should be."""
+
+    code = "key-unreadable"
+
+
+def read_private_key(pem: bytes) -> Ed25519PrivateKey:
+    """A private key in an unencrypted PKCS 8 file; `KeyUnreadable` for anything else."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KeyUnreadable("the file holds no private key, or one with a password") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise KeyUnreadable("the file does not hold an Ed25519 key")
+    return key
 
 
 def sign(key: Ed25519PrivateKey, purpose: bytes, data: bytes) -> bytes:

@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sync.identity import (
-    KeyUnreadable,
     load_key,
     load_operator_key,
     load_or_make_key,
@@ -17,7 +16,7 @@ from sync.identity import (
     save_operator_key,
     save_sms_key,
 )
-from wire.signature import public_bytes
+from wire.signature import KeyUnreadable, public_bytes
 
 
 def test_key_is_made_once_and_readable_by_its_owner_alone(tmp_path: Path) -> None:

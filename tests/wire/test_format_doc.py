@@ -19,6 +19,7 @@ from wire import (
     frame,
     hotlist,
     ids,
+    journalfile,
     load,
     messages,
     money,
@@ -53,6 +54,7 @@ MODULES = (
     shift,
     messages,
     session,
+    journalfile,
 )
 ENUMERATIONS: tuple[type[IntEnum], ...] = (
     record.TapKind,

@@ -140,25 +140,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for load in report.loads
         ],
         "suspense": [_suspense_json(report, item) for item in report.suspense],
-        "terminals": [
-            {
-                "stream": stream.label,
-                "terminal": item.terminal.hex(),
-                "epoch": item.epoch,
-                "last_seq": item.last_seq,
-                "total_fen": item.total_fen,
-                "missing": len(item.missing),
-                "missing_first_seq": item.missing.start if item.missing else None,
-                "missing_last_seq": item.missing.stop - 1 if item.missing else None,
-                "missing_fen": item.missing_fen,
-                "heard_at_utc_s": item.heard_at_utc_s,
-                "quarantined_because": item.quarantined_because,
-                "rolled_back_to_seq": item.rolled_back_to_seq,
-                "declared_finished": (item.terminal, item.epoch) in report.finished,
-            }
-            for stream, items in report.coverage.items()
-            for item in items
-        ],
+        "terminals": _terminals_json(report),
         "shift_alarms": _shift_alarms_json(report),
     }
     if resolved:
@@ -178,6 +160,28 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
             for item in report.settlements
         ]
     return found
+
+
+def _terminals_json(report: Report) -> list[dict[str, object]]:
+    return [
+        {
+            "stream": stream.label,
+            "terminal": item.terminal.hex(),
+            "epoch": item.epoch,
+            "last_seq": item.last_seq,
+            "total_fen": item.total_fen,
+            "missing": len(item.missing),
+            "missing_first_seq": item.missing.start if item.missing else None,
+            "missing_last_seq": item.missing.stop - 1 if item.missing else None,
+            "missing_fen": item.missing_fen,
+            "heard_at_utc_s": item.heard_at_utc_s,
+            "quarantined_because": item.quarantined_because,
+            "rolled_back_to_seq": item.rolled_back_to_seq,
+            "declared_finished": (item.terminal, item.epoch) in report.finished,
+        }
+        for stream, items in report.coverage.items()
+        for item in items
+    ]
 
 
 def _shift_alarms_json(report: Report) -> list[dict[str, object]]:

@@ -1,23 +1,28 @@
-"""Commands that read the books: `report`, `trial-balance`, `roll-forward`, `statements`."""
+"""Commands that read the books: `report`, `trial-balance`, `roll-forward`, `statements`, `export`, `card`."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from typing import Final
 
 from settlement.commands.common import Add, Host, UsageFault, add_json, home_of, read_settings
+from settlement.ledger.cardline import Step, read_line
 from settlement.ledger.clearing import statements
 from settlement.ledger.days import closes
 from settlement.ledger.entries import date_of, day_of
+from settlement.ledger.export import tables, write_beancount, write_csv, write_xlsx
 from settlement.ledger.trial import roll_forward, trial_balance
+from settlement.onecard.registry import parse_card
 from settlement.report import read_report, report_json, report_text
 from settlement.store.database import Database, open_reader
 from settlement.store.router import LEDGER
 from wire.errors import CampusError
 from wire.money import format_fen
+from wire.record import CAMPUS_ZONE
 
 _ANY_DAY: Final = (0, 99_991_231)
 
@@ -50,6 +55,24 @@ def add_commands(command: Add) -> None:
     owed.add_argument("--merchant", type=int, metavar="NUMBER", help="only this one's")
     add_period(owed)
     add_json(owed)
+
+    text = "write closed days for other bookkeeping; entries, day totals, balances and statements, or a beancount file"
+    export = command(
+        "export",
+        _export,
+        text,
+        "export --format csv --from 2026-09-01 --to 2026-09-30 september",
+        "export --format beancount september.beancount",
+    )
+    export.add_argument("--format", choices=["csv", "xlsx", "beancount"], required=True, help="what is written")
+    export.add_argument("target", type=Path, metavar="TARGET", help="a new folder for csv, else a new file")
+    add_period(export)
+
+    text = "show one card's line of counters: what it paid and loaded, and where the line is broken"
+    card = command("card", _card, text, "card ISSUER ASN", "card ISSUER ASN --json")
+    card.add_argument("issuer", help="16 digits")
+    card.add_argument("asn", help="20 digits")
+    add_json(card)
 
 
 def add_period(parser: argparse.ArgumentParser) -> None:
@@ -161,3 +184,53 @@ def _statements(args: argparse.Namespace, host: Host) -> int:
     if not found:
         print("no statements")
     return 0
+
+
+def _export(args: argparse.Namespace, host: Host) -> int:
+    home = home_of(args)
+    if args.target.exists():
+        raise UsageFault(f"{args.target} is there already")
+    with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
+        first, last = period_of(args, db)
+        if args.format == "beancount":
+            write_beancount(db, first, last, args.target)
+        elif args.format == "xlsx":
+            write_xlsx(tables(db, first, last), args.target)
+        else:
+            write_csv(tables(db, first, last), args.target)
+    print(f"{args.target}: {date_of(first)} to {date_of(last)}")
+    return 0
+
+
+def _card(args: argparse.Namespace, host: Host) -> int:
+    home = home_of(args)
+    try:
+        card = parse_card(args.issuer, args.asn)
+    except ValueError as error:
+        raise UsageFault(str(error)) from error
+    outage_s = read_settings(home).checked("ledger").ledger.outage_s
+    with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
+        line = read_line(db, card, now_utc_s=host.utc_s(), outage_s=outage_s)
+    if args.json:
+        steps = [{**asdict(step), "origin": None if step.origin is None else str(step.origin)} for step in line.steps]
+        problems = [asdict(problem) for problem in line.problems]
+        print(json.dumps({"card": str(card), "balance_fen": line.balance_fen, "steps": steps, "problems": problems}))
+        return 0
+    print(f"Card {card}: {format_fen(line.balance_fen)} yuan by the books")
+    for step in line.steps:
+        print(f"  {_step_words(step)}")
+    if not line.steps:
+        print("  nothing in the books")
+    for problem in line.problems:
+        print(f"  {'ALARM' if problem.alarm else 'waiting'}: {problem.words}")
+    return 0
+
+
+def _step_words(step: Step) -> str:
+    count = "-" if step.counter is None else str(step.counter)
+    before = "" if step.before_fen is None else f"{format_fen(step.before_fen)} before"
+    place = f"entry {step.entry}" if step.item is None else f"SUSPENSE item {step.item}, {step.words}"
+    at = datetime.fromtimestamp(step.happened_at_utc_s, CAMPUS_ZONE)
+    origin = "" if step.origin is None else f"  {step.origin}"
+    amount = format_fen(step.amount_fen)
+    return f"{at:%Y-%m-%d %H:%M}  {step.kind:<10}count {count:>5}{amount:>12}  {before:<18}{place}{origin}"

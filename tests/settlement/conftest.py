@@ -52,9 +52,11 @@ NOW = 1_764_000_000
 ON_BOTH = {
     "test_answers",
     "test_backup",
+    "test_cardline",
     "test_configuration",
     "test_days",
     "test_decide",
+    "test_export",
     "test_hotlist",
     "test_ingest",
     "test_outlets",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -122,3 +123,22 @@ def test_closed_books_are_shown_for_people_and_for_scripts(home: Home, capsys: p
     assert "[no-closed-day]" in capsys.readouterr().err
     assert run(home, "close-day", "2025-11-25") == 0
     assert "closed already" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("suspended")
+def test_card_is_shown_with_its_line_masked_and_closed_days_are_exported(
+    home: Home, numbered_card: Callable[[int], CardId], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = numbered_card(1)
+    assert run(home, "card", card.issuer.hex(), card.asn.hex()) == 0
+    out = capsys.readouterr().out
+    assert "90.00 yuan by the books" in out
+    assert "SUSPENSE item 1, TAC_WRONG" in out
+    assert card.asn.hex() not in out
+    assert run(home, "card", card.issuer.hex(), card.asn.hex(), "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["steps"]) == 2
+    for form, target in (("csv", "folder"), ("xlsx", "file.xlsx"), ("beancount", "file.beancount")):
+        assert run(home, "export", "--format", form, "--from", "2025-01-01", str(tmp_path / target)) == 0
+        assert (tmp_path / target).exists()
+        assert run(home, "export", "--format", form, str(tmp_path / target)) == 2
+    assert run(home, "card", "1", "2") == 2

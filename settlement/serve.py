@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,56 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class LastNotice:
+    """The newest thing that happened to a process."""
+
+    process: str
+    event: str
+    words: str
+    at_utc_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """What a supervisor last heard of each process; `runs`: it is still there."""
+
+    runs: bool
+    notices: tuple[LastNotice, ...]
+
+
+class Logbook:
+    """Keeps the last notice of each process in a file, for whoever shows how they are."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last: dict[str, LastNotice] = {}
+
+    def note(self, notice: Notice, at_utc_s: int) -> None:
+        """Something happened. Raises `OSError`."""
+        if notice.process is None:
+            return
+        self._last[notice.process] = LastNotice(notice.process, notice.event, notice.words, at_utc_s)
+        rows = [asdict(row) for row in self._last.values()]
+        draft = self._path.with_name(self._path.name + ".new")
+        draft.write_text(json.dumps({"pid": os.getpid(), "processes": rows}), encoding="utf-8")
+        draft.replace(self._path)  # whole or as before, for whoever reads it meanwhile; nothing rests on it
+
+
+def read_supervised(path: Path) -> Supervised | None:
+    """What a supervisor wrote last; None: there was none, or it is no such file."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        notices, pid = tuple(LastNotice(**row) for row in tree["processes"]), int(tree["pid"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        command = []
+    return Supervised(b"serve" in command, notices)  # another program may have got its number since
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """One process; `arguments` are for `python -m`. Those that end `last` are asked when the others are gone."""
 
@@ -82,6 +132,8 @@ def programs_of(settings: Settings, home: Path, passphrase_file: Path | None) ->
         programs.append(Program("top-up", ("settlement", "top-up", *common, *secret)))
     if settings.has_audit:
         programs.append(Program("audit", ("settlement", "audit", "--nightly", *common, *secret)))
+    if settings.has_web:
+        programs.append(Program("web", ("settlement", "web", *common)))
     # Last: what the streams took in while they ended is booked at once if the ledger still gets there.
     return [*programs, Program("ledger", ("settlement", "ledger", *common), ends_last=True)]
 

@@ -79,6 +79,16 @@ class Home:
         return self.folder / "audit.json"
 
     @property
+    def web_token(self) -> Path:
+        """What the operator's pages ask for."""
+        return self.folder / "web.token"
+
+    @property
+    def supervised(self) -> Path:
+        """What `serve` last heard of each process."""
+        return self.folder / "serve.json"
+
+    @property
     def sms_aside(self) -> Path:
         """Short messages that are no terminal's, with the reason."""
         return self.folder / "sms-aside"
@@ -176,6 +186,14 @@ class AuditSettings:
         return int(self.at[:2]) * 60 + int(self.at[3:])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """The operator's pages; they are plain HTTP, so beyond this host they need a tunnel or a proxy with TLS."""
+
+    host: str = "127.0.0.1"
+    port: int = 7480
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All of `settlement.toml`.
@@ -188,6 +206,7 @@ class Settings:
     top_up: TopUpSettings | None = None
     sms: SmsSettings | None = None
     database: DatabaseSettings | None = None
+    web: WebSettings | None = None
     audit: AuditSettings | None = None
     faults: Mapping[str, SettingsInvalid] = field(default_factory=dict)
 
@@ -207,6 +226,11 @@ class Settings:
         """Whether the nightly audit has a section, right or wrong."""
         return self.audit is not None or "audit" in self.faults
 
+    @property
+    def has_web(self) -> bool:
+        """Whether the operator's pages have a section, right or wrong."""
+        return self.web is not None or "web" in self.faults
+
     def checked(self, title: str) -> Self:
         """These settings; raises what is wrong with that section."""
         if title in self.faults:
@@ -214,7 +238,9 @@ class Settings:
         return self
 
 
-_Section = TypeVar("_Section", bound=StreamSettings | LedgerSettings | SmsSettings | DatabaseSettings | AuditSettings)
+_Section = TypeVar(
+    "_Section", bound=StreamSettings | LedgerSettings | SmsSettings | WebSettings | DatabaseSettings | AuditSettings
+)
 
 
 def default_settings_text() -> str:
@@ -232,6 +258,7 @@ def default_settings_text() -> str:
         f"[ledger]\nterminal_outage_days_max = {days}    # then a torn tap is settled from its card's counters\n"
     )
     sections.append(f'[audit]\nat = "{AuditSettings().at}"    # every night, campus time\n')
+    sections.append(f'[web]\nhost = "{WebSettings().host}"\nport = {WebSettings().port}    # pages for the operator\n')
     return "\n".join(sections)
 
 
@@ -241,7 +268,7 @@ def parse_settings(text: str) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsInvalid(f"settlement.toml: {error}") from error
-    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms", "database", "audit"}:
+    if unknown := set(tree) - {"streams", "ledger", "top-up", "sms", "web", "database", "audit"}:
         raise SettingsInvalid(f"settlement.toml: [{min(unknown)}] is not known")
     labels = {stream.label: stream for stream in CONSUMPTION_STREAMS}
     sections = tree.get("streams", {})
@@ -264,11 +291,14 @@ def parse_settings(text: str) -> Settings:
     audit = None
     with _one_section("audit", faults) as title:
         audit = _read_section(title, tree[title], AuditSettings) if title in tree else None
+    web = None
+    with _one_section("web", faults) as title:
+        web = _read_section(title, tree[title], WebSettings) if title in tree else None
     sms = _read_section("sms", tree["sms"], SmsSettings) if "sms" in tree else None
     database = _read_section("database", tree["database"], DatabaseSettings) if "database" in tree else None
     if database is not None:
         prefix_of(database.url)
-    return Settings(streams, ledger, top_up, sms, database, audit, faults)
+    return Settings(streams, ledger, top_up, sms, database, web, audit, faults)
 
 
 def _check_ledger(ledger: LedgerSettings) -> None:

@@ -101,6 +101,9 @@ def _init(args: argparse.Namespace, host: Host) -> int:
             made.append("passphrase")
         FileKeyStore.create(home.sealed_keys, read_passphrase(named))
         made.append("issuer keys")
+    if not home.web_token.exists():
+        write_secret(home.web_token, secrets.token_urlsafe(32).encode() + b"\n")
+        made.append("web token")
     made += [f"{alias} database" for alias in _make_databases(home_of(args), args.database)]
     print(f"{home.folder}: " + (f"made {', '.join(made)}" if made else "everything was there already"))
     return 0

@@ -9,7 +9,7 @@ import secrets
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Final
 
 from settlement import authority
@@ -29,14 +29,17 @@ from settlement.ledger.pull import JournalSource, LoadSource, OfficeSource, Open
 from settlement.ledger.store import Posted
 from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore
-from settlement.serve import Notice, programs_of, supervise
+from settlement.serve import Logbook, Notice, programs_of, supervise
 from settlement.settings import Home, Settings, SettingsInvalid, StreamSettings
-from settlement.store.database import Database, open_reader, open_writer
+from settlement.store.database import Database, StoreFault, open_reader, open_writer
 from settlement.store.router import LEDGER, OFFICE, ONECARD, TOPUP
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
 from settlement.streams.sms import SmsDoor
+from settlement.web.reading import read_standing
+from settlement.web.server import serve_pages
+from settlement.web.site import Site, read_token
 from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, Stream
 
@@ -61,6 +64,9 @@ def add_commands(command: Add) -> None:
     text = "run the top-up desk: grant loads to cards, and learn what became of them"
     add_passphrase(command("top-up", _top_up, text, "top-up"))
 
+    text = "serve the operator's pages: how processes, streams, terminals and books stand"
+    command("web", _web, text, "web", "web --home /srv/campus")
+
     command("ledger", _ledger, "run the ledger: pull what streams and card registry recorded, and post it", "ledger")
 
 
@@ -68,7 +74,11 @@ def _serve_all(args: argparse.Namespace, host: Host) -> int:
     home = home_of(args)
     programs = programs_of(read_settings(home), home.root, args.passphrase_file)
 
+    logbook = Logbook(home.supervised)
+
     def tell(notice: Notice) -> None:
+        with suppress(OSError):  # the pages then show an older one
+            logbook.note(notice, host.utc_s())
         with suppress(OSError):  # nobody reads any more; what is told of goes on
             print(notice.as_json() if args.json else notice, flush=True)
 
@@ -184,17 +194,45 @@ def _stop_asked() -> asyncio.Event:
     return stop
 
 
+def _web(args: argparse.Namespace, host: Host) -> int:
+    home = home_of(args)
+    settings = read_settings(home).checked("web").checked("ledger")
+    if settings.web is None:
+        raise SettingsInvalid("settlement.toml has no [web]")
+    web, outage_s = settings.web, settings.ledger.outage_s
+    site = Site(
+        token=read_token(home.web_token),
+        read=lambda: read_standing(home, now_utc_s=host.utc_s(), outage_s=outage_s),
+        monotonic_s=host.monotonic_s,
+    )
+
+    def ready(address: str, port: int) -> None:
+        print(f"listening on {address}:{port}", flush=True)
+
+    async def run() -> None:
+        await serve_pages(site, host=web.host, port=web.port, stop=_stop_asked(), ready=ready)
+
+    asyncio.run(run())
+    return 0
+
+
 def _ledger(args: argparse.Namespace, host: Host) -> int:
     """Keep the books until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     home = home_of(args)
-    keeper = ledger_keeper(home, read_settings(home).checked("ledger"))
+    settings = read_settings(home).checked("ledger")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_writer(home.place(LEDGER), LEDGER) as db:
         print("ledger ready", flush=True)
-        _keep_until(stop, host, db, keeper)
-    keeper.close()
+        while not stop.is_set():
+            with closing(ledger_keeper(home, settings)) as keeper:
+                try:
+                    _keep_until(stop, host, db, keeper)
+                except StoreFault as error:
+                    # Nothing of the turn was kept; a new keeper remembers nothing of it either.
+                    _log.error("ledger: its own database: %s: %s", error.code, error)
+                    stop.wait(_FAULT_POLL_S)
     return 0
 
 

@@ -16,7 +16,19 @@ from typing import Any
 
 import pytest
 
-from settlement.serve import LASTS_S, PAUSE_S_MAX, PAUSE_S_MIN, Restarts, programs_of
+from settlement.serve import (
+    LASTS_S,
+    PAUSE_S_MAX,
+    PAUSE_S_MIN,
+    Event,
+    LastNotice,
+    Logbook,
+    Notice,
+    Restarts,
+    Supervised,
+    programs_of,
+    read_supervised,
+)
 from settlement.settings import Home, parse_settings
 
 ROOT = Path(__file__).parents[2]
@@ -152,3 +164,33 @@ def test_what_has_a_section_is_run_the_ledger_always(text: str, names: list[str]
     assert [program.name for program in programs] == names
     assert [program.name for program in programs if program.ends_last] == ["ledger"]
     assert "--passphrase-file" in programs[0].arguments or names == ["ledger"]
+
+
+def test_last_notice_of_each_process_can_be_read_while_its_supervisor_runs_and_after(tmp_path: Path) -> None:
+    file = tmp_path / "serve.json"
+    assert read_supervised(file) is None
+    logbook = Logbook(file)
+    for at, event in enumerate((Event.STARTED, Event.READY)):
+        logbook.note(Notice(event, f"words {at}", "canteen", 7), at)
+    logbook.note(Notice(Event.ALL_READY, "all run"), 9)
+    # Whoever has the number and is no `serve` is another program: this one.
+    assert read_supervised(file) == Supervised(False, (LastNotice("canteen", "ready", "words 1", 1),))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"pid": 1, "processes": [{}]}', '{"pid": "x", "processes": []}'])
+def test_what_is_no_logbook_is_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "serve.json").write_text(text)
+    assert read_supervised(tmp_path / "serve.json") is None
+
+
+def test_pages_are_served_with_the_others_and_tell_of_them(home: Home) -> None:
+    with serving(home, "[streams.canteen]\nport = 0\n[web]\nport = 0\n") as supervisor:
+        supervisor.until_event("all-ready")
+        supervised = read_supervised(home.supervised)
+        assert supervised is not None
+        assert supervised.runs
+        assert {(row.process, row.event) for row in supervised.notices} == {
+            ("canteen", "ready"),
+            ("web", "ready"),
+            ("ledger", "ready"),
+        }

@@ -212,8 +212,12 @@ def is_pending(database: Database, alias: str) -> bool:
     """Whether the tables are of another version, or not there."""
     try:
         applied = database.query(_APPLIED, (app_of(alias),), into=str)
-    except (StoreFault, SchemaMissing):
+    except SchemaMissing:
         return True
+    except StoreFault as error:
+        if "no such table" in str(error):  # SQLite has no code of its own for it
+            return True
+        raise
     return migrations_of(alias) != set(applied)
 
 

@@ -27,7 +27,7 @@ from terminal.inputs import Inputs
 from terminal.journal import Journal
 from terminal.journalcommand import add_journal_command, run_journal
 from terminal.lines import JsonScreen
-from terminal.outputs import WithDevices, outputs_of
+from terminal.outputs import Outputs, WithDevices, outputs_of
 from terminal.program import Program, Screen, Stop
 from terminal.psam import PsamSlot
 from terminal.standing import DeviceNotice
@@ -149,7 +149,13 @@ class _Till:
 def _serve_cashier(folder: Path, events: Events) -> None:
     from terminal.screen.bridge import CashierScreen
 
-    cashier = CashierScreen(events)
+    printing: list[Outputs] = []  # once the till has started
+
+    def print_receipt(seq: int) -> None:
+        for outputs in printing:
+            outputs.print_receipts(seq)
+
+    cashier = CashierScreen(events, print_receipt=print_receipt)
     unset = TapClock(0, utc_s=time.time, uptime_s=time.monotonic, quality=_clock_quality).now
 
     def serve(screen: Screen) -> None:
@@ -157,6 +163,7 @@ def _serve_cashier(folder: Path, events: Events) -> None:
             till = started(lambda: _opened(folder, events, open_things), screen, events, now=unset)
             if till is None:
                 return
+            printing.append(till.outputs)
             inputs = Inputs(
                 keypad=keypad_of(till.config.devices),
                 scanner=scanner_of(till.config.devices),

@@ -31,6 +31,7 @@ RETRY_S: Final = 2.0
 PROBE_S: Final = 10.0  # how often an idle printer is asked for its paper
 _END_S: Final = 3.0
 _PAGE_TAPS: Final = 500
+_LAST_TAPS: Final = 50  # nobody means an older one by "the last"
 
 
 @dataclass(slots=True)
@@ -139,7 +140,9 @@ class Printing:
                 )
 
     def ask(self, *seqs: int) -> None:
-        """Print the receipts of these taps, as copies unless they were never printed; those that have none are left."""
+        """Print the receipts of these taps, as copies unless they were never printed. One that has none is left out, but
+        for the last tap of all: then it is the last that has one.
+        """
         with self._changed:
             self._asked.extend(seqs[:UNPRINTED_MAX])
             self._changed.notify()
@@ -250,13 +253,27 @@ class Printing:
 
     def _look_up(self, seqs: list[int]) -> None:
         """Make jobs of what was asked for: from this run if it was never printed, else from the journal."""
-        for seq in seqs:
+        for asked in seqs:
+            seq = self._with_receipt(asked)
             with self._changed:
                 fresh, waits = self._fresh.get(seq), any(job.seq == seq for job in self._jobs)
             if fresh is not None and not waits:
                 self._put(self._job_of(fresh.record, fresh, copy=False))
             elif not waits and (record := self._recorded(seq)) is not None:
                 self._put(self._job_of(record, None, copy=True))
+
+    def _with_receipt(self, seq: int) -> int:
+        """This tap; or the last one that has a receipt, if this is the last of all and has none."""
+        with contextlib.suppress(CampusError):
+            journal = JournalReader.open(self._journal)
+            try:
+                if seq == journal.head().seq > 0:
+                    first_seq = max(seq - _LAST_TAPS, 1)
+                    found = [one for one in journal.records(first_seq, seq + 1 - first_seq) if has_receipt(one)]
+                    return found[-1].tap_id.seq if found else seq
+            finally:
+                journal.close()
+        return seq
 
     def _recorded(self, seq: int) -> TapRecord | None:
         with contextlib.suppress(CampusError):

@@ -218,6 +218,17 @@ def test_asking_for_what_has_no_receipt_prints_nothing(journal: Journal, sim: Si
     assert "C1" in sim.text()
 
 
+def test_asking_for_the_last_tap_means_the_last_with_a_receipt(
+    journal: Journal, sim: SimulatedPrinter, start: Start
+) -> None:
+    printing = start(every=False)
+    printing.ended(approved(journal))
+    journal.refuse_tap(INTENT, Refusal.HOTLISTED)
+    printing.ask(2)
+    until(lambda: cuts(sim) == 1)
+    assert "12.00" in sim.text()
+
+
 def test_report_waits_for_the_printer_however_long_it_takes(
     journal: Journal, sim: SimulatedPrinter, start: Start, clock: Clock
 ) -> None:

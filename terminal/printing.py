@@ -140,8 +140,9 @@ class Printing:
                 )
 
     def ask(self, *seqs: int) -> None:
-        """Print the receipts of these taps, as copies unless they were never printed. One that has none is left out, but
-        for the last tap of all: then it is the last that has one.
+        """Print the receipts of these taps, as copies unless they were never printed.
+
+        One that has none is left out, but for the last tap of all: then it is the last that has one.
         """
         with self._changed:
             self._asked.extend(seqs[:UNPRINTED_MAX])

@@ -53,7 +53,9 @@ from terminal.events import (
     Command,
     GiveUpTorn,
     ResolveTorn,
+    ReverseSale,
     SaleEnded,
+    UndoPressed,
 )
 from terminal.result import Approved, NotPaid, ProofRefused, Result, Torn, Unresolved
 from terminal.till import Till
@@ -61,7 +63,7 @@ from tests.terminal.conftest import DEBIT_HEADER, MASTERS, World
 from wire.hotlist import Hotlist
 from wire.ids import CardId
 from wire.money import Fen
-from wire.record import Mac2, Outcome
+from wire.record import Mac2, Outcome, TapKind, TapRecord
 
 PATIENCE_S = 15.0
 OPENING_FEN = 5000
@@ -286,6 +288,14 @@ class Campus(RuleBasedStateMachine):
         self.type_amount(amount_fen)
         self.present(number, mishap)
 
+    @precondition(lambda self: self.till.last_sale is not None)
+    @rule(mishap=MISHAPS, same=st.booleans())
+    def undo(self, mishap: Mishap, same: bool) -> None:
+        assert self.till.last_sale is not None
+        paid = self.ids.index(self.till.last_sale.card)
+        self.till.handle(UndoPressed())
+        self.present(paid if same else (paid + 1) % len(ORDINARY), mishap)
+
     @rule()
     def cancel(self) -> None:
         command = self.till.handle(CancelPressed())
@@ -320,7 +330,8 @@ class Campus(RuleBasedStateMachine):
             result = None
         self.module.suffer(Mishap())
         sent = len(card.debits) - debits
-        assert sent <= isinstance(command, ChargePurse), "DEBIT was sent twice, or where it must not be"
+        pays = isinstance(command, ChargePurse | ReverseSale)
+        assert sent <= pays, "DEBIT was sent twice, or where it must not be"
         self._learn(command, card.number, before, card.truth())
         if result is None:
             self.restart()
@@ -336,6 +347,8 @@ class Campus(RuleBasedStateMachine):
             with self.field.hold(card) as channel:
                 if isinstance(command, ChargePurse):
                     return self.world.sale.charge(channel, command.offer, not_from=command.not_from)
+                if isinstance(command, ReverseSale):
+                    return self.world.sale.reverse(channel, command.sale, late=command.late)
                 assert isinstance(command, ResolveTorn)
                 return self.world.sale.resolve(channel, command.tap)
         except (CardRemoved, ReaderFault, CardUnreadable) as error:
@@ -351,9 +364,10 @@ class Campus(RuleBasedStateMachine):
             self.damaged |= {command.tap.tap_id.seq} if self.mishap.kind is Kind.CORRUPTED else set()
             assert not moved, "asking a card took its money"
             return
-        assert isinstance(command, ChargePurse)
+        assert isinstance(command, ChargePurse | ReverseSale)
+        price_fen = command.offer.fen(None) if isinstance(command, ChargePurse) else 0
         if moved:
-            assert after == (before[0] - command.offer.fen(None), before[1] + 1), "the card did something else"
+            assert after == (before[0] - price_fen, before[1] + 1), "the card did something else"
         opened, head = self.world.journal.opened_tap(), self.world.journal.head().seq
         seq = opened.tap_id.seq if opened is not None else head
         if moved:
@@ -384,11 +398,24 @@ class Campus(RuleBasedStateMachine):
                 and record.tap_id.seq not in self.damaged
             ):
                 assert judge(record, self.keys) is None
+        self._credits_are_for_sales(records)
         gone = sum((0 if number == EMPTY else OPENING_FEN) - held for number, (held, _) in self.holds.items())
         assert claimed == gone, "cards and taps disagree"
         ttsns = [debit[5:9] for card in self.cards for debit in card.debits]
         assert len(set(ttsns)) == len(ttsns), "DEBIT was sent twice for one tap"
         assert journal.verify().total_fen == sum(record.debited_fen for record in records)
+
+    def _credits_are_for_sales(self, records: list[TapRecord]) -> None:
+        """What is owed back was certainly paid, by the same card, and is owed once."""
+        owed: set[int] = set()
+        for record in records:
+            if record.kind is not TapKind.REVERSAL or record.outcome in (Outcome.REFUSED, Outcome.VOIDED):
+                continue
+            sale = records[record.refers_to - 1]
+            assert record.refers_to not in owed, "one sale was taken back twice"
+            assert (sale.kind, sale.outcome, sale.mac2) == (TapKind.SALE, Outcome.DEBITED, Mac2.VERIFIED)
+            assert (sale.card, sale.amount_fen) == (record.card, record.credit_fen)
+            owed.add(record.refers_to)
 
 
 TestCampus = Campus.TestCase

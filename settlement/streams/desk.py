@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -18,7 +19,7 @@ from settlement.onecard.configuration import InForce
 from settlement.onecard.hotlist import PAST_VERSIONS, find_hotlist, read_hotlist, read_last_change
 from settlement.onecard.keys import KeyStore
 from settlement.onecard.requests import find_request, recent_requests
-from settlement.store.database import Database, StoreFault
+from settlement.store.database import Collision, Database, StoreFault
 from settlement.streams import contacts, ingest, shifts, store, terminals
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
@@ -37,6 +38,7 @@ from wire.shift import ShiftReceipt, ShiftReport
 Clock = Callable[[], int]  # UTC seconds
 Outcome = TypeVar("Outcome")
 
+_COLLISIONS_MAX: Final = 3  # then the terminal is told to come again, which is the same with more patience
 _FOUND_MAX: Final = 2 * PAST_VERSIONS
 
 _log: Final = logging.getLogger(__name__)
@@ -274,9 +276,15 @@ class _Job(Generic[Outcome]):
             self.answer.set_exception(TooBusy("the queue did not reach this in time"))
             return
         try:
-            self.answer.set_result(self.work(desk))
+            self.answer.set_result(self._work(desk))
         except BaseException as error:  # noqa: BLE001 - handed on to whoever waits for the answer
             self.answer.set_exception(error)
+
+    def _work(self, desk: Desk) -> Outcome:
+        for _ in range(_COLLISIONS_MAX):
+            with suppress(Collision):  # nothing of it was kept
+                return self.work(desk)
+        return self.work(desk)
 
 
 class WriterThread:

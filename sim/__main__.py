@@ -109,7 +109,7 @@ def _card(arguments: argparse.Namespace) -> int:
 
 def _pictures(arguments: argparse.Namespace) -> int:
     try:
-        return pictures.run(arguments.dir, say=_say)
+        return pictures.run(arguments.dir, monotonic_s=time.monotonic, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2

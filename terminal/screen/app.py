@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from rich.segment import Segment
@@ -23,9 +24,10 @@ from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Static
 
-from terminal.events import CashierEvent
+from terminal.events import CashierEvent, Phase
+from terminal.result import BalanceRead, ShiftClosed, ShiftReported
 from terminal.screen import bars
-from terminal.screen.entry import BACKSPACE, BURST_GAP_S, ENTER, ESCAPE, Act, Entry, ReceiptWanted, Wish
+from terminal.screen.entry import BACKSPACE, BURST_GAP_S, ENTER, ESCAPE, Act, Entry, Page, ReceiptWanted, Wish
 from terminal.screen.panel import Ink, Sheet, sheet
 from terminal.screen.shown import Shown
 from terminal.screen.style import APP_CSS, INKS, PANEL
@@ -256,7 +258,8 @@ class TillApp(App[None]):
         self._say("upper", upper)
         self._say("lower", lower)
         self._say("legend", bars.legend(shown, entry.page, self.language))
-        self.query_one(Panel).draw(view_of(shown, entry.typed, entry.page, self.language))
+        told = replace(shown, products=()) if self._has_product_keys(shown) else shown
+        self.query_one(Panel).draw(view_of(told, entry.typed, entry.page, self.language))
         self._label_keys(shown)
         self._lay_products(shown)
 
@@ -280,7 +283,7 @@ class TillApp(App[None]):
         names = self._product_labels(shown)
         rows = -(-len(names) // PRODUCT_COLUMNS)
         grid.styles.height = rows * PRODUCT_KEY_ROWS
-        wanted = bool(names) and self.size.height - 5 >= PRODUCT_ROWS_MIN
+        wanted = bool(names) and self._has_product_keys(shown)
         if grid.display != wanted:
             grid.display = wanted
         there = list(grid.query(Key).results(Key))
@@ -291,6 +294,12 @@ class TillApp(App[None]):
         for key, (_, label) in zip(there, names, strict=True):
             if key.content != label:
                 key.update(label)
+
+    def _has_product_keys(self, shown: Shown) -> bool:
+        """While something is sold, if there is room; reports and pages take it for themselves."""
+        selling = self.entry.page is Page.SALE and shown.phase in (Phase.AMOUNT, Phase.CARD)
+        report = isinstance(shown.result, ShiftReported | ShiftClosed | BalanceRead)
+        return self.size.height - 5 >= PRODUCT_ROWS_MIN and selling and not report
 
     def _product_labels(self, shown: Shown) -> list[tuple[str, str]]:
         """One page of product keys: what each means, and what stands on it."""

@@ -8,7 +8,7 @@ from typing import Final
 from rich.cells import cell_len, set_cell_size
 
 _PIECE: Final = re.compile(
-    r"[\u2e80-\u9fff\uff00-\uffef][\uff0c\u3002\uff1b\uff1a\u3001\uff01\uff1f\uff09\u201d]*|\s+|[^\s\u2e80-\u9fff\uff00-\uffef]+"
+    r"[\u2e80-\u9fff\uff00-\uffef][\uff0c\u3002\uff1b\uff1a\u3001\uff01\uff1f\uff09\u3011]*|\s+|[^\s\u2e80-\u9fff\uff00-\uffef]+"
 )
 _CUT: Final = ">"  # narrow in every font, unlike an ellipsis
 

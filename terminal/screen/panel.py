@@ -43,11 +43,17 @@ class Sheet:
 
 
 def sheet(view: View, width: int, height: int) -> Sheet:
-    """The view on so many cells."""
+    """The view on so many cells; a table that finds no room takes some from the band."""
+    made, cut = _sheet(view, width, height, high=True)
+    return made if not cut else _sheet(view, width, height, high=False)[0]
+
+
+def _sheet(view: View, width: int, height: int, *, high: bool) -> tuple[Sheet, bool]:
+    """And whether rows were left out."""
     inner = max(width - 2 * _MARGIN, 1)
     headline = f"{MARKS[view.tone]}{view.headline}"
     band = [(Ink.BAND, centred(fit(part, width), width)) for part in wrap(headline, inner) or [""]]
-    if height >= len(band) + 10:
+    if high and height >= len(band) + 10:
         blank = (Ink.BAND, " " * width)
         band = [blank, *band, blank]
     lines = [(Ink.PLAIN, line) for text in view.lines for line in wrap(text, inner)]
@@ -56,7 +62,7 @@ def sheet(view: View, width: int, height: int) -> Sheet:
     after = [*_second(view, inner, roomy=height - len(band) >= _SECOND_ROOM), *note, *lines]
     rows = [(Ink.PLAIN, line) for line in columns(list(view.rows), inner)]
     room = height - len(band) - len(after)
-    rows_room = min(len(rows), max(room - 2, 0) if not view.figure else max(room - 5, min(_ROWS_MIN, room - 3), 0))
+    rows_room = min(len(rows), max(room - 1, 0) if not view.figure else max(room - 5, min(_ROWS_MIN, room - 3), 0))
     cut_rows = len(rows) - rows_room
     if cut_rows > 0:
         rows = [(Ink.DIM, f"+{cut_rows + 1}"), *rows[cut_rows + 1 :]] if rows_room else []
@@ -71,7 +77,7 @@ def sheet(view: View, width: int, height: int) -> Sheet:
     body = [(ink, " " * _MARGIN + line) for ink, line in body]
     filled = [*band, *body, *[(Ink.PLAIN, "")] * (height - len(band) - len(body))]
     whole = len(filled) <= height and all(cell_len(line) <= width for _, line in filled)
-    return Sheet(tuple(filled[:height]), whole and rows_room >= min(len(view.rows), 1))
+    return Sheet(tuple(filled[:height]), whole and rows_room >= min(len(view.rows), 1)), cut_rows > 0
 
 
 def _second(view: View, width: int, *, roomy: bool) -> list[tuple[Ink, str]]:

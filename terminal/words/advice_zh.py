@@ -109,7 +109,7 @@ ADVICE: Final = {
     "signals-offline": Advice("蜂鸣器不可用", _DEVICE, "找不到 GPIO。"),
     "printer-paper-low": Advice("打印纸快用完", "准备好新纸卷；可以继续收款。", "打印机检测到纸将尽。"),
     "receipts-unprinted": Advice(
-        "有小票未打印", "可以继续收款；需要时补打，小票上印“补打”。", "打印机恢复前顾客已离开。"
+        "有小票未打印", "可以继续收款；需要时补打，小票上印【补打】。", "打印机恢复前顾客已离开。"
     ),
     "amount-needed": Advice("请输入金额", "金额不能是零；请重新输入。", "输入了零。"),
     "amount-not-wanted": Advice(
@@ -125,7 +125,7 @@ ADVICE: Final = {
     "not-in-training": Advice("培训中不能用", "先结束培训再做。", "会动到钱的功能在培训中关闭。"),
     "nothing-to-confirm": Advice("没有要确认的", "请输入金额。", "没有等待确认的事。"),
     "nothing-to-sell": Advice("还没有金额", "请先输入金额或选商品。", "没有待收的金额。"),
-    "nothing-to-undo": Advice("没有可撤销的", "本班没有可撤销的上一笔。要退款请用“退款”。", "没有上一笔，或已撤销过。"),
+    "nothing-to-undo": Advice("没有可撤销的", "本班没有可撤销的上一笔。要退款请用【退款】。", "没有上一笔，或已撤销过。"),
     "pin-is-digits": Advice("密码是 4 到 12 位数字", "请重新输入密码。", "密码位数不对。"),
     "product-unknown": Advice("没有这个商品号", "请核对号码。", "配置里没有这个商品号。"),
     "sale-not-ended": Advice("先结束这一笔", "请先收完或取消现在这一笔。", "还有未完成的一笔。"),

@@ -12,6 +12,7 @@ from typing import ParamSpec
 from textual.events import Key
 from textual.pilot import Pilot
 
+from sim.svg import text_of
 from terminal.events import AmountBegun, CashierEvent
 from terminal.screen.app import Key as ScreenKey
 from terminal.screen.app import TillApp
@@ -49,7 +50,7 @@ class Rig:
     @property
     def text(self) -> str:
         """All that stands on the screen."""
-        return "\n".join(strip.text for strip in self.app.screen._compositor.render_strips(self.app.size))
+        return text_of(self.app)
 
     async def take(self, shown: Shown) -> None:
         self.app.take(shown)

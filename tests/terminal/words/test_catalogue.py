@@ -6,13 +6,15 @@ import ast
 import re
 import string
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
+from unicodedata import east_asian_width
 
 import pytest
 
 from terminal.words import WORDS
 from terminal.words.catalogue import Language, Words
+from terminal.words.codes import CODES
 
 ROOT = Path(__file__).parents[3]
 FIELDS = [field.name for field in fields(Words)]
@@ -54,6 +56,12 @@ def test_chinese_is_chinese_and_english_is_not(name: str) -> None:
     assert not CHINESE.search(said(name, Language.EN))
     letters = re.sub(r"\{\w+\}", "", said(name, Language.ZH_HANS))
     assert CHINESE.search(letters)
+
+
+def test_no_character_is_wide_in_one_terminal_and_narrow_in_another() -> None:
+    texts = [said(name, language) for name in FIELDS for language in Language]
+    texts += [text for code in CODES for language in Language for text in astuple(code.advice(language))]
+    assert {character for text in texts for character in text if east_asian_width(character) == "A"} == set()
 
 
 @pytest.mark.parametrize(("english", "chinese"), [("", "空"), ("Paid", " "), ("{n} left", "余额 {m}")])

@@ -19,6 +19,7 @@ from settlement.onecard.keys import FileKeyStore
 from settlement.onecard.loads import LoadEvent, LoadEventKind
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.store.database import migrate, open_reader, open_writer
+from settlement.store.place import Place
 from settlement.store.router import LEDGER, ONECARD, TOPUP
 from settlement.streams.door import Door
 from sim.card.issue import issue_card
@@ -242,13 +243,17 @@ class World:
             shutil.copyfile(template / f"{alias}.db", folder / f"{alias}.db")
         self.keys = FileKeyStore(MASTERS, two_level=sim_profile.two_level_keys)
         self.cards = [SimCard(card, self._issue(card, sim_profile)) for card in map(card_number, (1, 2))]
-        with open_writer(folder / "onecard.db", ONECARD) as db:
+        with open_writer(self.place(ONECARD), ONECARD) as db:
             openings = [PurseOpening(card=card.card, balance_fen=OPENING, counter=0) for card in self.cards]
             import_cards(db, openings, now_utc_s=1)
         self._seconds = itertools.count(1_790_000_000)
         self._random = Random(7)
         self.desk = self._open_desk()
         self.points = [Point(self, number, folder, profile) for number in (1, 2)]
+
+    def place(self, alias: str) -> Place:
+        """Where a database is."""
+        return self.folder / f"{alias}.db"
 
     def close(self) -> None:
         for point in self.points:
@@ -261,7 +266,7 @@ class World:
 
     def events(self, card: SimCard | None = None) -> list[LoadEvent]:
         """The desk's journal, as the ledger reads it."""
-        with open_reader(self.folder / "topup.db", TOPUP) as db:
+        with open_reader(self.place(TOPUP), TOPUP) as db:
             events = [LoadEvent.from_bytes(row.event) for row in loads.loads_after(db, 0, 10_000)]
         return [event for event in events if card is None or event.card == card.card]
 
@@ -286,8 +291,8 @@ class World:
 
     def _open_desk(self) -> TopupDesk:
         return TopupDesk(
-            db=open_writer(self.folder / "topup.db", TOPUP),
-            onecard=open_reader(self.folder / "onecard.db", ONECARD),
+            db=open_writer(self.place(TOPUP), TOPUP),
+            onecard=open_reader(self.place(ONECARD), ONECARD),
             keys=self.keys,
             door=Door(stream=Stream.TOP_UP, ticket_key=bytes(32)),
             clock=lambda: next(self._seconds),

@@ -35,6 +35,7 @@ def add_commands(command: Add) -> None:
     configure = command("configure", _configure, text, "configure campus.toml --dry-run", "configure campus.toml")
     configure.add_argument("file", type=Path, help="TOML with [[merchants]] and [[outlets]]")
     configure.add_argument("--dry-run", action="store_true", help="only judge the file and say what it would change")
+    add_json(configure)
 
     text = "let a terminal stand in an outlet, from now or from the beginning of a day on"
     moved = command("assign", _assign, text, "assign 000000000101 21", "assign 000000000101 21 --from 2027-02-15")
@@ -67,10 +68,29 @@ def _configure(args: argparse.Namespace, host: Host) -> int:
     else:
         with registry_writer(home, host) as db:
             changes = put_changes(db, file, authority.load_ticket_key(home.ticket_key), now_utc_s=host.utc_s())
+    if args.json:
+        print(json.dumps(_changes_json(changes, in_force=not args.dry_run)))
+        return 0
     lines = _changes_text(changes)
     end = "nothing was put in force: --dry-run" if args.dry_run else "in force; connected terminals have it in seconds"
     print("\n".join((*lines, end)) if lines else "the file says what is in force already")
     return 0
+
+
+def _changes_json(changes: Changes, *, in_force: bool) -> dict[str, object]:
+    return {
+        "in_force": in_force,
+        "merchants": [merchant.number for merchant in changes.merchants],
+        "outlets": [
+            {
+                "outlet": change.after.outlet,
+                "is_new": change.is_new,
+                "version": change.after.version,
+                "changes": change_lines(change.before, change.after),
+            }
+            for change in changes.outlets
+        ],
+    }
 
 
 def _changes_text(changes: Changes) -> list[str]:

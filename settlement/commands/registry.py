@@ -19,7 +19,7 @@ from settlement.onecard import hotlist, registry
 from settlement.onecard.requests import put_request
 from settlement.store.database import open_reader
 from settlement.store.router import ONECARD
-from settlement.streams.answers import answers_text, read_answers
+from settlement.streams.answers import answers_json, answers_text, read_answers
 from wire.downlink import Question
 
 
@@ -41,7 +41,9 @@ def add_commands(command: Add) -> None:
     add_json(listed)
 
     text = "ask a terminal for its status or the last lines of its log, or show what it answered"
-    ask = command("ask", _ask, text, "ask 000000000101 status", "ask 000000000101 log", "ask 000000000101")
+    examples = ("ask 000000000101 status", "ask 000000000101 log", "ask 000000000101 --json")
+    ask = command("ask", _ask, text, *examples)
+    add_json(ask)
     ask.add_argument("terminal", metavar="HEX", help="the terminal's number, 12 digits")
     ask.add_argument("what", nargs="?", choices=[what.name.lower() for what in Question], help="else: show the answers")
 
@@ -73,9 +75,13 @@ def _hotlist(args: argparse.Namespace, host: Host) -> int:
 def _ask(args: argparse.Namespace, host: Host) -> int:
     home, terminal = home_of(args), terminal_of(args.terminal)
     if args.what is None:
-        print(answers_text(read_answers(home, terminal), terminal))
+        found = read_answers(home, terminal)
+        print(json.dumps(answers_json(found)) if args.json else answers_text(found, terminal))
         return 0
     with registry_writer(home, host) as db:
         asked = put_request(db, terminal, Question[args.what.upper()], now_utc_s=host.utc_s())
+    if args.json:
+        print(json.dumps({"request": asked.number, "terminal": terminal.hex(), "what": args.what}))
+        return 0
     print(f"request {asked.number}: terminal {terminal.hex()} is asked for its {args.what} as soon as it is connected")
     return 0

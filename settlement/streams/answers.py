@@ -26,6 +26,20 @@ def read_answers(home: Home, terminal: TerminalId) -> list[tuple[Asked, AnswerRo
     return found
 
 
+def answers_json(found: list[tuple[Asked, AnswerRow | None]]) -> list[dict[str, object]]:
+    """The same for scripts; `answered_at_utc_s` and `text` are null while no answer came."""
+    return [
+        {
+            "request": asked.number,
+            "what": asked.what.name.lower(),
+            "asked_at_utc_s": asked.asked_at_utc_s,
+            "answered_at_utc_s": None if answer is None else answer.received_at_utc_s,
+            "text": None if answer is None else answer.text,
+        }
+        for asked, answer in found
+    ]
+
+
 def answers_text(found: list[tuple[Asked, AnswerRow | None]], terminal: TerminalId) -> str:
     """The same for people; nothing in an answer moves the cursor of whoever reads it."""
     if not found:

@@ -5,8 +5,10 @@ Left out: words (`words`) and pages (`views`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from settlement.ledger.store import OpenSuspense, read_cursor
@@ -62,12 +64,21 @@ class ClosedDay:
     entries: int
 
 
+@dataclass(frozen=True, slots=True)
+class LastAudit:
+    """What the newest audit on record said: when, and which of its points do not hold."""
+
+    at_utc_s: int
+    broken: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """Everything on the pages; `supervised` is None where `serve` never ran."""
+    """Everything on the pages; `supervised` is None where `serve` never ran, `audit` before the first."""
 
     now_utc_s: int
     supervised: Supervised | None
+    audit: LastAudit | None
     streams: tuple[StreamState, ...]
     terminals: tuple[TerminalState, ...]
     suspense: tuple[OpenSuspense, ...]
@@ -94,6 +105,7 @@ def read_standing(home: Home, *, now_utc_s: int, outage_s: int) -> Standing:
     return Standing(
         now_utc_s=now_utc_s,
         supervised=read_supervised(home.supervised),
+        audit=read_last_audit(home.last_audit),
         streams=streams,
         terminals=tuple(_terminals(report, book, outlets)),
         suspense=tuple(report.suspense[:SUSPENSE_SHOWN]),
@@ -107,6 +119,16 @@ def read_standing(home: Home, *, now_utc_s: int, outage_s: int) -> Standing:
             f"{shift.terminal.hex()}-{shift.epoch} {shift.number}" for rows in report.shifts.values() for shift in rows
         ),
     )
+
+
+def read_last_audit(path: Path) -> LastAudit | None:
+    """The newest audit on record; None: there is none, or it is no such file."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        broken = tuple(f"{point['point']}. {point['says']}" for point in tree["points"] if not point["holds"])
+        return LastAudit(int(tree["at_utc_s"]), broken)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
 
 
 def _streams(home: Home, ledger: Database, report: Report) -> Iterator[StreamState]:

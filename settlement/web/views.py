@@ -66,6 +66,7 @@ def _facts(standing: Standing, words: Words) -> dict[str, object]:
         "suspense_count": standing.suspense_count,
         "suspense_yuan": format_fen(standing.suspense_fen),
         "suspense_oldest": "" if oldest is None else age_text(now_utc_s - oldest, words),
+        "audited_at": "" if standing.audit is None else _local(standing.audit.at_utc_s),
         "loads": standing.loads,
         "loads_yuan": format_fen(standing.loads_fen),
         "days": [
@@ -79,6 +80,8 @@ def _alarms(standing: Standing, words: Words) -> Iterator[str]:
     """What somebody has to look at, the worst first."""
     if standing.unbalanced:
         yield f"{words.unbalanced}: {', '.join(map(str, standing.unbalanced[:20]))}"
+    for point in () if standing.audit is None else standing.audit.broken:
+        yield f"{words.audit}: {point}"
     for terminal in standing.terminals:
         if terminal.quarantined_because is not None:
             yield f"{words.terminal} {terminal.terminal}: {words.quarantined}: {terminal.quarantined_because}"

@@ -67,6 +67,9 @@ class Words:
     unbalanced: str
     contradicts: str
     keeps_ending: str
+    audit: str
+    last_audit: str
+    never_audited: str
     cannot_be_read: str
     units: tuple[str, str, str, str]
     reasons: Mapping[Suspense, str]
@@ -133,6 +136,9 @@ ZH: Final = Words(
     unbalanced="分录借贷不平",
     contradicts="挂账与已按计数入账的分录冲突",
     keeps_ending="进程反复结束",
+    audit="稽核不符",
+    last_audit="最近一次稽核",
+    never_audited="还没有稽核过",
     cannot_be_read="现在读不到数据",
     units=("天", "小时", "分", "秒"),
     reasons={
@@ -218,6 +224,9 @@ EN: Final = Words(
     unbalanced="entries out of balance",
     contradicts="an item contradicts an entry that was booked from counters",
     keeps_ending="a process keeps ending",
+    audit="the audit objects",
+    last_audit="Last audit",
+    never_audited="Never audited yet",
     cannot_be_read="This cannot be read now",
     units=("d", "h", "min", "s"),
     reasons={

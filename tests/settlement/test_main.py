@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import select
+import shlex
 import signal
 import socket
 import ssl
@@ -79,22 +81,36 @@ def test_help_of_ticket_says_what_each_option_is_for(capsys: pytest.CaptureFixtu
     assert "where its taps go" in capsys.readouterr().out
 
 
-def test_every_command_has_help_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in (
-        "init",
-        "ticket",
-        "import-cards",
-        "hotlist",
-        "ask",
-        "serve",
-        "stream",
-        "ledger",
-        "report",
-    ):
-        with pytest.raises(SystemExit) as ended:
-            build_parser().parse_args([command, "--help"])
-        assert ended.value.code == 0
-        assert f"campus-settlement {command}" in capsys.readouterr().out.partition("examples:")[2]
+# What a script would not read: it starts something that runs on, or says in one line what it did or made.
+WITHOUT_JSON = {
+    "init", "ticket", "import-cards", "assign", "export", "confirm", "declare-finished", "close-day", "restore",
+    "stream", "top-up", "web", "ledger",
+}  # fmt: skip
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    [subs] = [action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    return dict(subs.choices)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_help_with_examples_that_can_be_typed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        build_parser().parse_args([name, "--help"])
+    assert ended.value.code == 0
+    said, _, examples = capsys.readouterr().out.partition("examples:\n")
+    assert "--home" in said
+    lines = [line.strip() for line in examples.strip().splitlines()]
+    assert lines
+    for line in lines:
+        words = shlex.split(line.partition(" | ")[0])
+        assert words[:2] == ["campus-settlement", name]
+        build_parser().parse_args(words[1:])
+
+
+def test_every_command_that_a_script_would_read_has_json() -> None:
+    without = {name for name, parser in commands().items() if "--json" not in parser.format_help()}
+    assert without == WITHOUT_JSON
 
 
 def test_init_says_what_it_made_and_changes_nothing_the_second_time(

@@ -54,6 +54,7 @@ def test_file_is_tried_then_put_in_force_and_the_same_again_changes_nothing(oper
     assert tried.endswith("nothing was put in force: --dry-run\n")
     assert operator("configure", str(file)) == tried.replace("nothing was put in force: --dry-run\n", IN_FORCE)
     assert operator("configure", str(file)) == "the file says what is in force already\n"
+    assert json.loads(operator("configure", str(file), "--json")) == {"in_force": True, "merchants": [], "outlets": []}
     file.write_text(CAMPUS.replace("fen = 150", "fen = 160"), encoding="utf-8")
     assert operator("configure", str(file)) == (
         "outlet 21 第一食堂 (Canteen 1) (canteen, merchant 12): version 2\n"

@@ -10,7 +10,7 @@ import pytest
 from settlement.onecard.requests import Asked, put_request
 from settlement.settings import Home
 from settlement.store.database import open_reader, open_writer
-from settlement.streams.answers import answers_text, read_answers
+from settlement.streams.answers import answers_json, answers_text, read_answers
 from settlement.streams.store import AnswerRow
 from wire.downlink import Answer, Question
 from wire.ids import Stream, TerminalId
@@ -31,6 +31,11 @@ def test_answer_cannot_move_the_readers_cursor_and_a_missing_one_is_said_in_word
     assert "one\n [2Jtwo" in text
     assert text.endswith("no answer came yet")
     assert "not asked for anything" in answers_text([], TERMINAL)
+    rows = answers_json([(asked[0], AnswerRow("one\n\x1b[2Jtwo", 101)), (asked[1], None)])
+    assert [(row["request"], row["answered_at_utc_s"], row["text"]) for row in rows] == [
+        (asked[0].number, 101, "one\n\x1b[2Jtwo"),
+        (asked[1].number, None, None),
+    ]
 
 
 TICKET = "INSERT INTO ticket (terminal, epoch, stream, issued_at_utc_s) VALUES (%s, 1, %s, 0)"

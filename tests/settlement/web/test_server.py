@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import ssl
 import urllib.error
@@ -116,6 +117,8 @@ def troubled(home: Home, canteen: StreamDriver, ledger_db: Database, till: FakeT
     item = suspended(tap, reason=Suspense.TAC_WRONG, source=Source("canteen", 1), received_at_utc_s=NOW - 90)
     with ledger_db.transaction():
         post(ledger_db, [item])
+    points = [{"point": 3, "says": "books are complete", "holds": False}, {"point": 4, "says": "x", "holds": True}]
+    home.last_audit.write_text(json.dumps({"at_utc_s": NOW - 3600, "points": points}))
     logbook = Logbook(home.supervised)
     logbook.note(Notice(Happened.READY, "ledger ready", "ledger", 1), NOW - 60)
     logbook.note(Notice(Happened.KEEPS_ENDING, "keeps ending, 4 times in a row now", "shops", 2), NOW - 5)
@@ -176,8 +179,11 @@ def test_trouble_is_told_on_every_page_in_both_languages(app: ASGI3Application) 
         assert "进程反复结束: shops" in chinese
         assert "terminal 000000000101: quarantined" in english
         assert "a process keeps ending: shops" in english
+        assert "the audit objects: 3. books are complete" in english
+        assert "4. x" not in english
     assert "21 第一食堂" in ask(app, "/zh/terminals").text
     assert re.search(r'warn">7</td><td class="number">83\.50<', ask(app, "/en/terminals").text)
+    assert "Last audit: 2025-11-24 23:00:00" in ask(app, "/en/overview").text
     assert "交易验证码错误" in ask(app, "/zh/suspense").text
     assert "1 min" in ask(app, "/en/suspense").text
 

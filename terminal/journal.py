@@ -28,6 +28,7 @@ from wire.record import (
     HASH_BYTES,
     NO_TAC,
     RECORD_BYTES,
+    RECORD_VERSION,
     TAC_BYTES,
     Mac2,
     Outcome,
@@ -43,6 +44,7 @@ from wire.shift import ShiftReport, shift_genesis
 
 _BUSY_MS: Final = 2_000  # only another opener's recovery ever holds the file; longer than that is a fault
 _SYNCHRONOUS_FULL: Final = 2
+_NAMED: Final = 13  # the first bytes of a record: version and the tap's own name
 _REPORTS_PAGE: Final = 100
 _NOT_TAKEN: Final = (apsw.FullError, apsw.IOError, apsw.ReadOnlyError, apsw.BusyError, apsw.CantOpenError)
 
@@ -220,8 +222,9 @@ class JournalReader:
             if seq != expected:
                 raise JournalDamaged(f"{self._path.name} has no record {expected}")
             record = self._checked(raw, expected, head.hash, stored_hash)
-            if intent is not None:
-                self._checked(intent, expected, head.hash, intent_hash)
+            # What was known before is in the record too, so that the intent's own name is all that is left to be read.
+            if intent is not None and self._chained(intent, expected, head.hash, intent_hash)[:_NAMED] != _name(record):
+                raise JournalDamaged(f"record {seq} of {self._path.name} was opened as another tap")
             head = JournalHead(expected, cast(bytes, stored_hash), head.total_fen + record.debited_fen)
             if total_fen != head.total_fen:
                 raise JournalDamaged(f"the total at record {seq} of {self._path.name} is wrong")
@@ -275,13 +278,17 @@ class JournalReader:
         ):
             raise JournalDamaged(f"shift {report.number} of {self._path.name} does not follow from what was before it")
 
-    def _checked(self, raw: object, seq: int, before: bytes, stored_hash: object) -> TapRecord:
-        """The record in `raw`, if it is the one numbered `seq` and its hash follows from the one before."""
+    def _chained(self, raw: object, seq: int, before: bytes, stored_hash: object) -> bytes:
+        """What is in `raw`, if its hash follows from the one before."""
         # A damaged page can give a column a value of any kind, STRICT or not.
         if not isinstance(raw, bytes) or next_hash(before, raw) != stored_hash:
             raise JournalDamaged(f"record {seq} of {self._path.name} does not follow from the one before")
+        return raw
+
+    def _checked(self, raw: object, seq: int, before: bytes, stored_hash: object) -> TapRecord:
+        """The record in `raw`, if it is the one numbered `seq` and its hash follows from the one before."""
         try:
-            record = TapRecord.from_bytes(raw)
+            record = TapRecord.from_bytes(self._chained(raw, seq, before, stored_hash))
         except FormatError as error:
             raise JournalDamaged(f"record {seq} of {self._path.name} cannot be read: {error}") from error
         if record.tap_id != TapId(self.terminal, self.epoch, seq):
@@ -478,6 +485,12 @@ class Journal(JournalReader):
             raise _unwritable(f"{self._path.name} could not be written", error) from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise JournalDamaged(f"{self._path.name} cannot be written: {error}") from error
+
+
+def _name(record: TapRecord) -> bytes:
+    """How a record's bytes begin: version, terminal, epoch, number."""
+    tap = record.tap_id
+    return bytes([RECORD_VERSION]) + tap.terminal + tap.epoch.to_bytes(2, "big") + tap.seq.to_bytes(4, "big")
 
 
 def _connect(path: Path, flags: int) -> apsw.Connection:

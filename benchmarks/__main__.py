@@ -8,11 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import air, ingest, isolation, memory, size, start, tap
+from benchmarks import air, ingest, isolation, memory, powercut, size, start, tap
 from benchmarks.measure import heading
 
 NAMES: Final = ("tap", "bytes", "ingest", "air")
-ALONE: Final = ("start", "memory", "isolation")  # half a minute and more of whole programs: only when asked for
+ALONE: Final = (
+    "start",
+    "memory",
+    "ingest-postgresql",
+    "isolation",
+    "terminals",
+)  # half a minute and more of whole programs: only when asked for
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +49,12 @@ def _run(name: str, seed: int, folder: Path, count: int | None) -> str:
         return memory.report(memory.measure(folder=folder))
     if name == "air":
         return air.report(air.measure(seed=seed, folder=folder)) if air.may_listen() else air.REFUSED
-    return ingest.report(ingest.measure(seed=seed, folder=folder, rounds=count or ingest.ROUNDS))
+    if name == "terminals":
+        return powercut.report(powercut.measure(seed=seed, folder=folder, terminals=count or powercut.TERMINALS))
+    rounds, batches = count or ingest.ROUNDS, min(count or ingest.PROCESS_BATCHES, ingest.PROCESS_BATCHES)
+    if name == "ingest-postgresql":
+        return ingest.report(ingest.measure_postgresql(seed=seed, rounds=rounds, process_batches=batches))
+    return ingest.report(ingest.measure(seed=seed, folder=folder, rounds=rounds, process_batches=batches))
 
 
 if __name__ == "__main__":

@@ -7,37 +7,28 @@ from the moment that a batch was due to its receipt. Left out: networks, and ter
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Final
 
-from benchmarks.canteen import EPOCH, Canteen
+from benchmarks.canteen import Canteen
 from benchmarks.measure import scratch_folder, table
+from benchmarks.service import Registered, Server, booked, enrol, keys_of, make_home, serving, set_streams
 from benchmarks.terminals import SimulatedTerminal, Tally, client_tls
-from settlement.ledger.store import read_cursor
-from settlement.onecard.keys import FileKeyStore
-from settlement.onecard.registry import PurseOpening, import_cards
-from settlement.settings import Home
-from settlement.store.database import open_reader, open_writer
-from settlement.store.router import LEDGER, ONECARD
-from settlement.streams import store
+from settlement.onecard.registry import PurseOpening
+from settlement.store.database import open_reader
+from settlement.streams.store import journal_head
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
-from wire.money import Fen
-from wire.record import genesis_hash
-from wire.signature import public_bytes
 
 ROUNDS: Final = 2
 RATIO_MAX: Final = 3.0  # the goal: a neighbour's trouble does not triple anybody's median
@@ -141,14 +132,14 @@ def report(found: Isolation) -> str:
 
 class _Experiment:
     def __init__(self, root: Path, rng: Random, plan: Plan) -> None:
-        self._home = Home(root / "home")
+        self._home = make_home(root / "home")
         self._root = root
         self._rng = rng
         self._plan = plan
-        self._ports = dict(zip(CONSUMPTION_STREAMS, _free_ports(len(CONSUMPTION_STREAMS)), strict=True))
+        self._ports = set_streams(self._home, "idle_timeout_s = 3600\n")
+        self._registered = Registered(self._home)
         self._terminals: dict[Stream, list[SimulatedTerminal]] = {}
-        self._opened: set[bytes] = set()
-        self._server: _Server
+        self._server: Server
         self._set_up()
 
     async def run(self) -> Isolation:
@@ -157,7 +148,7 @@ class _Experiment:
         troubles = [Row(name, _stream_for(name)) for name in self._plan.troubles]
         tasks = [asyncio.create_task(t.run()) for group in self._terminals.values() for t in group]
         try:
-            async with _serving(self._home) as self._server:
+            async with serving(self._home) as self._server:
                 capacity = await self._capacity()
                 rate = self._plan.share * capacity
                 print(f"  one stream alone: {capacity:.0f} batches a second", file=sys.stderr, flush=True)
@@ -177,71 +168,47 @@ class _Experiment:
         return Isolation(capacity, rate, self._plan.phase_s, overload, troubles)
 
     def _set_up(self) -> None:
-        command = [sys.executable, "-m", "settlement", "init", "--home", str(self._home.root)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        sections = [
-            f"[streams.{stream.label}]\nport = {port}\nidle_timeout_s = 3600\n" for stream, port in self._ports.items()
-        ]
-        self._home.settings.write_text("\n".join(sections))
-        keys = FileKeyStore.open(self._home.sealed_keys, self._home.passphrase.read_bytes().strip())
-        tls = client_tls(str(self._home.authority / "ca.pem"))
+        keys, tls = keys_of(self._home), client_tls(str(self._home.authority / "ca.pem"))
         number = 0
         for stream in CONSUMPTION_STREAMS:
-            group = self._terminals[stream] = []
-            with open_writer(self._home.database(stream.label), stream.label) as db:
-                for _ in range(STORM_TIMES * self._plan.terminals):
-                    number += 1
-                    canteen = Canteen(
+            canteens = []
+            for _ in range(STORM_TIMES * self._plan.terminals):
+                number += 1
+                canteens.append(
+                    Canteen(
                         self._rng.randrange(1 << 32),
                         terminal=TerminalId(number.to_bytes(6)),
                         keys=keys,
                         first_card=number * _CARDS_EACH,
                         cards=_CARDS_EACH,
                     )
-                    store.add_terminal(
-                        db,
-                        terminal=canteen.terminal,
-                        epoch=EPOCH,
-                        public_key=public_bytes(canteen.signing_key),
-                        genesis=genesis_hash(canteen.terminal, EPOCH),
-                        now_utc_s=int(time.time()),
-                    )
-                    group.append(
-                        SimulatedTerminal(stream, canteen, batch_taps=_BATCH_TAPS, port=self._ports[stream], tls=tls)
-                    )
+                )
+            enrol(self._home, stream, canteens)
+            self._terminals[stream] = [
+                SimulatedTerminal(stream, canteen, batch_taps=_BATCH_TAPS, port=self._ports[stream], tls=tls)
+                for canteen in canteens
+            ]
 
-    def _prepare(self, terminal: SimulatedTerminal, count: int) -> list[PurseOpening]:
-        """So many batches more; the cards that were not seen before."""
-        openings = []
-        for batch, signed in terminal.canteen.batches(count, _BATCH_TAPS):
-            terminal.batches.append(signed)
-            for record in batch.records:
-                if record.card.to_bytes() not in self._opened:
-                    self._opened.add(record.card.to_bytes())
-                    opening = PurseOpening(
-                        card=record.card, balance_fen=Fen(record.balance_before_fen), counter=record.counter
-                    )
-                    openings.append(opening)
-        return openings
+    def _prepare(self, terminal: SimulatedTerminal) -> list[PurseOpening]:
+        """A batch more; the cards that were not seen before."""
+        [(batch, signed)] = terminal.canteen.batches(1, _BATCH_TAPS)
+        terminal.batches.append(signed)
+        return self._registered.take(batch.records)
 
     async def _offer(self, arrivals: list[tuple[float, SimulatedTerminal, Tally]]) -> None:
         """Prepare what will be due, then let it be due one after the other, whatever becomes of it."""
         openings = []
         for _, terminal, _ in arrivals:
-            openings += self._prepare(terminal, 1)
+            openings += self._prepare(terminal)
             await asyncio.sleep(0)  # the connections live meanwhile
         if openings:
-            await asyncio.to_thread(self._register, openings)
+            await asyncio.to_thread(self._registered.put, openings)
         await self._caught_up()
         began_s = time.monotonic()
         for after_s, terminal, tally in arrivals:
             due_s = began_s + after_s
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))  # an arrival has its time
             terminal.offer(due_s, tally)
-
-    def _register(self, openings: list[PurseOpening]) -> None:
-        with open_writer(self._home.database(ONECARD), ONECARD) as db:
-            import_cards(db, openings, now_utc_s=int(time.time()))
 
     async def _capacity(self) -> float:
         """Batches a second of one stream alone, many terminals at once."""
@@ -289,7 +256,7 @@ class _Experiment:
             path.symlink_to(small / path.name)
             for terminal in (t for group in self._terminals.values() for t in group):
                 terminal.hang_up()
-            async with _serving(self._home) as self._server:
+            async with serving(self._home) as self._server:
                 # Connections, and what the streams know of each journal, are made anew: that is no calm.
                 await self._phase(rate, Row("warm-up", row.stream).calm)
                 await self._caught_up()
@@ -307,7 +274,7 @@ class _Experiment:
 
     def _taps_of(self, stream: Stream) -> int:
         with open_reader(self._home.database(stream.label), stream.label) as db:
-            return db.number("SELECT count(*) FROM tap")
+            return journal_head(db, stream).position
 
     async def _caught_up(self) -> bool:
         """All that is due is taken in, and the ledger has read it; False if that takes too long."""
@@ -320,72 +287,18 @@ class _Experiment:
         return True
 
     def _is_booked(self) -> bool:
-        with open_reader(self._home.database(LEDGER), LEDGER) as db:
-            read = {stream: read_cursor(db, stream.label) for stream in CONSUMPTION_STREAMS}
-        offered = {s: sum(t.offered_taps for t in self._terminals[s]) for s in CONSUMPTION_STREAMS}
-        return all((cursor.position if cursor else 0) >= offered[stream] for stream, cursor in read.items())
-
-
-class _Server:
-    """The running supervisor: who is which process now."""
-
-    def __init__(self, home: Home, process: asyncio.subprocess.Process) -> None:
-        self.home = home
-        self.pids: dict[str, int] = {}
-        self.all_ready = asyncio.Event()
-        self._process = process
-
-    async def hear(self) -> None:
-        """Follow what it tells, until it ends."""
-        assert self._process.stdout is not None, "opened as a pipe"
-        async for line in self._process.stdout:
-            told = json.loads(line)
-            if told["event"] == "started":
-                self.pids[told["process"]] = told["pid"]
-            elif told["event"] == "all-ready":
-                self.all_ready.set()
-
-    def send(self, name: str, number: signal.Signals) -> None:
-        """A signal to one process; to one that has just ended it is none."""
-        with suppress(ProcessLookupError):
-            os.kill(self.pids[name], number)
-
-
-@asynccontextmanager
-async def _serving(home: Home) -> AsyncIterator[_Server]:
-    command = [
-        "setpriv",
-        "--pdeathsig",
-        "TERM",
-        sys.executable,
-        "-m",
-        "settlement",
-        "serve",
-        "--json",
-        "--home",
-        str(home.root),
-    ]
-    with (home.root / "serve.log").open("a") as log:
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=log)
-    server = _Server(home, process)
-    hearing = asyncio.create_task(server.hear())
-    try:
-        await asyncio.wait_for(server.all_ready.wait(), _READY_S)
-        yield server
-    finally:
-        process.terminate()
-        await process.wait()
-        await hearing
+        read = booked(self._home)
+        return all(read[s] >= sum(t.offered_taps for t in self._terminals[s]) for s in CONSUMPTION_STREAMS)
 
 
 @contextmanager
-def _killed(server: _Server, stream: Stream) -> Iterator[None]:
+def _killed(server: Server, stream: Stream) -> Iterator[None]:
     server.send(stream.label, signal.SIGKILL)
     yield
 
 
 @contextmanager
-def _stopped(server: _Server, stream: Stream) -> Iterator[None]:
+def _stopped(server: Server, stream: Stream) -> Iterator[None]:
     server.send(stream.label, signal.SIGSTOP)
     try:
         yield
@@ -394,7 +307,7 @@ def _stopped(server: _Server, stream: Stream) -> Iterator[None]:
 
 
 @contextmanager
-def _locked(server: _Server, stream: Stream) -> Iterator[None]:
+def _locked(server: Server, stream: Stream) -> Iterator[None]:
     with closing(sqlite3.connect(server.home.database(stream.label), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -402,7 +315,7 @@ def _locked(server: _Server, stream: Stream) -> Iterator[None]:
 
 
 @contextmanager
-def _damaged(server: _Server, stream: Stream) -> Iterator[None]:
+def _damaged(server: Server, stream: Stream) -> Iterator[None]:
     """Nonsense all over the file, found when the process starts anew; then last night's backup is put in its place."""
     path = server.home.database(stream.label)
     backup = path.with_suffix(".backup")
@@ -421,7 +334,7 @@ def _damaged(server: _Server, stream: Stream) -> Iterator[None]:
 
 
 @contextmanager
-def _full(server: _Server, stream: Stream) -> Iterator[None]:
+def _full(server: Server, stream: Stream) -> Iterator[None]:
     ballast = server.home.database(stream.label).resolve().parent / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
@@ -432,7 +345,7 @@ def _full(server: _Server, stream: Stream) -> Iterator[None]:
         ballast.unlink()
 
 
-_TROUBLES: Final[dict[str, Callable[[_Server, Stream], AbstractContextManager[None]]]] = {
+_TROUBLES: Final[dict[str, Callable[[Server, Stream], AbstractContextManager[None]]]] = {
     "killed": _killed,
     "stopped": _stopped,
     "locked": _locked,
@@ -443,14 +356,3 @@ _TROUBLES: Final[dict[str, Callable[[_Server, Stream], AbstractContextManager[No
 
 def _stream_for(trouble: str) -> Stream:
     return Stream.SHOPS if trouble == _DISK_FULL else Stream.CANTEEN
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; a restarted process comes back to its own."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

@@ -16,6 +16,7 @@ from typing import Final
 
 from benchmarks.canteen import EPOCH, Canteen
 from settlement.authority import SERVER_NAME
+from sync.policy import RETRY_S_MAX
 from wire.batch import SignedBatch
 from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST
@@ -46,8 +47,21 @@ class _RefusedHere(CampusError):
 class SimulatedTerminal:
     """One terminal with its prepared batches; `run` is its life."""
 
-    def __init__(self, stream: Stream, canteen: Canteen, *, batch_taps: int, port: int, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        stream: Stream,
+        canteen: Canteen,
+        *,
+        batch_taps: int,
+        port: int,
+        tls: ssl.SSLContext,
+        sent: int = 0,
+        as_daemon: bool = False,
+    ) -> None:
+        """`sent` batches were taken in before, of as many taps; `as_daemon`: pauses grow as `campus-syncd`'s do."""
         self.stream = stream
+        self._pause_s_max = RETRY_S_MAX if as_daemon else _PAUSE_S_MAX
+        self._sent = sent
         self.canteen = canteen
         self.batches: list[SignedBatch] = []
         self.done = 0  # batches that the server has, as far as it said
@@ -99,8 +113,8 @@ class SimulatedTerminal:
                 except (OSError, EOFError, CampusError):
                     tally.broken += 1
                 self.hang_up()
-                await asyncio.sleep(pause_s * self._rng.uniform(0.5, 1.5))  # what a refused terminal does, it waits
-                pause_s = min(2 * pause_s, _PAUSE_S_MAX)
+                await asyncio.sleep(pause_s * self._rng.uniform(1.0, 1.5))  # what a refused terminal does, it waits
+                pause_s = min(2 * pause_s, self._pause_s_max)
         finally:
             self.hang_up()
 
@@ -134,7 +148,7 @@ class SimulatedTerminal:
         identify = Identify(
             terminal=self.canteen.terminal,
             epoch=EPOCH,
-            head_seq=len(self._offers) * self._batch_taps,
+            head_seq=(self._sent + len(self._offers)) * self._batch_taps,
             total_fen=0,
             hotlist_mark=EMPTY_HOTLIST.mark,
         )
@@ -146,7 +160,7 @@ class SimulatedTerminal:
 
     def _take(self, next_seq: int) -> None:
         """The server has everything before `next_seq`; after a restore that may be less than it had."""
-        self.done = (next_seq - 1) // self._batch_taps
+        self.done = (next_seq - 1) // self._batch_taps - self._sent
         now_s = time.monotonic()
         while self._answered < self.done:
             due_s, tally = self._offers[self._answered]

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+from asyncio import sslproto
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -47,11 +49,17 @@ _SEND_TIMEOUT_S: Final = 20.0  # a receipt has few bytes; a link that does not t
 _TLS_CLOSE_TIMEOUT_S: Final = 1.0
 _NEWS_POLL_S: Final = 1.0
 _STOP_TIMEOUT_S: Final = 10.0
-_BACKLOG: Final = 512
+_BACKLOG: Final = 4096  # a whole campus; the system may allow less
+_HANDSHAKES_MAX: Final = 16  # under way at one time: few enough that each is done long before its terminal gives up
+_ACCEPT_PAUSE_S: Final = 0.2
+_TLS_BUFFER_BYTES: Final = 32_768  # two TLS records
 
 _Reply = TypeVar("_Reply", bound=Message)
 
 _log: Final = logging.getLogger(__name__)
+
+# asyncio keeps so much for each TLS connection as long as it lasts; its own 256 KiB are most of what a terminal weighs.
+sslproto.SSLProtocol.max_size = _TLS_BUFFER_BYTES
 
 
 class Gateway:
@@ -80,40 +88,37 @@ class Gateway:
         self._sms = sms
         self._tls = tls
         self._connections: set[_Connection] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._watches: list[asyncio.Task[None]] = []
 
     async def start(self) -> int:
         """Listen; the port, which the system chose if the settings say 0. Raises `OSError` if it is taken."""
         self.writer.start()
         try:
-            self._server = await asyncio.start_server(
-                self._accept,
-                self.settings.host,
-                self.settings.port,
-                ssl=self._tls,
-                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S,
-                ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT_S,
-                backlog=_BACKLOG,
-                limit=_READ_MAX,
-            )
+            address = (self.settings.host, self.settings.port)
+            family = socket.AF_INET6 if ":" in self.settings.host else socket.AF_INET
+            self._listener = socket.create_server(address, family=family, backlog=_BACKLOG)
         except OSError:
             self.writer.finish()
             raise
+        self._listener.setblocking(False)
+        self._watches.append(asyncio.create_task(self._let_in()))
         self._watches.append(asyncio.create_task(self._watch_news()))
         if self._sms is not None:
             self._watches.append(asyncio.create_task(self._sms.run()))
-        port: int = self._server.sockets[0].getsockname()[1]
+        port: int = self._listener.getsockname()[1]
         return port
 
     async def stop(self) -> None:
         """Accept nothing more, answer what is under way, write what is queued."""
-        assert self._server is not None, "it was started"
+        assert self._listener is not None, "it was started"
         self.stopping = True
-        self._server.close()
-        for watch in self._watches:
-            watch.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        ending = [*self._watches, *self._handshakes]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        self._listener.close()
         tasks = [connection.task for connection in self._connections if connection.task is not None]
         for connection in self._connections:
             connection.stop()
@@ -122,6 +127,39 @@ class Gateway:
             for task in late:
                 task.cancel()
         await asyncio.to_thread(self.writer.finish)
+
+    async def _let_in(self) -> None:
+        """Take connections out of the system's line, so many handshakes at a time.
+
+        After a power cut all terminals come at once. Those that wait in line cost nothing, and have their turn before
+        they give up; those that were let in and refused would have cost a whole handshake, and come again.
+        """
+        assert self._listener is not None, "it was started"
+        loop, room = asyncio.get_running_loop(), asyncio.Semaphore(_HANDSHAKES_MAX)
+        while True:
+            await room.acquire()
+            try:
+                caller, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # out of file descriptors, or the caller is gone already
+                _log.warning("%s: cannot take a connection: %s", self.stream.label, error)
+                room.release()
+                await asyncio.sleep(_ACCEPT_PAUSE_S)  # it would say the same at once
+                continue
+            task = asyncio.create_task(self._shake_hands(caller))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+            task.add_done_callback(lambda _: room.release())
+
+    async def _shake_hands(self, caller: socket.socket) -> None:
+        reader = asyncio.StreamReader(_READ_MAX)
+        with suppress(OSError):  # whoever cannot speak TLS, or does not go on, is nobody that we know
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: asyncio.StreamReaderProtocol(reader, self._accept),
+                caller,
+                ssl=self._tls,
+                ssl_handshake_timeout=_HANDSHAKE_TIMEOUT_S,
+                ssl_shutdown_timeout=_TLS_CLOSE_TIMEOUT_S,
+            )
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Coroutine[None, None, None]:
         """Greet at once, before the loop runs on: so the challenge travels with the end of the server's handshake."""

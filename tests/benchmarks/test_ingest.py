@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.ingest import IngestTimes, measure, report
+import pytest
+
+from benchmarks.ingest import IngestTimes, measure, measure_postgresql, report
+
+NAMES = {"accept", "post", "accept hot", "post hot", "accept one", "post one", "group", "commit one", "append"}
 
 
-def test_every_round_does_everything_once(tmp_path: Path) -> None:
-    times = measure(seed=1, folder=tmp_path, rounds=2, batch_taps=3)
-    assert set(times.seconds) == {"accept", "group", "accept one", "commit one", "append"}
+def test_every_round_does_everything_once_and_all_is_booked_through_the_processes(tmp_path: Path) -> None:
+    times = measure(seed=1, folder=tmp_path, rounds=2, batch_taps=3, process_batches=1)
+    assert set(times.seconds) == NAMES
     assert {len(seconds) for seconds in times.seconds.values()} == {2}
+    assert times.processes is not None
+    assert times.processes[0] == 15
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_same_on_postgresql() -> None:
+    times = measure_postgresql(seed=1, rounds=1, batch_taps=3, process_batches=1)
+    assert set(times.seconds) == NAMES
+
+
 def test_report_compares_equal_batches_with_each_other() -> None:
-    names = ("accept", "group", "accept one", "commit one", "append")
-    times = IngestTimes(500, {name: [0.5] for name in names} | {"accept": [1.0]})
+    times = IngestTimes("SQLite", 500, {name: [0.5] for name in NAMES} | {"accept": [1.0]}, (1000, 2.0))
     assert times.a_second("group") == 2
     lines = report(times).splitlines()
-    assert lines[2].split()[-2:] == ["500", "0.50"]
-    assert lines[4].split()[-2:] == ["2", "1.00"]
+    assert [line.split()[-2:] for line in lines[2:6]] == [
+        ["500", "0.50"],
+        ["1,000", "1.00"],
+        ["333", "0.33"],
+        ["500", "0.50"],
+    ]
+    assert lines[7].split()[-2:] == ["2", "1.00"]
+    assert "0.67 x" in lines[-1] or "1.50 x" in lines[-1]

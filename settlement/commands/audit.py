@@ -8,7 +8,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import tempfile
 import threading
 from contextlib import suppress
@@ -26,6 +25,7 @@ from settlement.commands.common import (
     add_passphrase,
     home_of,
     passphrase_path,
+    progress,
     read_passphrase,
     read_settings,
 )
@@ -70,12 +70,12 @@ def _audit(args: argparse.Namespace, host: Host) -> int:
             raise EvidenceMissing("there is no audit on record yet; `campus-settlement audit` makes one")
         print(json.dumps({"at_utc_s": last.at_utc_s, **last.found}, indent=None if args.json else 2))
         return 0 if last.found.get("content") is True else 1
-    findings = _run(home, args, host, _progress())
+    findings = _run(home, args, host, progress())
     print(json.dumps(findings_json(findings)) if args.json else findings_text(findings), end="\n" if args.json else "")
     return 0 if all(finding.holds for finding in findings) else 1
 
 
-def _run(home: Home, args: argparse.Namespace, host: Host, progress: Progress) -> list[Finding]:
+def _run(home: Home, args: argparse.Namespace, host: Host, tell: Progress) -> list[Finding]:
     try:
         keys = FileKeyStore.open(home.sealed_keys, read_passphrase(passphrase_path(home, args, host)))
     except PassphraseUnreadable:
@@ -88,17 +88,10 @@ def _run(home: Home, args: argparse.Namespace, host: Host, progress: Progress) -
             scratch=Path(scratch),
             journals={},
             healed=args.healed,
-            progress=progress,
+            progress=tell,
         )
     _record(home, host, findings)
     return findings
-
-
-def _progress() -> Progress:
-    """To whoever waits at a screen."""
-    if not sys.stderr.isatty():
-        return lambda _: None
-    return lambda words: print(f"... {words}", file=sys.stderr, flush=True)
 
 
 def _every_night(home: Home, args: argparse.Namespace, host: Host) -> int:

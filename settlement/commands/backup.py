@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from settlement.commands.common import Add, Host, UsageFault, add_json, home_of, registry_writer
+from settlement.commands.common import Add, Host, UsageFault, add_json, home_of, progress, registry_writer
 from settlement.onecard.restoration import note_restoration
 from settlement.secretfile import write_whole
 from settlement.settings import Home
@@ -52,8 +52,9 @@ def _backup(args: argparse.Namespace, host: Host) -> int:
         raise BackupUnusable(f"{folder} is there already; a backup gets a folder of its own") from error
     # Said to be older than it is: what numbers were given out since is reckoned from here.
     taken_at_utc_s = host.utc_s()
-    sums = {}
+    sums, tell = {}, progress()
     for alias in _ORDER:
+        tell(f"copying {alias}")
         target = folder / f"{alias}.db"
         back_up(home.place(alias), alias, target)
         sums[alias] = _sha256(target)
@@ -69,11 +70,14 @@ def _restore(args: argparse.Namespace, host: Host) -> int:
     names = [alias for alias in _ORDER if alias in (args.names or sums)]
     if unknown := set(args.names) - set(sums):
         raise UsageFault(f"the backup has no {min(unknown)}")
+    tell = progress()
     for alias in names:
+        tell(f"checking {alias}")
         if _sha256(args.folder / f"{alias}.db") != sums[alias]:
             raise BackupUnusable(f"{alias}.db is not what was backed up")
     _refuse_while_in_use(home)
     for alias in names:
+        tell(f"restoring {alias}")
         restore(args.folder / f"{alias}.db", home.place(alias), alias)
         print(f"{alias}: as of the backup", flush=True)
     if ONECARD in names:

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
-from settlement.commands.common import Add, Host, UsageFault, add_json, home_of, read_settings
+from settlement.commands.common import Add, Host, UsageFault, add_json, home_of, progress, read_settings
 from settlement.ledger.cardline import Step, read_line
 from settlement.ledger.clearing import statements
 from settlement.ledger.days import closes
@@ -192,6 +192,7 @@ def _export(args: argparse.Namespace, host: Host) -> int:
         raise UsageFault(f"{args.target} is there already")
     with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
         first, last = period_of(args, db)
+        progress()(f"writing {date_of(first)} to {date_of(last)}")
         if args.format == "beancount":
             write_beancount(db, first, last, args.target)
         elif args.format == "xlsx":

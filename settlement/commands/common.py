@@ -6,6 +6,7 @@ Clocks and environment come from `settlement.__main__` as a `Host`.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ def add_passphrase(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option of every command that a script reads."""
     parser.add_argument("--json", action="store_true", help="for scripts")
+
+
+def progress() -> Callable[[str], None]:
+    """Tells whoever waits at a screen what is being done; a script, or a file, is told nothing."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda words: print(f"... {words}", file=sys.stderr, flush=True)
 
 
 def registry_writer(home: Home, host: Host) -> Database:

@@ -58,13 +58,12 @@ def issue_card(
     maintenance: MaintenanceKeys | None = None,
     compound: Sequence[bytes] = (),
 ) -> None:
-    """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte, `card_class` the
-    first byte of what file 0015 leaves to the issuer.
+    """Make a new card in the file `path`; dates are BCD CCYYMMDD, the PIN two digits to a byte.
 
-    `keys` and `maintenance` are the card's own, below the issuer's masters; without the latter nobody can change its files
-    or state. `compound` are the records of file 0017, each an identifier, the length of the rest, a lock
-    flag and data. Raises `KeyHalvesEqual` for a weak key, `ChipExists` if the file holds a chip, `MemoryFault` if it
-    cannot be written.
+    `keys` and `maintenance` are the card's own, below the issuer's masters; without the latter nobody can change its
+    files or state. `card_class` is byte 29 of file 0015; `compound` are the records of file 0017, each an identifier,
+    the length of the rest, a lock flag and data. Raises `KeyHalvesEqual` for a weak key, `ChipExists` if the file holds
+    a chip, `MemoryFault` if it cannot be written.
     """
     assert len(valid_from_bcd) == len(valid_to_bcd) == 4, "dates are BCD CCYYMMDD"
     assert 0 <= opening_balance_fen <= FEN_MAX, "a balance fits 4 bytes"

@@ -256,6 +256,7 @@ def default_settings_text() -> str:
     days = LedgerSettings().terminal_outage_days_max
     sections.append(
         f"[ledger]\nterminal_outage_days_max = {days}    # then a torn tap is settled from its card's counters\n"
+        f'close_day_at = "{LedgerSettings().close_day_at}"    # the day before is closed, campus time\n'
     )
     sections.append(f'[audit]\nat = "{AuditSettings().at}"    # every night, campus time\n')
     sections.append(f'[web]\nhost = "{WebSettings().host}"\nport = {WebSettings().port}    # pages for the operator\n')

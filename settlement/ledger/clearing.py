@@ -26,7 +26,7 @@ _TAKEN: Final = """
                 ELSE happened_at_utc_s END,
            entry.kind, paid.amount_fen, entry.subsidy_fen
     FROM (SELECT entry_id, CAST(sum(amount_fen) AS bigint) AS amount_fen FROM posting
-          WHERE id > %s AND accounting_day = %s AND account_id = 2002 GROUP BY entry_id) paid
+          WHERE id > %s AND accounting_day = %s AND account_id = 2002 GROUP BY +entry_id) paid
     JOIN entry ON entry.id = paid.entry_id WHERE entry.kind <> 8
 """
 _LAST_TAKINGS: Final = "SELECT coalesce(max(id), 0) FROM terminal_day"

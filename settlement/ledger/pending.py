@@ -43,7 +43,7 @@ _ADD_PENDING: Final = "INSERT INTO pending_load (entry_id) VALUES (%s)"
 _END_PENDING: Final = "DELETE FROM pending_load WHERE entry_id = %s"
 _PENDING: Final = """
     SELECT terminal, epoch, seq, card, counter, amount_fen, received_at_utc_s
-    FROM pending_load JOIN entry ON entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
+    FROM pending_load CROSS JOIN entry WHERE entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
 """
 
 

@@ -115,9 +115,10 @@ _BALANCES: Final = """
                GROUP BY account_id) since ON since.account_id = account.number
     ORDER BY account.number
 """
+# The sign keeps SQLite from walking the index of all entries instead of the end of the table.
 _UNBALANCED: Final = """
     SELECT entry_id FROM posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
-    GROUP BY entry_id HAVING sum(amount_fen) <> 0 ORDER BY entry_id
+    GROUP BY +entry_id HAVING sum(amount_fen) <> 0 ORDER BY 1
 """
 _SUSPENSE: Final = f"""
     SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,

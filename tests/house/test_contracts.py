@@ -67,6 +67,7 @@ BREACHES = {
         ("sync/policy.py", "random"),
         ("settlement/ledger/counters.py", "time"),
         ("settlement/ledger/entries.py", "django.db"),
+        ("settlement/ledger/ways.py", "time"),
         ("settlement/streams/smsfile.py", "time"),
         ("sim/carrier/gsm7.py", "random"),
         ("sim/carrier/tpdu.py", "time"),

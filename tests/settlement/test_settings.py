@@ -50,6 +50,11 @@ def test_desk_is_run_by_default_and_its_limits_can_be_given() -> None:
     )
 
 
+def test_hour_of_the_close_is_read_as_seconds_after_midnight() -> None:
+    assert parse_settings("").ledger.close_at_s == 3 * 3_600
+    assert parse_settings("[ledger]\nclose_day_at='23:59'").ledger.close_at_s == 86_340
+
+
 def raise_first_fault(text: str) -> None:
     settings = parse_settings(text)
     for title in settings.faults:
@@ -62,6 +67,9 @@ def raise_first_fault(text: str) -> None:
         ("ledger = 1", "[ledger] is not a table"),
         ("[ledger]\noutage = 1", "[ledger] outage is not known"),
         ("[ledger]\nterminal_outage_days_max = -1", "out of range"),
+        ("[ledger]\nclose_day_at = '3:00'", "close_day_at = '3:00' is no time of day"),
+        ("[ledger]\nclose_day_at = '24:00'", "is no time of day"),
+        ("[ledger]\nmerchant_fee_per_10000 = 1001", "at most 1000"),
         ("[streams", "settlement.toml"),
         ("[other]", "[other] is not known"),
         ("top-up = 1", "[top-up] is not a table"),

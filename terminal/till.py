@@ -275,6 +275,7 @@ class Till:
         match event:
             case AmountBegun():
                 self.selling.begin_amount()
+                self.doubted = doubted
             case AmountEntered(amount_fen):
                 self.notice = self.selling.enter_amount(amount_fen)
                 self.again_for = doubted  # who types it again means it

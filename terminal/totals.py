@@ -46,5 +46,6 @@ def last_sale_after(before: TapRecord | None, record: TapRecord) -> TapRecord | 
     if record.kind is TapKind.SALE and record.outcome is Outcome.DEBITED and record.mac2 is not Mac2.REFUSED:
         return record
     doubtful = record.kind is TapKind.SALE and record.outcome in (Outcome.DEBITED, Outcome.UNKNOWN)
-    gone = before is not None and record.refers_to == before.tap_id.seq and record.outcome is not Outcome.REFUSED
+    taken_back = record.outcome in (Outcome.DEBITED, Outcome.UNKNOWN)
+    gone = taken_back and before is not None and record.refers_to == before.tap_id.seq
     return None if doubtful or gone else before

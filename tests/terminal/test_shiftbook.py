@@ -13,7 +13,7 @@ from terminal.result import CashTaken
 from terminal.shiftbook import Shiftbook
 from tests.terminal.conftest import INTENT, NOON, later
 from wire.money import Fen
-from wire.record import Mac2, Outcome, Refusal, TapKind, TapRecord
+from wire.record import Mac2, Outcome, Refusal, TapKind, TapRecord, VoidReason
 from wire.shift import add_up, shift_genesis
 
 OpenJournal = Callable[[], Journal]
@@ -96,10 +96,12 @@ def test_last_sale_is_one_that_can_be_taken_back(open_journal: OpenJournal) -> N
     assert last() == 1
     journal.refuse_tap(INTENT, Refusal.EXPIRED)
     assert last() == 1
+    journal.void_tap(journal.open_tap(reversal(sale)), VoidReason.NOT_EXECUTED)
+    assert last() == 1
     sell(journal, reversal(sale))
     assert last() is None
     sell(journal)
-    assert last() == 4
+    assert last() == 5
     journal.seal_unknown(journal.open_tap(INTENT))
     assert last() is None
     sell(journal)

@@ -37,8 +37,9 @@ class SerialDevice:
         except PortBusy as error:
             raise DeviceBusy(str(error)) from error
         except PortMissing as error:
-            there = "" if glob.glob(pattern) else ": plug it in and switch it on"
-            raise DeviceMissing(f"{pattern} cannot be opened{there}") from error
+            raise DeviceMissing(
+                str(error) if glob.glob(pattern) else f"there is no {pattern}: plug it in and switch it on"
+            ) from error
 
     def write(self, data: bytes, *, within_s: float) -> None:
         """Hand over all bytes; `DeviceSilent` when the device takes nothing more for `within_s`."""

@@ -44,7 +44,7 @@ def find_port(pattern: str = BY_ID) -> Path:
         sorted(path.name for path in Path(pattern).parent.glob("*")) if Path(pattern).parent.name == "by-id" else []
     )
     there = f"; there are {', '.join(beside)}" if beside else ""
-    raise PortMissing(f"no device {pattern}: is the modem plugged in and powered?{there}")
+    raise PortMissing(f"no device {pattern}: is it plugged in and powered?{there}")
 
 
 def open_port(port: Path, *, baud: int = BAUD) -> serial.Serial:
@@ -73,5 +73,5 @@ def _in_words(port: Path, error: OSError | ValueError) -> PortBusy | PortMissing
     if number in (errno.EACCES, errno.EPERM):
         return PortBusy(f"no permission to open {port}: the user has to be in the group dialout")
     if number in (errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO):
-        return PortMissing(f"{port} is not there: is the modem plugged in and powered?")
+        return PortMissing(f"{port} is not there: is it plugged in and powered?")
     return PortMissing(f"{port} cannot be opened: {error}")

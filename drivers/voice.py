@@ -82,6 +82,8 @@ class SpokenVoice:
             done = subprocess.run(command, input=sentence.encode(), capture_output=True, timeout=_MAKE_S, check=False)
         except FileNotFoundError as error:
             raise DeviceMissing("there is no espeak-ng to speak with: install it, or record the sentences") from error
+        except OSError as error:
+            raise DeviceFault(f"espeak-ng cannot be started: {error}") from error
         except subprocess.TimeoutExpired as error:
             raise DeviceSilent("espeak-ng does not end") from error
         if done.returncode != 0 or not draft.is_file():
@@ -94,18 +96,21 @@ class SpokenVoice:
             path.unlink(missing_ok=True)
 
     def _play(self, command: list[str]) -> None:
-        with self._lock:
-            self._playing = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-            )
         try:
-            _, complaint = self._playing.communicate(timeout=_PLAY_S)
+            with self._lock:
+                self._playing = playing = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+                )
+        except OSError as error:
+            raise DeviceFault(f"{command[0]} cannot be started: {error}") from error
+        try:
+            _, complaint = playing.communicate(timeout=_PLAY_S)
         except subprocess.TimeoutExpired as error:
-            self._playing.kill()
-            self._playing.communicate()
+            playing.kill()
+            playing.communicate()
             raise DeviceSilent(f"{command[0]} does not end") from error
         finally:
             with self._lock:
-                playing, self._playing = self._playing, None
+                self._playing = None
         if playing.returncode > 0:
             raise DeviceMissing(f"{command[0]}: {complaint.decode(errors='replace').strip()[:200]}")

@@ -141,6 +141,14 @@ def test_unplugged_printer_is_missing_and_comes_back(sim: SimulatedPrinter, prin
     assert printer.print(RECEIPT).fault is None
 
 
+def test_name_that_may_be_another_device_tomorrow_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DeviceMissing, match="ttyUSB9"):
+        EscposPrinter("/dev/ttyUSB9").status()
+    (tmp_path / "regular").write_text("no port")
+    with pytest.raises(DeviceMissing, match="cannot be opened"):
+        EscposPrinter(str(tmp_path / "regular")).status()
+
+
 def test_line_at_9600_baud_takes_its_time_and_ends_well(tmp_path: Path) -> None:
     with SimulatedPrinter(tmp_path / "slow", baud=9_600) as sim:
         printer = EscposPrinter(str(sim.link))

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks import air, ingest, isolation, memory, powercut, size, start, tap
+from benchmarks import air, ingest, isolation, memory, powercut, screen, size, start, tap
 from benchmarks.measure import heading
 
 NAMES: Final = ("tap", "bytes", "ingest", "air")
 ALONE: Final = (
+    "screen",
     "start",
     "memory",
     "ingest-postgresql",
@@ -43,6 +44,8 @@ def _run(name: str, seed: int, folder: Path, count: int | None) -> str:
     if name == "isolation":
         plan = isolation.Plan() if count is None else isolation.Plan(rounds=count)
         return isolation.report(isolation.measure(seed=seed, folder=folder, plan=plan))
+    if name == "screen":
+        return screen.report(screen.measure(folder=folder, taps=count or screen.TAPS))
     if name == "start":
         return start.report(start.measure(folder=folder, rounds=count or start.ROUNDS))
     if name == "memory":

@@ -105,7 +105,7 @@ class TapTimes:
     whole_s: dict[int, list[float]]
 
 
-class _Stopwatch:
+class Stopwatch:
     """A chip that adds up how long it takes."""
 
     def __init__(self, chip: PoweredCard) -> None:
@@ -176,7 +176,7 @@ def report(times: TapTimes) -> str:
     )
 
 
-def _charge(sale: Sale, card: _Stopwatch, psam: _Stopwatch) -> float:
+def _charge(sale: Sale, card: Stopwatch, psam: Stopwatch) -> float:
     """The till's own seconds of one approved sale."""
     channel = local_channel(card)
     devices_s = card.seconds + psam.seconds
@@ -190,11 +190,11 @@ def _approve(sale: Sale, card: CardChannel) -> None:
 
 
 @contextmanager
-def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tuple[Sale, _Stopwatch, list[_Stopwatch]]]:
+def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tuple[Sale, Stopwatch, list[Stopwatch]]]:
     """A till with its PSAM, and cards to hold to it; with `baud`, chips that take a real chip's time."""
     masters = PurseKeys(*(rng.randbytes(16) for _ in range(3)))
     issue_psam(folder / "psam", terminal=_TERMINAL, purchase_master=masters.purchase, serial=bytes(10))
-    psam = _Stopwatch(_paced(Psam(_in_ram(folder / "psam")), None if baud is None else psam_pace(baud)))
+    psam = Stopwatch(_paced(Psam(_in_ram(folder / "psam")), None if baud is None else psam_pace(baud)))
     psam_channel = local_channel(psam)
     with closing(UplinkStore.open_or_make(folder / "uplink.db")) as uplink:
         lost = frozenset(_card_id(1_000_000 + number) for number in range(_LOST_CARDS))
@@ -246,7 +246,7 @@ def _paced(chip: PoweredCard, pace: Pace | None) -> PoweredCard:
     )  # a chip's own time cannot be waited for otherwise
 
 
-def _card(folder: Path, number: int, masters: PurseKeys, rng: Random, *, pace: Pace | None) -> _Stopwatch:
+def _card(folder: Path, number: int, masters: PurseKeys, rng: Random, *, pace: Pace | None) -> Stopwatch:
     card, path = _card_id(number), folder / f"{number}.card"
     issue_card(
         path,
@@ -256,7 +256,7 @@ def _card(folder: Path, number: int, masters: PurseKeys, rng: Random, *, pace: P
         valid_to_bcd=bytes.fromhex("20990831"),
         opening_balance_fen=_BALANCE_FEN,
     )
-    return _Stopwatch(_paced(Purse(_in_ram(path), rng), pace))
+    return Stopwatch(_paced(Purse(_in_ram(path), rng), pace))
 
 
 def _card_id(number: int) -> CardId:

@@ -5,12 +5,15 @@ For pictures, pilots and benchmarks of the screen. Left out: the daemon and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Final, Self
+
+from textual.pilot import Pilot
 
 from drivers.purse import CAMPUS_CARD
 from sim.campus import TERMINAL
@@ -29,7 +32,7 @@ from terminal.outputs import Outputs, WithDevices
 from terminal.program import Program, Stop
 from terminal.psam import PsamSlot
 from terminal.rules import Limits
-from terminal.screen.bridge import CashierScreen
+from terminal.screen.bridge import SWITCH_S, CashierScreen
 from terminal.standing import DeviceNotice
 from terminal.usage import Usage
 from terminal.words.catalogue import Language
@@ -58,6 +61,8 @@ class Booth:
         monotonic_s: Callable[[], float],
         seed: int = 1,
         language: Language = Language.ZH_HANS,
+        outputs: Outputs | None = None,
+        watched: Callable[[PoweredCard], PoweredCard] = lambda chip: chip,
     ) -> None:
         rng = Random(seed)
         self.notices: list[DeviceNotice] = []
@@ -67,10 +72,10 @@ class Booth:
         self._began_s = monotonic_s()
         self._stack = ExitStack()
         masters = PurseKeys(*(rng.randbytes(16) for _ in range(3)))
-        self.chips = {student.number: _chip(folder, student, masters, rng) for student in crowd(folder)}
+        self.chips = {one.number: watched(_chip(folder, one, masters, rng)) for one in crowd(folder)}
         issue_psam(folder / "psam", terminal=TERMINAL, purchase_master=masters.purchase, serial=bytes(10))
         self.psam_reader = LocalReader()
-        self.psam_reader.insert(Psam(Memory(RamFile((folder / "psam").read_bytes()))))
+        self.psam_reader.insert(watched(Psam(Memory(RamFile((folder / "psam").read_bytes())))))
         self._write_uplink(folder / "uplink.db", configuration)
         usage, downlink = Usage(), Downlink(folder / "uplink.db")
         self._stack.callback(downlink.close)
@@ -90,9 +95,8 @@ class Booth:
             monotonic_s=monotonic_s,
         )
         self.screen = CashierScreen(self.program.events, language=language, rings=False)
-        self.screen.begin_with(
-            lambda screen: self.program.run(WithDevices(screen, Outputs(), lambda: tuple(self.notices)))
-        )
+        told = outputs or Outputs()
+        self.screen.begin_with(lambda screen: self.program.run(WithDevices(screen, told, lambda: tuple(self.notices))))
 
     def __enter__(self) -> Self:
         return self
@@ -101,6 +105,17 @@ class Booth:
         self.program.events.put(Stop())
         self.screen.settle()
         self._stack.close()
+
+    @asynccontextmanager
+    async def running(self, size: tuple[int, int]) -> AsyncIterator[Pilot[None]]:
+        """The app under a pilot, on no terminal, as it runs in a till; the till's loop beside it."""
+        before_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_S)
+        try:
+            async with self.screen.app.run_test(size=size) as pilot:
+                yield pilot
+        finally:
+            sys.setswitchinterval(before_s)
 
     def hold(self, number: int, *, torn: bool = False) -> None:
         """Put this student's card on the reader; `torn`: the debit's answer is lost with the card."""

@@ -106,7 +106,7 @@ async def _take(folder: Path, size: tuple[int, int], monotonic_s: Callable[[], f
         tempfile.TemporaryDirectory() as scratch,
         Booth(Path(scratch), day_configuration(), monotonic_s=monotonic_s) as booth,
     ):
-        async with booth.screen.app.run_test(size=size) as pilot:
+        async with booth.running(size=size) as pilot:
             for step in _script():
                 if isinstance(step, Picture):
                     made += await _both(folder, step.name, size, booth, pilot)

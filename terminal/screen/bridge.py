@@ -23,7 +23,7 @@ from wire.errors import CampusError
 
 # How long one thread may keep Python to itself while another waits. Five milliseconds, which is usual, would be a tap's
 # whole allowance, and a tap waits for Python after every APDU and every sync.
-_SWITCH_S: Final = 0.0005
+SWITCH_S: Final = 0.0005
 
 Events = queue.SimpleQueue[TillEvent | Redraw | Stop]
 
@@ -74,7 +74,7 @@ class CashierScreen:
         """Show the screen and run `loop` beside it, until it ends; `ScreenFailed` if the screen did not last."""
         self.begin_with(loop)
         before_s = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
+        sys.setswitchinterval(SWITCH_S)
         try:
             self.app.run()
         finally:

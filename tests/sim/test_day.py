@@ -80,7 +80,7 @@ def check_report(report: ShiftReport, expected: Expected) -> None:
 async def test_cashiers_day_ends_in_a_z_report_that_equals_the_journal(tmp_path: Path) -> None:
     day = Day(sales=SALES, seed=1)
     with Booth(tmp_path, day_configuration(), monotonic_s=time.monotonic) as booth:
-        async with booth.screen.app.run_test(size=(100, 30)) as pilot:
+        async with booth.running(size=(100, 30)) as pilot:
             cashier = Cashier(booth, pilot)
             for step in day.steps():
                 await cashier.do(step)

@@ -313,7 +313,7 @@ class Configuration:
     @property
     def mark(self) -> bytes:
         """4 bytes that tell this configuration from any other, also from one of the same version after a restore."""
-        return hashlib.sha256(self.to_bytes()).digest()[:MARK_BYTES]
+        return mark_of(self.to_bytes())
 
     def limits_of(self, card_class: int) -> ClassLimits:
         """What a card of this class may spend."""
@@ -408,6 +408,11 @@ class Configuration:
 
 _Entry = TypeVar("_Entry")
 _Numbered = CardClass | ClassPrice | Product | MealPeriod | SubsidyRule
+
+
+def mark_of(body: bytes) -> bytes:
+    """The mark of the configuration with these bytes."""
+    return hashlib.sha256(body).digest()[:MARK_BYTES]
 
 
 def check_text(text: str) -> None:

@@ -25,13 +25,14 @@ from settlement.onecard.outlets import (
 )
 from settlement.onecard.restoration import numbers_lost
 from settlement.store.database import Database
-from wire.configuration import Configuration, Name
+from wire.configuration import Configuration, Name, mark_of
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
 
 _NEWEST: Final = """
     SELECT body FROM configuration AS newest
     WHERE version = (SELECT max(version) FROM configuration WHERE outlet = newest.outlet)
 """
+_NEWEST_BODIES: Final = _NEWEST.replace("SELECT body", "SELECT outlet, body", 1)
 _HISTORY: Final = "SELECT body, made_at_utc_s FROM configuration WHERE outlet = %s ORDER BY version"
 _MADE: Final = "SELECT outlet, max(made_at_utc_s) FROM configuration GROUP BY outlet"
 _EACH_S: Final = 60  # no outlet is configured more often, on the average
@@ -151,23 +152,30 @@ def _numbers(outlet: int, made_at_utc_s: int) -> tuple[int, int]:
 
 
 class InForce:
-    """What holds for each terminal now, read again only when something was changed or a terminal has moved."""
+    """What holds for each terminal now, read again only when something was changed or a terminal has moved.
+
+    A configuration is taken apart when somebody has to be told of it, not before: a campus has many.
+    """
 
     def __init__(self) -> None:
         self._book: OutletBook | None = None
-        self._configurations: dict[int, Configuration] = {}
         self._marks: dict[int, bytes] = {}
-        self._by_mark: dict[bytes, Configuration] = {}
+        self._bodies: dict[bytes, bytes] = {}
+        self._told: dict[bytes, Configuration] = {}
         self._seen: tuple[tuple[int, int], int] | None = None
 
     def refresh(self, db: Database) -> None:
-        """Look whether anything is new. Raises `StoreFault` or `FormatError`; then what was read before stays."""
+        """Look whether anything is new. Raises `StoreFault`; then what was read before stays."""
         seen = read_changes(db), db.number(_LAST)
         if seen != self._seen:
-            book, configurations = read_book(db), read_configurations(db)
-            self._book, self._configurations = book, configurations
-            self._marks = {outlet: configuration.mark for outlet, configuration in configurations.items()}
-            self._by_mark = {self._marks[outlet]: configurations[outlet] for outlet in configurations}
+            book, bodies = (
+                read_book(db),
+                dict(db.query(_NEWEST_BODIES, into=lambda outlet, body: (outlet, bytes(body)))),
+            )
+            self._book = book
+            self._marks = {outlet: mark_of(body) for outlet, body in bodies.items()}
+            self._bodies = {self._marks[outlet]: body for outlet, body in bodies.items()}
+            self._told = {mark: told for mark, told in self._told.items() if mark in self._bodies}
             self._seen = seen
 
     def mark_for(self, terminal: TerminalId, stream: Stream, now_utc_s: int) -> bytes | None:
@@ -177,5 +185,7 @@ class InForce:
         return self._marks.get(self._book.outlet_at(terminal, stream, now_utc_s).number)
 
     def with_mark(self, mark: bytes) -> Configuration | None:
-        """The configuration with this mark, if it is in force anywhere."""
-        return self._by_mark.get(mark)
+        """The configuration with this mark, if it is in force anywhere. Raises `FormatError` for a damaged one."""
+        if mark not in self._told and mark in self._bodies:
+            self._told[mark] = Configuration.from_bytes(self._bodies[mark])
+        return self._told.get(mark)

@@ -25,6 +25,7 @@ from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
+from wire.configuration import Configuration
 from wire.downlink import NO_MARK, Answer, HotlistDelta, Request
 from wire.enrolment import Ticket
 from wire.errors import CampusError
@@ -188,9 +189,8 @@ class Desk:
         messages: list[News] = []
         if held.hotlist_mark != self.hotlist().mark:
             messages.append(self._hotlist_news(held.hotlist_mark))
-        configuration = self._in_force.with_mark(newest.configuration_mark)
-        if held.configuration_mark != newest.configuration_mark and configuration is not None:
-            messages.append(configuration)
+        if held.configuration_mark != newest.configuration_mark:
+            messages += self._configuration_news(newest.configuration_mark)
         # The hotlist as it is by now, which the message is about, too.
         return Tidings(held, Held(self.hotlist().mark, newest.configuration_mark), tuple(messages))
 
@@ -227,8 +227,17 @@ class Desk:
         """See what is in force for the stream's terminals, as far as it can be read."""
         try:
             self._in_force.refresh(self._onecard)
-        except (StoreFault, FormatError) as error:
+        except StoreFault as error:
             _log.warning("%s: the configurations stay: %s", self._stream.label, error)
+
+    def _configuration_news(self, mark: bytes) -> list[Configuration]:
+        """The configuration with this mark, if there is one that can be read."""
+        try:
+            found = self._in_force.with_mark(mark)
+        except FormatError as error:
+            _log.error("%s: ALARM: a configuration in the card registry is damaged: %s", self._stream.label, error)
+            return []
+        return [] if found is None else [found]
 
     def _hotlist_news(self, mark: bytes) -> HotlistUpdate | HotlistDelta:
         """The changes since the list with this mark if that is known here and they are shorter, else the list whole."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -27,6 +29,7 @@ from wire.configuration import (
 from wire.ids import Asn, CardId, IssuerId, Stream
 from wire.money import Fen
 
+ROOT = Path(__file__).parents[3]
 CAMPUS = """\
 [[merchants]]
 number = 12
@@ -282,3 +285,10 @@ def toml(value: object) -> str:
     if isinstance(value, str):
         return '"' + "".join(character for character in value if character.isalnum()) + '"'
     return "0" if value is None else str(value)
+
+
+def test_example_of_the_document_and_the_simulated_campus_are_valid() -> None:
+    document = (ROOT / "settlement" / "SETTLEMENT.md").read_text(encoding="utf-8")
+    [example] = [block for block in re.findall(r"```toml\n(.*?)```", document, re.DOTALL) if "[[merchants]]" in block]
+    assert [plan.configuration.stream for plan in parse_campus(example).outlets] == [Stream.CANTEEN, Stream.SUPERMARKET]
+    assert parse_campus((ROOT / "sim" / "campus.toml").read_text(encoding="utf-8")).outlets

@@ -5,23 +5,11 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+from settlement.store.enrolled import Enrolled
 
-class TopupPoint(models.Model):
+
+class TopupPoint(Enrolled):
     """A top-up point and epoch, in the columns of a stream's terminal; it has no journal, so its cursor stays at 1."""
-
-    id: models.Field[int, int] = models.IntegerField(primary_key=True)
-    terminal: models.Field[bytes, bytes] = models.BinaryField()
-    epoch: models.Field[int, int] = models.IntegerField()
-    public_key: models.Field[bytes, bytes] = models.BinaryField()
-    enrolled_at_utc_s: models.Field[int, int] = models.BigIntegerField()
-    next_seq: models.Field[int, int] = models.BigIntegerField()
-    head_hash: models.Field[bytes, bytes] = models.BinaryField()
-    total_fen: models.Field[int, int] = models.BigIntegerField()
-    heard_seq: models.Field[int, int] = models.BigIntegerField()
-    heard_total_fen: models.Field[int, int] = models.BigIntegerField()
-    heard_at_utc_s: models.Field[int, int] = models.BigIntegerField()
-    quarantined_because: models.Field[str | None, str | None] = models.TextField(null=True)
-    rolled_back_to_seq: models.Field[int | None, int | None] = models.BigIntegerField(null=True)
 
     class Meta:
         db_table = "terminal"

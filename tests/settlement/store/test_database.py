@@ -68,6 +68,8 @@ def full_home(home: Home, canteen: StreamDriver, till: FakeTill) -> Home:
     canteen.enrol(till)
     till.tap()
     canteen.accept(till.batch())
+    canteen.db.execute("INSERT INTO shift_report VALUES (1, '', 1, 1, 1, 1, '', '', 0, 1)")
+    canteen.db.execute("INSERT INTO shift_conflict VALUES (1, '', 1, 1, '', '', 1)")
     canteen.db.execute("INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES ('', 1, 1, '', 1)")
     canteen.db.execute("INSERT INTO answer VALUES (1, '', '', 1)")
     canteen.db.execute("INSERT INTO suspended_tap VALUES (1, 1)")
@@ -102,6 +104,8 @@ INSERT_ONLY = [
     ("canteen", "suspended_tap", "reason"),
     ("canteen", "batch", "receipt"),
     ("canteen", "fork", "raw"),
+    ("canteen", "shift_report", "raw"),
+    ("canteen", "shift_conflict", "raw"),
     ("canteen", "answer", "text"),
     ("onecard", "card", "asn"),
     ("onecard", "purse_opening", "opening_balance_fen"),
@@ -154,6 +158,10 @@ REPLACED = [
     ("canteen", "batch", "digest = x'00'", "batch_is_never_replaced"),
     ("canteen", "batch", "id = 9", "a_batch_is_taken_once"),
     ("canteen", "fork", "seq = 9", "fork_is_never_replaced"),
+    ("canteen", "shift_report", "number = 9", "shift_report_is_never_replaced"),
+    ("canteen", "shift_report", "id = 9", "a_shift_report_is_never_replaced"),
+    ("canteen", "shift_conflict", "number = 9", "shift_conflict_is_never_replaced"),
+    ("canteen", "shift_conflict", "id = 9", "a_contradiction_is_never_replaced"),
     ("canteen", "terminal", "epoch = 9", "terminal_is_never_replaced"),
     ("canteen", "terminal", "id = 9", "a_terminal_starts_an_epoch_once"),
     ("onecard", "card", "asn = x'00'", "card_is_never_replaced"),

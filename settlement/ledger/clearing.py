@@ -25,7 +25,7 @@ _TAKEN: Final = """
            CASE WHEN clock_quality = 0 OR happened_at_utc_s > received_at_utc_s THEN received_at_utc_s
                 ELSE happened_at_utc_s END,
            entry.kind, paid.amount_fen, entry.subsidy_fen
-    FROM (SELECT entry_id, CAST(sum(amount_fen) AS bigint) AS amount_fen FROM posting
+    FROM (SELECT +entry_id AS entry_id, CAST(sum(amount_fen) AS bigint) AS amount_fen FROM posting
           WHERE id > %s AND accounting_day = %s AND account_id = 2002 GROUP BY +entry_id) paid
     JOIN entry ON entry.id = paid.entry_id WHERE entry.kind <> 8
 """

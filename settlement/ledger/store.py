@@ -117,7 +117,7 @@ _BALANCES: Final = """
 """
 # The sign keeps SQLite from walking the index of all entries instead of the end of the table.
 _UNBALANCED: Final = """
-    SELECT entry_id FROM posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
+    SELECT +entry_id FROM posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
     GROUP BY +entry_id HAVING sum(amount_fen) <> 0 ORDER BY 1
 """
 _SUSPENSE: Final = f"""

@@ -30,8 +30,8 @@ _MONEY_TABLES: Final = {
     "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
     "topup": ("load_event", "load_answer"),
     "onecard": ("card", "purse_opening", "hotlist_entry"),
-    "stream": ("intake", "suspended_tap", "batch", "fork"),
-    "journal": ("journal", "opened", "sealed"),
+    "stream": ("intake", "suspended_tap", "batch", "fork", "shift_report", "shift_conflict"),
+    "journal": ("journal", "opened", "sealed", "shift_opened", "shift_closed", "cash_sale"),
 }
 
 

@@ -38,6 +38,7 @@ from settlement.store.router import LEDGER, OFFICE, ONECARD, TOPUP
 from settlement.streams.desk import Desk, WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
+from settlement.streams.journaldoor import JournalDoor, journal_folder
 from settlement.streams.sms import SmsDoor
 from settlement.web.reading import read_standing
 from settlement.web.server import serve_pages
@@ -114,7 +115,10 @@ def _stream(args: argparse.Namespace, host: Host) -> int:
             monotonic=host.monotonic_s,
         )
 
-    _run_gateway(home, host, stream, settings.streams[stream], door, open_desk, open_sms)
+    def open_journals(writer: WriterThread) -> JournalDoor:
+        return JournalDoor(stream=stream, folder=journal_folder(home, stream), writer=writer)
+
+    _run_gateway(home, host, stream, settings.streams[stream], door, open_desk, open_sms, open_journals)
     return 0
 
 
@@ -162,6 +166,7 @@ def _run_gateway(
     door: Door,
     open_desk: Callable[[], Desk],
     open_sms: Callable[[WriterThread], SmsDoor | None] = lambda _: None,
+    open_journals: Callable[[WriterThread], JournalDoor | None] = lambda _: None,
 ) -> None:
     writer = WriterThread(
         open_desk, queue_max=settings.queue_max, deadline_s=settings.deadline_s, monotonic=host.monotonic_s
@@ -176,15 +181,19 @@ def _run_gateway(
         random=secrets.token_bytes,
         sms=open_sms(writer),
     )
-    asyncio.run(_serve(gateway))
+    asyncio.run(_serve(gateway, open_journals(writer)))
 
 
-async def _serve(gateway: Gateway) -> None:
+async def _serve(gateway: Gateway, journals: JournalDoor | None) -> None:
     """Serve until SIGTERM or SIGINT. The printed line tells whoever started this that it is ready."""
     stop = _stop_asked()
     port = await gateway.start()
+    beside = [] if journals is None else [asyncio.create_task(journals.run())]
     print(f"listening on {gateway.settings.host}:{port}", flush=True)
     await stop.wait()
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
     await gateway.stop()
 
 

@@ -23,6 +23,7 @@ from settlement.store.database import Collision, Database, StoreFault
 from settlement.streams import contacts, ingest, shifts, store, terminals
 from settlement.streams.coding import CodingStates
 from settlement.streams.door import Door
+from settlement.streams.journalimport import Standing, standing_of
 from settlement.streams.smsfile import Message
 from wire.batch import SignedBatch
 from wire.configuration import Configuration
@@ -121,6 +122,10 @@ class Desk:
         return LoadRefused(
             LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} knows no load {number} of {point.terminal.hex()}"
         )
+
+    def standing(self, terminal: TerminalId, epoch: int) -> Standing:
+        """See `journalimport.standing_of`."""
+        return standing_of(self._db, terminal, epoch)
 
     def take_shift(self, report: ShiftReport) -> ShiftReceipt:
         """See `shifts.accept_report`."""

@@ -1,12 +1,14 @@
 """A journal's file from a USB stick becomes part of the stream by the same rules as an upload; overlap is harmless.
 
-Left out: finding the file (`campus-settlement import-journal`); the terminal learns by its next session what is here.
+Left out: finding the file (`campus-settlement import-journal`), and the door of a stream that runs
+(`settlement.streams.journaldoor`). The terminal learns by its next session what is here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from settlement.onecard.keys import KeyStore
 from settlement.settings import Home
@@ -16,9 +18,31 @@ from settlement.streams.coding import CodingStates
 from wire.batch import SignedBatch
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
 from wire.journalfile import JournalFile
-from wire.messages import Refused
-from wire.money import Fen
+from wire.messages import Receipt, Refused
 from wire.receipt import Rejected, Rejection
+from wire.shift import ShiftReceipt, ShiftReport
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a stream has a journal: the first tap that it lacks, the debits before that, the last shift report."""
+
+    next_seq: int
+    total_fen: int
+    shifts: int
+
+
+class Intake(Protocol):
+    """A stream that takes in one thing after the other."""
+
+    async def standing(self, terminal: TerminalId, epoch: int) -> Standing:
+        """How far it has this journal, which it knows."""
+
+    async def accept(self, signed: SignedBatch) -> Receipt | Refused:
+        """See `ingest.accept_batch`."""
+
+    async def take_shift(self, report: ShiftReport) -> ShiftReceipt:
+        """See `shifts.accept_report`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +50,42 @@ class Imported:
     """What was new: taps with their debits, and reports; `last_seq` is the last tap that is here now."""
 
     taps: int
-    fen: Fen
+    fen: int
     reports: int
     last_seq: int
+
+
+class DirectIntake:
+    """The stream's database, while no process serves it."""
+
+    def __init__(self, db: Database, *, stream: Stream, keys: KeyStore, now_utc_s: int) -> None:
+        self._db = db
+        self._stream = stream
+        self._keys = keys
+        self._now_utc_s = now_utc_s
+        self._states = CodingStates()
+
+    async def standing(self, terminal: TerminalId, epoch: int) -> Standing:
+        """See `Intake`."""
+        return standing_of(self._db, terminal, epoch)
+
+    async def accept(self, signed: SignedBatch) -> Receipt | Refused:
+        """See `Intake`."""
+        return ingest.accept_batch(
+            self._db, signed, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._now_utc_s
+        )
+
+    async def take_shift(self, report: ShiftReport) -> ShiftReceipt:
+        """See `Intake`."""
+        return shifts.accept_report(self._db, report, now_utc_s=self._now_utc_s)
+
+
+def standing_of(db: Database, terminal: TerminalId, epoch: int) -> Standing:
+    """How far a stream's database has this journal, which it knows."""
+    row = store.find_terminal(db, terminal, epoch)
+    assert row is not None, "the stream is the journal's"
+    last = store.last_shift(db, row)
+    return Standing(row.next_seq, row.total_fen, 0 if last is None else last.number)
 
 
 def stream_of_journal(home: Home, terminal: TerminalId, epoch: int) -> Stream:
@@ -43,41 +100,42 @@ def stream_of_journal(home: Home, terminal: TerminalId, epoch: int) -> Stream:
     raise Rejected(Rejection.UNKNOWN_TERMINAL, f"no stream here enrolled terminal {terminal.hex()} with epoch {epoch}")
 
 
-def import_journal(
-    db: Database,
-    file: JournalFile,
-    *,
-    stream: Stream,
-    keys: KeyStore,
-    now_utc_s: int,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
+async def import_journal(
+    intake: Intake, file: JournalFile, *, progress: Callable[[int, int], None] = lambda _done, _all: None
 ) -> Imported:
     """Take in what is not here yet, batch by batch; `progress` hears of batches done, of so many.
 
-    `Rejected` with the reason as soon as one is not taken; what came before it stays. Raises `StoreFault`.
+    `Rejected` with the reason as soon as one is not taken; what came before it stays. Raises what the intake raises.
     """
-    before = store.find_terminal(db, file.terminal, file.epoch)
-    assert before is not None, "the stream is the journal's"
-    states = CodingStates()
+    before = await intake.standing(file.terminal, file.epoch)
     batches = list(_wanted(file.batches, before.next_seq))
     for done, signed in enumerate(batches):
         progress(done, len(batches))
-        answer = ingest.accept_batch(db, signed, states=states, stream=stream, keys=keys, now_utc_s=now_utc_s)
+        answer = await intake.accept(signed)
         if isinstance(answer, Refused):
             raise Rejected(answer.rejection, f"taps {signed.first_seq} to {signed.next_seq - 1}: {answer.detail}")
     progress(len(batches), len(batches))
-    known = store.last_shift(db, before)
-    taken = 0 if known is None else known.number
     for report in file.reports:
-        taken = shifts.accept_report(db, report, now_utc_s=now_utc_s).number
-    after = store.find_terminal(db, file.terminal, file.epoch)
-    assert after is not None, "nothing is deleted"
+        await intake.take_shift(report)
+    after = await intake.standing(file.terminal, file.epoch)
     return Imported(
         after.next_seq - before.next_seq,
-        Fen(after.total_fen - before.total_fen),
-        taken - (0 if known is None else known.number),
+        after.total_fen - before.total_fen,
+        after.shifts - before.shifts,
         after.next_seq - 1,
     )
+
+
+def import_directly(
+    intake: DirectIntake, file: JournalFile, *, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Imported:
+    """The same without an event loop, in which Django lets nobody use a database: nothing in it ever waits."""
+    try:
+        import_journal(intake, file, progress=progress).send(None)
+    except StopIteration as done:
+        found: Imported = done.value
+        return found
+    raise AssertionError("a database of one's own answers at once")
 
 
 def _wanted(batches: tuple[SignedBatch, ...], next_seq: int) -> Iterator[SignedBatch]:

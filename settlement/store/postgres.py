@@ -23,6 +23,7 @@ from settlement.store.sqlite import Value
 
 CONNECT_TIMEOUT_S: Final = 5  # a server that does not answer for so long is down
 LOCK_TIMEOUT_S: Final = 5  # nobody holds a row or table of ours for longer, but a migration
+TAKEOVER_S: Final = 2  # the session of a writer that was killed ends with the statement that it was in
 _ADMIN_DATABASE: Final = "postgres"  # every server has it; databases and roles are made from there
 _DURABLE: Final = {"fsync": ("on",), "full_page_writes": ("on",), "synchronous_commit": ("on", "remote_apply")}
 
@@ -37,7 +38,7 @@ _TIMEOUTS: Final = {
 # One writer for each database: an advisory lock of the very session that writes, taken once when it begins, dropped by
 # the server when it ends, however that comes about. So nobody who lost it can still write, and posting knows no lock.
 _WRITER_KEY: Final = int.from_bytes(b"campus")
-_TAKE_LOCK: Final = "SELECT pg_try_advisory_lock(%s)"
+_TAKE_LOCK: Final = b"SELECT pg_advisory_lock(%s)"
 _LOCK_HOLDER: Final = """
     SELECT coalesce(max(application_name), '') FROM pg_locks JOIN pg_stat_activity USING (pid)
     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND (classid::bigint << 32 | objid::bigint) = %s
@@ -159,9 +160,15 @@ def connect(conninfo: str, *, label: str, read_only: bool = False) -> psycopg.Co
 
 def take_writer_lock(raw: psycopg.Connection[tuple[Value, ...]], database: str) -> None:
     """Become the one session that writes this database, until it ends; raises `DatabaseInUse`."""
-    if raw.execute(_TAKE_LOCK, (_WRITER_KEY,)).fetchone() == (True,):
+    raw.execute(f"SET lock_timeout = '{TAKEOVER_S}s'".encode())
+    try:
+        raw.execute(_TAKE_LOCK, (_WRITER_KEY,))
+    except psycopg.errors.LockNotAvailable:
+        pass
+    else:
+        raw.execute(f"SET lock_timeout = '{LOCK_TIMEOUT_S}s'".encode())
         return
-    ((holder,),) = raw.execute(_LOCK_HOLDER, (_WRITER_KEY,)).fetchall()
+    ((holder,),) = raw.execute(_LOCK_HOLDER.encode(), (_WRITER_KEY,)).fetchall()
     process = str(holder).rpartition(" ")[2] or "unknown"
     raise DatabaseInUse(f"{database} is written by process {process}; end it first")
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from settlement.audit.auditor import findings_text
 from settlement.audit.points import Finding
-from sim import killed, pictures, trial
+from sim import killed, pictures, term, trial
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
 from sim.counter import Counter
@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     trial.add_parser(commands)
     pictures.add_parser(commands)
     killed.add_parser(commands)
+    term.add_parser(commands)
     return parser
 
 
@@ -85,6 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return devices_command.run(arguments, lines=sys.stdin, pause=pause, say=_say)
     if arguments.command == "storm":
         return _storm(arguments)
+    if arguments.command == "term":
+        return _term(arguments)
     taps = taps_wanted(arguments.taps, has_screen=sys.stdin.isatty() and sys.stdout.isatty())
     try:
         return _run(arguments.home, taps, arguments.seed)
@@ -127,6 +130,14 @@ def _modem(arguments: argparse.Namespace) -> int:
 def _storm(arguments: argparse.Namespace) -> int:
     try:
         return trial.run(arguments, clock=_CLOCK, say=_say)
+    except CampusError as error:
+        print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
+        return 2
+
+
+def _term(arguments: argparse.Namespace) -> int:
+    try:
+        return term.run(arguments, clock=time.monotonic, say=_say)
     except CampusError as error:
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2

@@ -92,7 +92,7 @@ missing_to_run() { # prints the Debian packages that hold the programs and the r
     type -P unshare >/dev/null && type -P setpriv >/dev/null && type -P flock >/dev/null || echo util-linux
 }
 
-missing_to_check() { # prints the Debian packages of the programs that the checks start: modem's users, database, devices
+missing_to_check() { # prints the Debian packages of the programs that the checks start: modem's users, database, devices, a terminal
     type -P gammu >/dev/null || echo gammu
     type -P gammu-smsd >/dev/null || echo gammu-smsd
     (PATH=$PATH:/usr/sbin:/sbin && type -P smsd >/dev/null) || echo smstools
@@ -100,6 +100,7 @@ missing_to_check() { # prints the Debian packages of the programs that the check
     type -P evtest >/dev/null || echo evtest
     type -P espeak-ng >/dev/null || echo espeak-ng
     type -P sox >/dev/null || echo sox
+    type -P tmux >/dev/null || echo tmux
     compgen -G "/usr/lib/postgresql/*/bin/postgres" >/dev/null || echo postgresql
 }
 

@@ -247,10 +247,10 @@ class TillApp(App[None]):
     def draw(self) -> None:
         """Everything that has changed."""
         if self._shown is None:
-            self._say("head", bars.head(None, self.language, self.size.width))
+            self._say("head", bars.head(None, None, self.language, self.size.width))
             return
         shown, entry = self._shown, self.entry
-        self._say("head", bars.head(shown.standing, self.language, self.size.width))
+        self._say("head", bars.head(shown.standing, shown.outlet, self.language, self.size.width))
         training = self.query_one("#training")
         training.display = shown.training
         self._say("training", WORDS[self.language].training)

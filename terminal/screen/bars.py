@@ -13,7 +13,7 @@ from terminal.standing import Standing
 from terminal.totals import ShiftTotals
 from terminal.words import WORDS
 from terminal.words.catalogue import Language, Words
-from wire.configuration import Product
+from wire.configuration import Name, Product
 from wire.money import format_fen
 from wire.record import ClockQuality, Outcome, TapKind
 
@@ -22,7 +22,7 @@ ENTER_NAME, BACKSPACE_NAME = "Enter", "Backspace"  # as they stand on the keys, 
 _SECRET_PHASES: Final = frozenset({Phase.PIN, Phase.STAFF_CARD})
 
 
-def head(standing: Standing | None, language: Language, width: int) -> str:
+def head(standing: Standing | None, outlet: Name | None, language: Language, width: int) -> str:
     """One line: outlet and terminal, and the clock with what set it."""
     words = WORDS[language]
     if standing is None:
@@ -32,7 +32,8 @@ def head(standing: Standing | None, language: Language, width: int) -> str:
         ClockQuality.BATTERY: words.clock_battery,
         ClockQuality.UNSET: words.clock_unset,
     }[standing.at.quality]
-    name = standing.outlet or words.till
+    named = outlet and (outlet.zh if language is Language.ZH_HANS else outlet.english)
+    name = named or words.no_name
     clock = f"{standing.at.local():%m-%d %H:%M:%S}  {quality} "
     return spread(f" {name}  {standing.terminal}", clock, width)
 

@@ -11,7 +11,7 @@ from terminal.events import Notice, Phase, Trouble
 from terminal.result import Result
 from terminal.standing import Standing
 from terminal.till import Till
-from wire.configuration import MealPeriod, Product
+from wire.configuration import MealPeriod, Name, Product
 from wire.record import TapRecord
 
 
@@ -39,6 +39,7 @@ class Shown:
     card_lies: bool = False
     products: tuple[Product, ...] = ()
     period: MealPeriod | None = None
+    outlet: Name | None = None
     standing: Standing | None = None
 
     @classmethod
@@ -66,6 +67,7 @@ class Shown:
             card_lies=till.card_lies,
             products=() if configuration is None else configuration.products,
             period=till.selling.period,
+            outlet=None if configuration is None else configuration.outlet_name,
             standing=standing,
         )
 

@@ -17,6 +17,7 @@ from terminal.totals import ShiftTotals
 from terminal.words import WORDS
 from terminal.words.catalogue import Language
 from tests.terminal.conftest import INTENT, NOON, TERMINAL
+from wire.configuration import Name
 from wire.money import Fen
 from wire.record import ClockQuality, Outcome, TapKind
 from wire.shift import Sum
@@ -30,9 +31,9 @@ SHIFT = ShiftTotals(
     cash_fen=123_45,
     taps={(TapKind.SALE, Outcome.DEBITED): Sum(1_500, 18_000_00, 500_00, 0)},
 )
+OUTLET = Name("第一食堂二楼西窗口", "Canteen 1, upstairs, west")
 FULL = Standing(
     terminal=TERMINAL.hex(),
-    outlet="第一食堂二楼西窗口",
     at=NOON,
     sealed=12_345,
     unsent=345,
@@ -51,7 +52,7 @@ FULL = Standing(
 
 @pytest.mark.parametrize("language", Language)
 def test_everything_fits_80_cells_on_a_bad_day(language: Language) -> None:
-    lines = [bars.head(FULL, language, 80), *bars.status(FULL, language)]
+    lines = [bars.head(FULL, OUTLET, language, 80), *bars.status(FULL, language)]
     lines += [bars.legend(Shown(phase=phase, mode=mode), Page.SALE, language) for phase in Phase for mode in Mode]
     lines += [bars.legend(Shown(phase=Phase.AMOUNT, mode=Mode.FREE), page, language) for page in Page]
     assert [line for line in lines if cell_len(line) > 80] == []
@@ -59,7 +60,7 @@ def test_everything_fits_80_cells_on_a_bad_day(language: Language) -> None:
 
 @pytest.mark.parametrize("language", Language)
 def test_status_says_all_that_has_to_be_in_sight(language: Language) -> None:
-    text = " ".join((bars.head(FULL, language, 80), *bars.status(FULL, language)))
+    text = " ".join((bars.head(FULL, OUTLET, language, 80), *bars.status(FULL, language)))
     words = WORDS[language]
     for fact in (
         "345",
@@ -77,14 +78,14 @@ def test_status_says_all_that_has_to_be_in_sight(language: Language) -> None:
     bare = Standing(
         terminal=TERMINAL.hex(), at=replace(NOON, quality=ClockQuality.UNSET), sealed=0, unsent=0, unsent_fen=Fen(0)
     )
-    text = " ".join((bars.head(bare, language, 80), *bars.status(bare, language)))
+    text = " ".join((bars.head(bare, None, language, 80), *bars.status(bare, language)))
     for fact in ("clock_unset", "link_none", "heard_never", "all_sent", "hotlist_none", "shift_none", "offline_free"):
         assert getattr(words, fact) in text
 
 
 def test_nothing_known_yet_is_no_fault() -> None:
     assert bars.status(None, Language.EN) == ("", "")
-    assert WORDS[Language.EN].starting in bars.head(None, Language.EN, 80)
+    assert WORDS[Language.EN].starting in bars.head(None, None, Language.EN, 80)
 
 
 @pytest.mark.parametrize(

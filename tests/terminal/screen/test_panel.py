@@ -36,11 +36,12 @@ from terminal.screen.entry import Page, Problem, Typed
 from terminal.screen.panel import Ink, sheet
 from terminal.screen.shown import Shown
 from terminal.screen.view import MARKS, Tone, View, view_of
+from terminal.standing import DeviceNotice
 from terminal.words import WORDS
 from terminal.words.catalogue import Language
 from terminal.words.codes import CODES
 from tests.terminal.conftest import INTENT, NOON, TERMINAL
-from tests.terminal.screen.test_bars import SHIFT
+from tests.terminal.screen.test_bars import FULL, SHIFT
 from wire.configuration import ClassPrice, MealPeriod, Name, Product, StaffRole
 from wire.ids import TapId
 from wire.money import Fen
@@ -217,6 +218,17 @@ def test_long_table_shows_its_end_and_a_balance_its_taps() -> None:
     lines = sheet(view, *PANELS[0]).lines
     assert any(ink is Ink.FIGURE for ink, _ in lines)
     assert all(cell_len(line) <= PANELS[0][0] for _, line in lines)
+
+
+@pytest.mark.parametrize("language", Language)
+def test_device_that_fails_is_a_notice_and_stops_nothing(language: Language) -> None:
+    paperless = replace(FULL, devices=(DeviceNotice("printer-no-paper", "x"), DeviceNotice("voice-silent", "y")))
+    for state in (shown(standing=paperless), shown(standing=paperless, result=RESULTS[0])):
+        view = view_of(state, Typed(), Page.SALE, language)
+        assert "501" in view.note
+        assert "506" in view.note
+        assert view.tone in (Tone.CALM, Tone.GOOD)
+        assert all(sheet(view, *panel).whole for panel in PANELS)
 
 
 def test_what_finds_no_room_is_told() -> None:

@@ -71,7 +71,8 @@ class Booth:
         self._monotonic_s = monotonic_s
         self._began_s = monotonic_s()
         self._stack = ExitStack()
-        masters = PurseKeys(*(rng.randbytes(16) for _ in range(3)))
+        self._folder = folder
+        self._masters = masters = PurseKeys(*(rng.randbytes(16) for _ in range(3)))
         self.chips = {one.number: watched(_chip(folder, one, masters, rng)) for one in crowd(folder)}
         issue_psam(folder / "psam", terminal=TERMINAL, purchase_master=masters.purchase, serial=bytes(10))
         self.psam_reader = LocalReader()
@@ -116,6 +117,23 @@ class Booth:
                 yield pilot
         finally:
             sys.setswitchinterval(before_s)
+
+    def issue(
+        self, student: Student, *, card_class: int, valid_from: bytes = _VALID_FROM, opening_counter: int = 0
+    ) -> None:
+        """Give this student another card than the crowd has."""
+        path = self._folder / f"{student.number}.other"
+        issue_card(
+            path,
+            keys=self._masters.of_card(student.card, two_level=False),
+            card=student.card,
+            valid_from_bcd=valid_from,
+            valid_to_bcd=_VALID_TO,
+            opening_balance_fen=_BALANCE,
+            opening_counter=opening_counter,
+            card_class=card_class,
+        )
+        self.chips[student.number] = Purse(Memory(RamFile(path.read_bytes())), Random(student.number))
 
     def hold(self, number: int, *, torn: bool = False) -> None:
         """Put this student's card on the reader; `torn`: the debit's answer is lost with the card."""

@@ -53,7 +53,14 @@ def assert_auditor_is_content(post: Outpost) -> None:
     assert all(finding.holds for finding in findings), findings_text(findings)
 
 
-@pytest.mark.parametrize("names", [(), ("canteen",), ("ledger",)], ids=["all", "the stream", "the ledger"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("canteen",), id="the stream, whose ledger has read on"),
+        pytest.param((), id="all", marks=pytest.mark.slow),
+        pytest.param(("ledger",), id="the ledger", marks=pytest.mark.slow),
+    ],
+)
 def test_terminals_send_again_what_the_restored_databases_lack(
     outpost: Outpost, tmp_path: Path, names: tuple[str, ...]
 ) -> None:

@@ -15,6 +15,7 @@ from sync.clock import Clock
 from sync.links.modemport import NoCoverage
 from sync.links.route import Carried, Contact, Route
 from sync.policy import Attempt, LinkKind, Pause, Policy, Trouble, is_due, is_urgent
+from sync.shiftreports import reports_wait
 from sync.store import UplinkStore
 from sync.storefile import StoreUnwritable
 from sync.tls import ServerNotTrusted
@@ -240,7 +241,7 @@ class Daemon:
 
     def _reports_due(self, journal: JournalReader) -> bool:
         """Whether a shift has closed that the server has no report of; that of it waits for the taps before it."""
-        return journal.last_shift() > self._store.shifts_acknowledged()
+        return reports_wait(self._store, journal)
 
     def _scan(self, journal: JournalReader, head_seq: int) -> None:
         """Look at each new tap once for urgency."""

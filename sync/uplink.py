@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sync.clock import Clock
 from sync.link import Link, LinkDown
 from sync.outbox import JournalCoder, JournalForked, check_cursor, check_owner, next_batch
+from sync.shiftreports import next_report
 from sync.store import Enrolment, UplinkStore, Verdict
 from terminal.journal import JournalReader
 from wire.batch import SignedBatch
@@ -191,10 +192,9 @@ class Uplink:
         """
         if self._reports_put_off:
             return False
-        waiting = self._journal.reports(self._store.shifts_acknowledged() + 1, 1)
-        if not waiting or waiting[0].next_seq > self._store.cursor().next_seq:
+        report = next_report(self._store, self._journal)
+        if report is None:
             return False
-        [report] = waiting
         self._exchange.send(report.signed(self._key))
         while isinstance(message := self._exchange.answer(), News):
             self._take_news(message)

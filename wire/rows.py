@@ -277,21 +277,10 @@ class _RowReader:
                 end += 1
             balance_fen, counter, spent_fen = balances[index], counters[index], 0
             if not foretold:
-                zero = find("0", end, end + _ELSEWHERE_RUN_MAX)
-                price_at = 2 * zero - end + 2  # behind as many bits as there are ones, and the one that tells of a load
-                stop = find("0", price_at, price_at + _PRICE_RUN_MAX)
-                if zero < 0 or stop < 0:
+                elsewhere = self._usual_elsewhere(end, balance_fen, counter)
+                if elsewhere is None:
                     break
-                counter += (1 << zero - end) - 1 + int("0" + bits[zero + 1 : price_at - 1], 2)
-                loaded, group = bits[price_at - 1] == "1", stop - price_at
-                end = stop + 1 + _PRICE_ORDER + group
-                rank = ((1 << group) - 1 << _PRICE_ORDER) + int(bits[stop + 1 : end], 2)
-                if rank >= len(prices):
-                    break
-                spent_fen = prices[rank]
-                balance_fen += spent_fen if loaded else -spent_fen
-                if counter > _U16 or not 0 <= balance_fen <= _U32 or loaded > spent_fen:
-                    break
+                end, balance_fen, counter, spent_fen = elsewhere
             zero = find("0", end, end + _RUN_MAX)
             price_at = zero + 1 + pace
             stop = find("0", price_at, price_at + _PRICE_RUN_MAX)
@@ -318,6 +307,26 @@ class _RowReader:
         reader.at = at
         state.arrive(seq, ttsn=ttsn, uptime_s=uptime_s)
         return head
+
+    def _usual_elsewhere(self, at: int, balance_fen: int, counter: int) -> tuple[int, int, int, int] | None:
+        """What a card did elsewhere, from `at` on: where that ends, balance, counter, the price; None: see `next`."""
+        bits, prices = self._reader.bits, self._state.prices
+        zero = bits.find("0", at, at + _ELSEWHERE_RUN_MAX)
+        price_at = 2 * zero - at + 2  # behind as many bits as there are ones, and the one that tells of a load
+        stop = bits.find("0", price_at, price_at + _PRICE_RUN_MAX)
+        if zero < 0 or stop < 0:
+            return None
+        counter += (1 << zero - at) - 1 + int("0" + bits[zero + 1 : price_at - 1], 2)
+        loaded, group = bits[price_at - 1] == "1", stop - price_at
+        end = stop + 1 + _PRICE_ORDER + group
+        rank = ((1 << group) - 1 << _PRICE_ORDER) + int(bits[stop + 1 : end], 2)
+        if rank >= len(prices):
+            return None
+        spent_fen = prices[rank]
+        balance_fen += spent_fen if loaded else -spent_fen
+        if counter > _U16 or not 0 <= balance_fen <= _U32 or loaded > spent_fen:
+            return None
+        return end, balance_fen, counter, spent_fen
 
     def next(self) -> bytes:
         """The next record's canonical bytes; `FormatError` where a field leaves its bounds."""

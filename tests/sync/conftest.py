@@ -23,8 +23,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from sync.clock import Clock
+from sync.link import Link, TcpLink
 from sync.outbox import JournalCoder
 from sync.store import Enrolment, UplinkStore
+from sync.tls import TlsLink, client_context
+from sync.uplink import Uplink
 from terminal.journal import Journal, JournalReader, TapIntent
 from wire.directory import CodingState, window_start
 from wire.downlink import Answer
@@ -59,6 +62,9 @@ SMS_KEY = bytes(range(16))
 OPERATOR = Ed25519PrivateKey.from_private_bytes(bytes(range(32, 64)))
 NOW_UTC_S = 1767261600
 SERVER_NAME = "settlement.campus"
+
+Connect = Callable[[], Link]
+Start = Callable[[], Uplink]
 
 
 class Quirk(Enum):
@@ -412,3 +418,32 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
             tick.wait(0.01)
 
     return wait
+
+
+@pytest.fixture
+def connect(server: Server, authority: Authority, clock: Clock) -> Iterator[Connect]:
+    links: list[Link] = []
+
+    def connect() -> Link:
+        context = client_context(authority.ca)
+        links.append(TlsLink(TcpLink("127.0.0.1", server.port), context, "settlement.campus", clock=clock))
+        return links[-1]
+
+    yield connect
+    for link in links:
+        link.close()
+
+
+@pytest.fixture
+def start(connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock) -> Start:
+    """A session not opened yet, with a deadline short enough to wait for."""
+    return lambda: Uplink(
+        connect(),
+        store=store,
+        journal=till.reader,
+        key=key,
+        operator_key=public_bytes(OPERATOR),
+        answer=lambda what: f"my {what.name}",
+        clock=clock,
+        answer_s=0.4,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sync.clock import Clock
-from sync.link import Link, LinkDown, TcpLink
+from sync.link import Link, LinkDown
 from sync.outbox import JournalForked
 from sync.store import UplinkStore, Verdict
-from sync.tls import TlsLink, client_context
 from sync.uplink import ADVICE, VERDICTS, Uplink, enrol, may_pass, ticket_digest
 from terminal.journal import JournalForeign
 from tests.sync.conftest import KEY, OPERATOR, SMS_KEY
@@ -33,40 +32,11 @@ from wire.signature import public_bytes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sync.conftest import Authority, Server, Till
+    from tests.sync.conftest import Server, Till
 
 NOW_UTC_S = 1767261600  # the fixed clock's
 Connect = Callable[[], Link]
 Start = Callable[[], Uplink]
-
-
-@pytest.fixture
-def connect(server: Server, authority: Authority, clock: Clock) -> Iterator[Connect]:
-    links: list[Link] = []
-
-    def connect() -> Link:
-        context = client_context(authority.ca)
-        links.append(TlsLink(TcpLink("127.0.0.1", server.port), context, "settlement.campus", clock=clock))
-        return links[-1]
-
-    yield connect
-    for link in links:
-        link.close()
-
-
-@pytest.fixture
-def start(connect: Connect, store: UplinkStore, till: Till, key: Ed25519PrivateKey, clock: Clock) -> Start:
-    """A session not opened yet, with a deadline short enough to wait for."""
-    return lambda: Uplink(
-        connect(),
-        store=store,
-        journal=till.reader,
-        key=key,
-        operator_key=public_bytes(OPERATOR),
-        answer=lambda what: f"my {what.name}",
-        clock=clock,
-        answer_s=0.4,
-    )
 
 
 def _hotlist(version: int, cards: int) -> Hotlist:
@@ -590,77 +560,3 @@ def test_enrolment_is_kept_and_the_same_ticket_works_again(
     assert store.enrolment() is None
     assert kept == [Enrolled(says.terminal, says.epoch, SMS_KEY, public_bytes(OPERATOR))] * 2
     store.close()
-
-
-def test_report_of_a_shift_goes_up_signed_once_its_taps_have_their_receipt(
-    start: Start, till: Till, server: Server, store: UplinkStore
-) -> None:
-    till.tap(3)
-    first = till.close_shift()
-    till.tap(2)
-    second = till.close_shift()
-    uplink = start()
-    assert uplink.open() is not None, "the taps go with the greeting"
-    assert [uplink.report(), uplink.report(), uplink.report()] == [True, True, False]
-    assert server.shifts == [first.signed(KEY), second.signed(KEY)]
-    assert store.shifts_acknowledged() == 2
-
-
-def test_report_whose_taps_wait_is_not_sent(start: Start, till: Till, server: Server) -> None:
-    uplink = start()
-    uplink.open()
-    till.tap()
-    till.close_shift()
-    assert not uplink.report()
-    assert uplink.upload() is not None
-    assert uplink.report()
-    assert len(server.shifts) == 1
-
-
-@pytest.mark.parametrize("quirk", ["LOSE_UPLOAD", "LOSE_ANSWER"])
-def test_report_that_was_lost_either_way_is_taken_once(
-    start: Start, till: Till, server: Server, store: UplinkStore, quirk: str
-) -> None:
-    report = till.close_shift()
-    uplink = start()
-    uplink.open()
-    server.spoil(quirk)
-    with pytest.raises(LinkDown):
-        uplink.report()
-    assert store.shifts_acknowledged() == 0
-    again = start()
-    again.open()  # the welcome tells what the server has
-    assert again.report() is (quirk == "LOSE_UPLOAD")
-    assert (server.shifts, store.shifts_acknowledged()) == ([report.signed(KEY)], 1)
-
-
-def test_report_that_the_server_does_not_take_is_left_for_the_next_session(
-    start: Start, till: Till, server: Server, store: UplinkStore
-) -> None:
-    till.close_shift()
-    server.takes_shifts = False
-    uplink = start()
-    uplink.open()
-    assert [uplink.report(), uplink.report()] == [False, False]
-    assert store.shifts_acknowledged() == 0
-    server.takes_shifts = True
-    again = start()
-    again.open()
-    assert again.report()
-
-
-def test_server_that_was_restored_gets_the_reports_that_it_lost_again(
-    start: Start, till: Till, server: Server, store: UplinkStore
-) -> None:
-    reports = [till.close_shift() for _ in range(3)]
-    uplink = start()
-    uplink.open()
-    while uplink.report():
-        pass
-    assert store.shifts_acknowledged() == 3
-    del server.shifts[1:]
-    again = start()
-    again.open()
-    assert store.shifts_acknowledged() == 1
-    assert [again.report(), again.report(), again.report()] == [True, True, False]
-    assert server.shifts == [report.signed(KEY) for report in reports]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tests.settlement.streams.conftest import Port, Serve
 
 DEADLINE_S = 10
+PAUSE = threading.Event()
 
 
 def written(till: FakeTill) -> bytes:
@@ -31,7 +32,7 @@ def written(till: FakeTill) -> bytes:
 async def answer(path: Path) -> Imported:
     async with asyncio.timeout(DEADLINE_S):
         while (found := take_answer(path)) is None:
-            await asyncio.sleep(0.05)  # a folder tells nobody of a new file
+            await asyncio.to_thread(PAUSE.wait, 0.05)
     return found
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from sim.devices.display import SimulatedDisplay
-from sim.devices.inputs import InputBench, SimulatedKeys, under_umockdev
+from sim.devices.kernel import KernelBench, SimulatedKeys, under_umockdev
 from sim.devices.printer import SimulatedPrinter
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def run(
 
 
 def _keys(folder: Path) -> dict[str, SimulatedKeys]:
-    bench = InputBench(folder)
+    bench = KernelBench(folder)
     keys = {"pad": SimulatedKeys(bench, "Campus Pad"), "scan": SimulatedKeys(bench, "Campus Scanner")}
     for key in keys.values():
         key.plug()

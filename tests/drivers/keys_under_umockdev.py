@@ -12,7 +12,7 @@ import pytest
 
 from drivers.keys import CodeScanned, KeyDecoder, KeyPressed, KeysEvent, KeysFound, KeysLost, PadDecoder, ScanDecoder
 from drivers.keys_evdev import EvdevKeys
-from sim.devices.inputs import InputBench, SimulatedKeys
+from sim.devices.kernel import KernelBench, SimulatedKeys
 
 KP_1, KP_2, KP_ENTER, ENTER, DIGIT_6, DIGIT_9 = 79, 80, 96, 28, 7, 10
 
@@ -40,8 +40,8 @@ class Watched:
 
 
 @pytest.fixture(scope="session")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> InputBench:
-    return InputBench(tmp_path_factory.mktemp("umockdev"))
+def bench(tmp_path_factory: pytest.TempPathFactory) -> KernelBench:
+    return KernelBench(tmp_path_factory.mktemp("umockdev"))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, KeyDecoder
 Watch = Callable[[str, KeyDecoder], Watched]
 
 
-def test_pad_named_by_its_path_is_read(bench: InputBench, watch: Watch) -> None:
+def test_pad_named_by_its_path_is_read(bench: KernelBench, watch: Watch) -> None:
     pad = SimulatedKeys(bench, "Campus Pad")
     pad.plug()
     watched = watch(pad.path, PadDecoder())
@@ -71,7 +71,7 @@ def test_pad_named_by_its_path_is_read(bench: InputBench, watch: Watch) -> None:
     pad.unplug()
 
 
-def test_scanner_named_by_its_own_name_is_told_from_the_pad_beside_it(bench: InputBench, watch: Watch) -> None:
+def test_scanner_named_by_its_own_name_is_told_from_the_pad_beside_it(bench: KernelBench, watch: Watch) -> None:
     pad, scanner = SimulatedKeys(bench, "Pad"), SimulatedKeys(bench, "Scanner")
     pad.plug()
     scanner.plug()
@@ -85,7 +85,7 @@ def test_scanner_named_by_its_own_name_is_told_from_the_pad_beside_it(bench: Inp
     scanner.unplug()
 
 
-def test_device_that_vanishes_is_told_once_and_taken_when_it_returns(bench: InputBench, watch: Watch) -> None:
+def test_device_that_vanishes_is_told_once_and_taken_when_it_returns(bench: KernelBench, watch: Watch) -> None:
     pad = SimulatedKeys(bench, "Travelling Pad")
     watched = watch(pad.path, PadDecoder())
     assert isinstance(watched.next(), KeysLost)
@@ -100,7 +100,7 @@ def test_device_that_vanishes_is_told_once_and_taken_when_it_returns(bench: Inpu
         assert lost.code == "device-missing"
 
 
-def test_two_devices_of_one_name_are_no_choice(bench: InputBench, watch: Watch) -> None:
+def test_two_devices_of_one_name_are_no_choice(bench: KernelBench, watch: Watch) -> None:
     twins = [SimulatedKeys(bench, "Twin"), SimulatedKeys(bench, "Twin")]
     for twin in twins:
         twin.plug()
@@ -111,7 +111,7 @@ def test_two_devices_of_one_name_are_no_choice(bench: InputBench, watch: Watch) 
         twin.unplug()
 
 
-def test_evtest_sees_the_simulated_device_as_a_keyboard(bench: InputBench, tmp_path: Path) -> None:
+def test_evtest_sees_the_simulated_device_as_a_keyboard(bench: KernelBench, tmp_path: Path) -> None:
     pad = SimulatedKeys(bench, "Pad For Evtest")
     pad.plug()
     with subprocess.Popen(["evtest", pad.node], stdout=subprocess.PIPE, text=True) as evtest:

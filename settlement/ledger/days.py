@@ -7,7 +7,7 @@ A close reads what was booked since the one before, however long the books are. 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -131,12 +131,12 @@ def close_days(
     now_utc_s: int,
     owners: Owners,
     fee_per_10000: int = 0,
-    tell: Callable[[Close], None] = lambda _: None,
+    count_max: int = 1_000_000,
 ) -> list[Close]:
     """Close what is open up to that day, each day that something was booked on and that day itself, in their order.
 
-    Each is a transaction of its own. The caller has seen to it that everything of these days is in the books.
-    Raises `BooksUnbalanced`.
+    Each is a transaction of its own; so many at the most. The caller has seen to it that everything of these days is
+    in the books. Raises `BooksUnbalanced`.
     """
     made = []
     last = last_close(db) or _NONE
@@ -144,11 +144,10 @@ def close_days(
         return []
     bounds = (last.entries_seen, last.day, through, last.postings_seen, last.day, through)
     days = db.query(_OPEN_DAYS, bounds, into=int)
-    for day in sorted({*days, through}):
+    for day in sorted({*days, through})[:count_max]:
         with db.transaction():
             last = _close(db, last, day, now_utc_s, owners, fee_per_10000)
         made.append(last)
-        tell(last)
     return made
 
 

@@ -82,7 +82,12 @@ class Keeper:
         if not days.is_open(db, through):
             return []
         return days.close_days(
-            db, through=through, now_utc_s=now_utc_s, owners=self._owners(), fee_per_10000=self._fee_per_10000
+            db,
+            through=through,
+            now_utc_s=now_utc_s,
+            owners=self._owners(),
+            fee_per_10000=self._fee_per_10000,
+            count_max=1,  # taps are not kept waiting for a month of days
         )
 
     @property

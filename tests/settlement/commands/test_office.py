@@ -142,3 +142,11 @@ def test_card_is_shown_with_its_line_masked_and_closed_days_are_exported(
         assert (tmp_path / target).exists()
         assert run(home, "export", "--format", form, str(tmp_path / target)) == 2
     assert run(home, "card", "1", "2") == 2
+
+
+@pytest.mark.usefixtures("suspended")
+def test_audit_has_nothing_to_object_to_after_people_decided(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(home, "suspense", "resolve", "1", "--how", "post", "--reason", "x", "--by", "a") == 0
+    assert run(home, "confirm", "2", "--by", "b") == 0
+    assert run(home, "audit") == 0
+    assert "verdict: content" in capsys.readouterr().out

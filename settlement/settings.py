@@ -36,7 +36,7 @@ class Home:
     """One installation's server: its files, all below `root`, and the url of its PostgreSQL server if it has one."""
 
     root: Path
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # it may hold a password
 
     @property
     def folder(self) -> Path:
@@ -167,7 +167,7 @@ class SmsSettings:
 class DatabaseSettings:
     """The PostgreSQL server that holds all databases; without this section they are SQLite files."""
 
-    url: str
+    url: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

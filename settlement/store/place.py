@@ -5,7 +5,7 @@ Left out: opening it (`settlement.store.database`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ class ServerPlace:
     password in it are the administrator's, whom only `init` and `restore` need.
     """
 
-    url: str
+    url: str = field(repr=False)
     alias: str
     role: str
     folder: Path

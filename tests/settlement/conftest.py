@@ -59,6 +59,7 @@ ON_BOTH = {
     "test_export",
     "test_hotlist",
     "test_ingest",
+    "test_journalimport",
     "test_office",
     "test_outlets",
     "test_pending",

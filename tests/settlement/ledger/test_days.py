@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from settlement.ledger.clearing import Owner, statements, takings_of
 from settlement.ledger.days import BooksUnbalanced, Close, close_days, closes, is_open, last_close, wrong_closes
 from settlement.ledger.entries import Entry, Source, entry_for, next_day
 from settlement.ledger.trial import roll_forward, trial_balance
-from settlement.store.database import Database, RuleBroken
+from settlement.store.database import Database, Row, RuleBroken, Value
 from wire.ids import CardId
 from wire.money import Fen
 from wire.record import TapKind, TapRecord
@@ -212,3 +212,53 @@ def test_balances_are_the_last_snapshot_and_what_was_posted_since(ledger_db: Dat
     assert balance() == -573
     close(ledger_db, next_day(NEXT))
     assert balance() == -573
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class Dying(Database):
+    """Ends at its n-th statement."""
+
+    def __init__(self, db: Database, at: int) -> None:
+        super().__init__(db._connection)
+        self._left = at
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise Died
+
+    def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
+        self._count()
+        return super().execute(sql, params)
+
+    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+        self._count()
+        super().append(table, columns, rows)
+
+    def query(self, sql: str, params: Sequence[Value] = (), *, into: Callable[..., Row]) -> list[Row]:
+        self._count()
+        return super().query(sql, params, into=into)
+
+
+def test_close_that_ends_at_any_statement_leaves_the_day_open_and_the_next_one_closes_it_whole(
+    ledger_db: Database, till: FakeTill
+) -> None:
+    close(ledger_db, 20250101)  # the purses were taken over long before
+    sell(ledger_db, till, 500, received_at_utc_s=NOON)
+    tables = ("day_close", "day_total", "day_balance", "purse_balance", "terminal_day", "statement", "entry", "posting")
+    counts = [f"SELECT count(*) FROM {table}" for table in tables]
+    before = [ledger_db.number(sql) for sql in counts]
+    made: list[Close] = []
+    deaths = 0
+    while not made:
+        try:
+            made = close(Dying(ledger_db, deaths + 1), DAY, fee_per_10000=100)
+        except Died:
+            deaths += 1
+            assert [ledger_db.number(sql) for sql in counts] == before
+    assert deaths > 15
+    assert [one.day for one in made][-1] == DAY
+    assert (wrong_closes(ledger_db), roll_forward(ledger_db, DAY, DAY).is_right) == ([], True)

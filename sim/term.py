@@ -1,8 +1,8 @@
 """A term's worth of one campus through the server: 30,000 students at 120 terminals, day by day, each day closed.
 
 The taps come as signed batches with true TACs through the stream's own intake, and are booked and closed by the
-ledger's own keeper, all in this process. Told is what each part took, and how it grows. Left out: tills, links and TLS; loads,
-for every purse holds enough for a term.
+ledger's own keeper, all in this process. Told is what each part took, and how it grows. Left out: tills, links and
+TLS; loads, for every purse holds enough for a term.
 """
 
 from __future__ import annotations

@@ -97,6 +97,7 @@ class Database:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._grouped = False
 
     def execute(self, sql: str, params: Sequence[Value] = ()) -> int:
         """Run one statement; the number of rows it touched."""
@@ -122,7 +123,14 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Everything inside is committed together, or nothing is; no nesting. After a fault nothing more runs in it."""
+        """Everything inside is committed together, or nothing is; no nesting. After a fault nothing more runs in it.
+
+        Within a `group` it is undone by itself, but kept only when the group is.
+        """
+        if self._grouped:
+            with self._undone_alone(BaseException):
+                yield
+            return
         self._connection.begin()
         try:
             yield
@@ -132,12 +140,32 @@ class Database:
             raise
 
     @contextmanager
+    def group(self) -> Iterator[None]:
+        """All transactions inside are committed together, with one sync; nothing of them is true before this ends.
+
+        After a `StoreFault` in one of them the group is to be left by it: nothing of any is kept then.
+        """
+        with self.transaction():
+            self._grouped = True
+            try:
+                yield
+            finally:
+                self._grouped = False
+
+    @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Inside a transaction: what a rule refuses undoes all that is inside of this, and the transaction goes on."""
+        with self._undone_alone(RuleBroken):
+            yield
+
+    @contextmanager
+    def _undone_alone(self, kind: type[BaseException]) -> Iterator[None]:
         self.execute("SAVEPOINT here")
         try:
             yield
-        except RuleBroken:
+        except StoreFault:
+            raise  # the database has undone more than this, or cannot say
+        except kind:
             self.execute("ROLLBACK TO SAVEPOINT here")
             raise
         self.execute("RELEASE SAVEPOINT here")

@@ -144,7 +144,7 @@ def test_till_killed_around_a_debit_finishes_the_sale_when_the_card_comes_again(
         assert wait_until_booked(campus, monotonic_s=time.monotonic)
         findings = audit_campus(campus)
         assert all(finding.holds for finding in findings), findings_text(findings)
-        assert findings[0].seen.startswith("3 taps: 3 at the stream")
+        assert findings[1].seen.startswith("3 taps here; ")
 
 
 def kill_around_debit(campus: Campus, stack: ExitStack, student: Student, *, after: bool) -> None:

@@ -113,7 +113,11 @@ class Day:
         self._sales = sales
         self._rng = Random(seed)
         self._products = day_configuration().products
-        self._last: dict[int, int] = {}  # the price that each card paid last: the same again is a double tap
+        # What each card may have paid last: the same again is a double tap. A meal costs what the hour says.
+        self._last: dict[int, frozenset[int]] = {}
+        self._meals_fen = frozenset(
+            period.meal_fen for period in day_configuration().periods if period.meal_fen is not None
+        )
 
     def steps(self) -> Iterator[Step]:
         """From sign-on to Z-report."""
@@ -183,7 +187,7 @@ class Day:
         yield Press(f"{format_fen(_FIXED_FEN)}\n")
         yield See((_WORDS.present_card,))
         for _ in range(count):
-            yield from self._paid(self._other_than(_FIXED_FEN), _FIXED_FEN)
+            yield from self._paid(self._other_than(frozenset({_FIXED_FEN})), _FIXED_FEN)
 
     def _products_sold(self, count: int) -> Iterator[Step]:
         yield Press("/73")
@@ -196,15 +200,13 @@ class Day:
             yield See((_WORDS.present_card,))
             yield Press(f"{second.barcode}\n" if second.barcode else f"{second.number}\n")
             yield See((second.name.zh, first.name.zh, _WORDS.present_card))
-            yield from self._paid(self._other_than(fen), fen)
+            yield from self._paid(self._other_than(frozenset({fen})), fen)
 
     def _meals(self, count: int) -> Iterator[Step]:
         yield Press("/74")
         yield See((_WORDS.meals.format(count=1),))
-        fens = {period.meal_fen for period in day_configuration().periods}
-        # The hour's price is the till's matter; what it is stands in the journal.
         for _ in range(count):
-            yield from self._paid(self._other_than(*(fen for fen in fens if fen is not None)), None)
+            yield from self._paid(self._other_than(self._meals_fen), None)
 
     def _paid(self, card: int, fen: int | None) -> Iterator[Step]:
         yield Hold(card)
@@ -212,7 +214,7 @@ class Day:
         yield Lift()
         self.expected.sales += 1
         self.expected.sales_fen += fen or 0
-        self._last[card] = fen or 0
+        self._last[card] = self._meals_fen if fen is None else frozenset({fen})
 
     def _torn(self) -> Iterator[Step]:
         card, fen = self._customer()
@@ -299,13 +301,11 @@ class Day:
 
     def _customer(self) -> tuple[int, int]:
         fen = self._rng.choice(_PRICES_FEN)
-        return self._other_than(fen), fen
+        return self._other_than(frozenset({fen})), fen
 
-    def _other_than(self, *prices_fen: int) -> int:
-        """A card that did not pay one of these last; meals are remembered as nothing."""
-        meals = len(prices_fen) > 1
-        fit = [card for card in _ORDINARY if self._last.get(card) not in prices_fen]
-        return self._rng.choice([card for card in fit if not (meals and self._last.get(card) == 0)] or fit)
+    def _other_than(self, prices_fen: frozenset[int]) -> int:
+        """A card that paid none of these last."""
+        return self._rng.choice([card for card in _ORDINARY if not prices_fen & self._last.get(card, frozenset())])
 
 
 def holder(students: list[Student], number: int) -> Student:

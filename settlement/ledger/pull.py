@@ -40,9 +40,8 @@ from wire.fields import FormatError
 from wire.ids import Stream
 from wire.record import RECORD_BYTES
 
-PORTION_MAX: Final = (
-    500  # rows of one source before the next one's turn; a commit of 500 costs little more than one of 100
-)
+# Rows of one source before the next one's turn, some tenth of a second: more at once write each page of an index once.
+PORTION_MAX: Final = 2_000
 
 
 class SourceBroken(CampusError):

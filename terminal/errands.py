@@ -47,10 +47,10 @@ class ClosingShift:
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """The last sale is to be taken back; `late`: a supervisor allowed it after the time in which a cashier may."""
+    """The last sale is to be taken back; `by` this supervisor's card, after the time in which a cashier may."""
 
     sale: TapRecord
-    late: bool = False
+    by: CardId | None = None
 
     @property
     def phase(self) -> Phase:
@@ -59,15 +59,16 @@ class Undoing:
 
     def on_card(self) -> Command | None:
         """What to do with a card."""
-        return ReverseSale(self.sale, self.late)
+        return ReverseSale(self.sale, self.by)
 
 
 @dataclass(frozen=True, slots=True)
 class Refunding:
-    """A supervisor allowed a refund; `seq` is the sale's number, 0 if it is not known here."""
+    """A supervisor allowed a refund, `by` this card; `seq` is the sale's number, 0 if it is not known here."""
 
     seq: int
     credit_fen: Fen | None = None
+    by: CardId | None = None
 
     @property
     def phase(self) -> Phase:
@@ -76,7 +77,7 @@ class Refunding:
 
     def on_card(self) -> Command | None:
         """What to do with a card."""
-        return None if self.credit_fen is None else RefundPurse(self.credit_fen, self.seq)
+        return None if self.credit_fen is None else RefundPurse(self.credit_fen, self.seq, self.by)
 
 
 @dataclass(frozen=True, slots=True)

@@ -208,10 +208,10 @@ class TrainPurse:
 
 @dataclass(frozen=True, slots=True)
 class ReverseSale:
-    """Take this sale back, if the present card is the one that paid it; `late` is allowed by a supervisor."""
+    """Take this sale back, if the present card is the one that paid it; late, if a supervisor's card allowed it."""
 
     sale: TapRecord
-    late: bool = False
+    allowed_by: CardId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +220,7 @@ class RefundPurse:
 
     credit_fen: Fen
     refers_to: int
+    allowed_by: CardId | None = None
 
 
 @dataclass(frozen=True, slots=True)

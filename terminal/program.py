@@ -304,10 +304,10 @@ def _sell(
     match command:
         case ChargePurse(offer, not_from, again_for):
             return sale.charge(card, offer, not_from=not_from, again_for=again_for)
-        case ReverseSale(of, late):
-            return sale.reverse(card, of, late=late)
-        case RefundPurse(credit_fen, refers_to):
-            return sale.refund(card, credit_fen, refers_to=refers_to)
+        case ReverseSale(of, allowed_by):
+            return sale.reverse(card, of, allowed_by=allowed_by)
+        case RefundPurse(credit_fen, refers_to, allowed_by):
+            return sale.refund(card, credit_fen, refers_to=refers_to, allowed_by=allowed_by)
         case SignOn(role, digits):
             return sale.sign_on(card, role, digits)
         case ResolveTorn(tap):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from drivers.apdu import Sw
-from drivers.purse import PurseView
+from drivers.purse import PurseInfo, PurseView
 from terminal.subsidy import start_of_day_utc_s
 from terminal.usage import Spent, Usage, day_and_minute
 from wire.configuration import ClassLimits, Configuration
@@ -84,25 +84,25 @@ _REFUSAL_BY_STATUS: Final = {
 def authorise(view: PurseView, wanted: Wanted, *, terms: Terms, usage: Usage, opened_at: TapTime) -> Approval | Refusal:
     """Decide on one sale. The first rule that objects gives the reason: who it is, then limits, then money."""
     objections = (
-        welcome(view, terms=terms, opened_at=opened_at),
+        welcome(view.info, terms=terms, opened_at=opened_at),
         next(_objections(view, wanted, terms, usage, opened_at), None),
         purse_objects(view, wanted.amount_fen),
     )
     return next((refusal for refusal in objections if refusal is not None), Approval())
 
 
-def welcome(view: PurseView, *, terms: Terms, opened_at: TapTime) -> Refusal | None:
+def welcome(info: PurseInfo, *, terms: Terms, opened_at: TapTime) -> Refusal | None:
     """What speaks against this card, whatever it is presented for."""
     today, _ = opened_at.card_date_time()
-    if view.card in terms.hotlist.cards:
+    if info.card in terms.hotlist.cards:
         return Refusal.HOTLISTED
-    if view.info.blocked:
+    if info.blocked:
         return Refusal.CARD_BLOCKED
-    if not view.info.has_purse:
+    if not info.has_purse:
         return Refusal.NO_PURSE
-    if today < view.info.valid_from:
+    if today < info.valid_from:
         return Refusal.NOT_YET_VALID
-    if today > view.info.valid_to:
+    if today > info.valid_to:
         return Refusal.EXPIRED
     return None
 

@@ -114,8 +114,8 @@ class Sale:
         self._offer = offer
         return self._present(card, quote)
 
-    def reverse(self, card: CardChannel, sale: TapRecord, *, late: bool) -> TapResult:
-        """Take `sale` back, if the present card paid it; `late` if a supervisor allowed it after `UNDO_S_MAX`.
+    def reverse(self, card: CardChannel, sale: TapRecord, *, allowed_by: CardId | None = None) -> TapResult:
+        """Take `sale` back, if the present card paid it; `allowed_by` the supervisor's after `UNDO_S_MAX`.
 
         Raises as `charge` does.
         """
@@ -123,8 +123,9 @@ class Sale:
         def quote(info: PurseInfo, terms: Terms, at: TapTime) -> _Deal | TapResult:
             if info.card != sale.card:
                 return WrongCard(sale.card)
-            in_time = late or seconds_between(sale.opened_at, at) <= UNDO_S_MAX
-            allowed = in_time and _can_be_credited(sale) and not self._usage.is_credited(sale.tap_id.seq)
+            in_time = allowed_by is not None or seconds_between(sale.opened_at, at) <= UNDO_S_MAX
+            credited = not _can_be_credited(sale) or self._usage.is_credited(sale.tap_id.seq)
+            allowed = in_time and not credited and info.card != allowed_by
             return _Deal(
                 kind=TapKind.REVERSAL,
                 credit_fen=sale.amount_fen,
@@ -135,10 +136,12 @@ class Sale:
 
         return self._present(card, quote)
 
-    def refund(self, card: CardChannel, credit_fen: Fen, *, refers_to: int) -> TapResult:
+    def refund(
+        self, card: CardChannel, credit_fen: Fen, *, refers_to: int, allowed_by: CardId | None = None
+    ) -> TapResult:
         """Owe the present card's holder `credit_fen`, of the sale with that number, 0 if it is not known here.
 
-        Raises as `charge` does.
+        Nobody allows it to themselves: not to the card `allowed_by`. Raises as `charge` does.
         """
         sale = next(iter(self._journal.records(refers_to, 1)), None) if refers_to else None
 
@@ -152,7 +155,7 @@ class Sale:
                 kind=TapKind.REFUND,
                 credit_fen=credit_fen,
                 refers_to=refers_to if sale else 0,
-                refusal=None if allowed else Refusal.REFUND_NOT_ALLOWED,
+                refusal=None if allowed and info.card != allowed_by else Refusal.REFUND_NOT_ALLOWED,
             )
 
         return self._present(card, quote)
@@ -163,10 +166,11 @@ class Sale:
         Raises as `charge` does.
         """
 
-        def quote(info: PurseInfo, terms: Terms, _: TapTime) -> _Deal | TapResult:
+        def quote(info: PurseInfo, terms: Terms, at: TapTime) -> _Deal | TapResult:
             member = None if terms.configuration is None else terms.configuration.staff_member(info.card)
             allowed = member is not None and member.role >= role
-            return _Deal(kind=TapKind.SIGN_ON, refusal=None if allowed else Refusal.NOT_A_CASHIER)
+            why = welcome(info, terms=terms, opened_at=at)  # before a PIN is typed into a card that is a thief's
+            return _Deal(kind=TapKind.SIGN_ON, refusal=why or (None if allowed else Refusal.NOT_A_CASHIER))
 
         return self._present(card, quote, digits)
 
@@ -218,7 +222,8 @@ class Sale:
         if deal.wanted is not None:
             verdict = authorise(view, deal.wanted, terms=terms, usage=self._usage, opened_at=opened_at)
             return None if isinstance(verdict, Approval) else verdict
-        return welcome(view, terms=terms, opened_at=opened_at) or deal.refusal or purse_objects(view, deal.amount_fen)
+        why = welcome(view.info, terms=terms, opened_at=opened_at)
+        return why or deal.refusal or purse_objects(view, deal.amount_fen)
 
     def _refuse_pin(self, card: CardId, tries_left: int, opened_at: TapTime) -> Refused:
         refusal = Refusal.PIN_WRONG if tries_left else Refusal.PIN_LOCKED

@@ -342,7 +342,7 @@ class Till:
         elif self.at is None or seconds_between(self.last_sale.opened_at, self.at) <= UNDO_S_MAX:
             self.errand = Undoing(self.last_sale)
         else:
-            self._ask_supervisor(Undoing(self.last_sale, late=True), Notice.UNDO_TOO_LATE)
+            self._ask_supervisor(Undoing(self.last_sale), Notice.UNDO_TOO_LATE)
 
     def _ask_supervisor(self, then: Undoing | Refunding, otherwise: Notice) -> None:
         staff = () if self.configuration is None else self.configuration.staff
@@ -445,8 +445,15 @@ class Till:
             self.selling.end()
         elif record.kind is not TapKind.SIGN_ON:
             self.errand = None
-        elif proven and isinstance(self.errand, SigningOn):
-            self.errand = self.errand.then or OpeningShift(record.card, self._name(record.card))
+        elif proven and isinstance(self.errand, SigningOn) and self._is_fresh(record):
+            then = self.errand.then
+            self.errand = (
+                OpeningShift(record.card, self._name(record.card)) if then is None else replace(then, by=record.card)
+            )
+
+    def _is_fresh(self, record: TapRecord) -> bool:
+        """Whether a sign-on is of now: one that was torn and is told of much later, or after a restart, is not."""
+        return self.at is None or seconds_between(record.opened_at, self.at) <= ERRAND_S_MAX
 
     def _end_counter(self, result: Result) -> None:
         match result:

@@ -156,7 +156,7 @@ class Counter(RuleBasedStateMachine):
         if isinstance(command, ReverseSale):
             assert command.sale == self.sales[-1], "another sale than the last was undone"
             in_time = self.at.uptime_s - command.sale.opened_at.uptime_s <= UNDO_S_MAX
-            assert in_time or (command.late and self.word_s is not None)
+            assert in_time or (command.allowed_by is not None and self.word_s is not None)
         if isinstance(command, RefundPurse):
             assert command.credit_fen > 0
             assert self.word_s is not None, "a refund without a supervisor"

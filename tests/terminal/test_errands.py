@@ -60,6 +60,7 @@ from terminal.result import (
     ShiftOpened,
     ShiftReported,
     SignedOn,
+    Torn,
     Trained,
     Unresolved,
     WrongCard,
@@ -281,9 +282,9 @@ def test_undo_is_for_the_last_sale_once_and_in_time() -> None:
 def test_late_undo_takes_a_supervisor() -> None:
     till = staffed(SALE)
     run(till, Ticked(later(NOON, UNDO_S_MAX + 1), SCHOOL), UndoPressed())
-    assert till.errand == SigningOn(StaffRole.SUPERVISOR, Undoing(SALE, late=True))
-    run(till, PinEntered(PIN), PRESENTED, done(SignedOn(SIGNED)))
-    assert run(till, CardLeft(), PRESENTED) == [None, ReverseSale(SALE, late=True)]
+    assert till.errand == SigningOn(StaffRole.SUPERVISOR, Undoing(SALE))
+    run(till, PinEntered(PIN), PRESENTED, done(SignedOn(replace(SIGNED, opened_at=later(NOON, UNDO_S_MAX + 1)))))
+    assert run(till, CardLeft(), PRESENTED) == [None, ReverseSale(SALE, SUPERVISOR)]
 
 
 def test_late_undo_without_a_supervisor_is_none() -> None:
@@ -313,10 +314,19 @@ def test_refund_is_a_supervisors_word_an_amount_and_a_card() -> None:
     assert phase(till) is Phase.REFUND_AMOUNT
     run(till, AmountEntered(Fen(0)))
     assert (till.notice, till.phase) == (Notice.AMOUNT_NEEDED, Phase.REFUND_AMOUNT)
-    assert run(till, AmountEntered(Fen(300)), PRESENTED) == [None, RefundPurse(Fen(300), 5)]
+    assert run(till, AmountEntered(Fen(300)), PRESENTED) == [None, RefundPurse(Fen(300), 5, SUPERVISOR)]
     run(till, done(Refunded(tap(9, kind=TapKind.REFUND), Fen(0))))
     assert phase(till) is Phase.AMOUNT
     assert run(till, CardLeft(), PRESENTED) == [None, None]
+
+
+@pytest.mark.parametrize(("age_s", "opens"), [(ERRAND_S_MAX, True), (ERRAND_S_MAX + 1, False)])
+def test_torn_sign_on_that_is_told_of_late_opens_no_shift(age_s: int, opens: bool) -> None:
+    torn = replace(SIGNED, outcome=Outcome.UNKNOWN, mac2=Mac2.NOT_CHECKED)
+    till = plain(SCHOOL)
+    run(till, PinEntered(PIN), PRESENTED, done(Torn(torn, "gone", "card-removed")), CardLeft())
+    run(till, Ticked(later(NOON, age_s), SCHOOL), PRESENTED, done(SignedOn(SIGNED)))
+    assert till.phase is (Phase.OPENING_CASH if opens else Phase.PIN)
 
 
 def test_supervisors_word_lapses() -> None:

@@ -24,7 +24,7 @@ from terminal.result import (
 )
 from terminal.rules import UNDO_S_MAX
 from tests.terminal.conftest import MASTERS, Card, World, later
-from tests.terminal.school import PIN, SCHOOL, STUDENTS
+from tests.terminal.school import PIN, SCHOOL, STUDENTS, SUPERVISOR
 from wire.configuration import StaffRole
 from wire.hotlist import Hotlist
 from wire.money import Fen
@@ -99,7 +99,7 @@ def test_torn_meals_count_as_so_many_when_their_card_is_back(world: World, resta
 def test_undo_owes_what_the_card_paid_and_gives_the_school_its_part_back(world: World) -> None:
     card = student(world)
     sale = sold(world, card)
-    result = world.sale.reverse(world.channel(card), sale, late=False)
+    result = world.sale.reverse(world.channel(card), sale)
     assert isinstance(result, Reversed)
     facts = (result.record.amount_fen, result.record.credit_fen, result.record.subsidy_fen, result.record.refers_to)
     assert facts == (0, 700, 500, sale.tap_id.seq)
@@ -112,16 +112,16 @@ def test_undo_owes_what_the_card_paid_and_gives_the_school_its_part_back(world: 
 def test_undo_happens_once_in_time_and_with_the_same_card(world: World) -> None:
     card, other = student(world), world.card(2)
     sale = sold(world, card)
-    assert world.sale.reverse(world.channel(other), sale, late=False) == WrongCard(card.id)
+    assert world.sale.reverse(world.channel(other), sale) == WrongCard(card.id)
     assert world.journal.head().seq == 1
     soon = world.now
     world.now = later(sale.opened_at, UNDO_S_MAX + 1)
-    late = world.sale.reverse(world.channel(card), sale, late=False)
+    late = world.sale.reverse(world.channel(card), sale)
     assert isinstance(late, Refused)
     assert late.refusal is Refusal.REVERSAL_NOT_ALLOWED
-    assert isinstance(world.sale.reverse(world.channel(card), sale, late=True), Reversed)
+    assert isinstance(world.sale.reverse(world.channel(card), sale, allowed_by=SUPERVISOR), Reversed)
     world.now = soon
-    twice = world.sale.reverse(world.channel(card), sale, late=True)
+    twice = world.sale.reverse(world.channel(card), sale, allowed_by=SUPERVISOR)
     assert isinstance(twice, Refused)
     assert twice.refusal is Refusal.REVERSAL_NOT_ALLOWED
     assert sum(record.credit_fen for record in world.journal.records(1, 9) if record.outcome is Outcome.DEBITED) == 700
@@ -132,7 +132,7 @@ def test_doubtful_sale_is_not_taken_back(world: World, sale: Outcome | Mac2) -> 
     card = student(world)
     good = sold(world, card)
     doubtful = replace(good, outcome=sale) if isinstance(sale, Outcome) else replace(good, mac2=sale)
-    result = world.sale.reverse(world.channel(card), doubtful, late=False)
+    result = world.sale.reverse(world.channel(card), doubtful)
     assert isinstance(result, Refused)
     assert result.refusal is Refusal.REVERSAL_NOT_ALLOWED
 
@@ -157,7 +157,7 @@ def test_refunds_of_a_sale_come_to_no_more_than_its_card_paid(world: World) -> N
     assert isinstance(refund(card, 300), TapRecord)
     assert refund(card, 1) is Refusal.REFUND_NOT_ALLOWED
     assert refund(card, 100, first.tap_id.seq) is Refusal.REFUND_NOT_ALLOWED
-    undo = world.sale.reverse(world.channel(card), sale, late=False)
+    undo = world.sale.reverse(world.channel(card), sale)
     assert isinstance(undo, Refused)
     assert card.purse.balance_fen == 4_300
 
@@ -222,6 +222,19 @@ def test_lost_staff_card_signs_nobody_on(world: World) -> None:
     result = world.sale.sign_on(world.channel(card), StaffRole.CASHIER, PIN)
     assert isinstance(result, Refused)
     assert result.refusal is Refusal.HOTLISTED
+    assert not any(apdu[1] == 0x20 for apdu in card.chip.received), "a thief's card was shown the PIN"
+
+
+def test_nobody_allows_a_refund_or_a_late_undo_to_their_own_card(world: World) -> None:
+    world.configuration = SCHOOL
+    card = world.card(102)
+    sale = sold(world, card)
+    refund = world.sale.refund(world.channel(card), PRICE, refers_to=sale.tap_id.seq, allowed_by=SUPERVISOR)
+    undo = world.sale.reverse(world.channel(card), sale, allowed_by=SUPERVISOR)
+    assert isinstance(refund, Refused)
+    assert isinstance(undo, Refused)
+    assert (refund.refusal, undo.refusal) == (Refusal.REFUND_NOT_ALLOWED, Refusal.REVERSAL_NOT_ALLOWED)
+    assert isinstance(world.sale.reverse(world.channel(card), sale), Reversed), "in time it needs nobody's word"
 
 
 @pytest.mark.parametrize("how", list(Tear))
@@ -229,13 +242,13 @@ def test_torn_undo_is_asked_of_the_card_like_any_other_tap(world: World, how: Te
     card = student(world)
     sale = sold(world, card)
     card.chip.tear(how, after=2)
-    result = world.sale.reverse(world.channel(card), sale, late=False)
+    result = world.sale.reverse(world.channel(card), sale)
     assert isinstance(result, Torn)
     ended = world.sale.resolve(world.channel(card), result.record)
     if how is Tear.BEFORE:
         assert isinstance(ended, NotPaid)
         assert not world.usage.is_credited(sale.tap_id.seq)
-        assert isinstance(world.sale.reverse(world.channel(card), sale, late=False), Reversed)
+        assert isinstance(world.sale.reverse(world.channel(card), sale), Reversed)
     else:
         assert isinstance(ended, Reversed)
         assert world.usage.is_credited(sale.tap_id.seq)

@@ -348,7 +348,7 @@ class Campus(RuleBasedStateMachine):
                 if isinstance(command, ChargePurse):
                     return self.world.sale.charge(channel, command.offer, not_from=command.not_from)
                 if isinstance(command, ReverseSale):
-                    return self.world.sale.reverse(channel, command.sale, late=command.late)
+                    return self.world.sale.reverse(channel, command.sale, allowed_by=command.allowed_by)
                 assert isinstance(command, ResolveTorn)
                 return self.world.sale.resolve(channel, command.tap)
         except (CardRemoved, ReaderFault, CardUnreadable) as error:

@@ -364,6 +364,15 @@ class UplinkStore(UplinkReader):
         """Put a configuration in place of the one before, whole."""
         with self._commit():
             self._write("INSERT OR REPLACE INTO configuration VALUES (1, ?)", (configuration.to_bytes(),))
+            self._write(
+                "INSERT OR REPLACE INTO configuration_versions VALUES (?, ?)",
+                (configuration.outlet, configuration.version),
+            )
+
+    def newest_version(self, outlet: int) -> int:
+        """The newest configuration of this outlet that was ever kept here; 0: none."""
+        row = self._one("SELECT newest FROM configuration_versions WHERE outlet = ?", (outlet,))
+        return 0 if row is None else _number(row[0])
 
     def configuration_mark(self) -> bytes:
         """What tells the server which configuration is here."""

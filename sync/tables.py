@@ -132,6 +132,14 @@ CREATE TABLE configuration (
 ) STRICT;
 """
 
+# An outlet's newest version stays known when the terminal stands in another: an old one is never taken again.
+_CONFIGURATION_VERSIONS: Final = """
+CREATE TABLE configuration_versions (
+    outlet INTEGER PRIMARY KEY CONSTRAINT outlets_start_at_one CHECK (outlet > 0),
+    newest INTEGER NOT NULL CONSTRAINT versions_start_at_one CHECK (newest > 0)
+) STRICT;
+"""
+
 _SHIFTS: Final = """
 CREATE TABLE shifts_acknowledged (
     id INTEGER PRIMARY KEY CONSTRAINT one_row_of_shifts CHECK (id = 1),
@@ -150,4 +158,5 @@ MIGRATIONS: Final = (
     _PIN_TRIES,
     _CONFIGURATION,
     _SHIFTS,
+    _CONFIGURATION_VERSIONS,
 )  # PRAGMA user_version counts them; 0 stands for the first

@@ -305,6 +305,8 @@ class Uplink:
             message.verify(self._operator_key)
             if message.stream is not self._store.enrolled().stream:
                 raise ProtocolViolation(f"the configuration is for {message.stream.label}")
+            if message.version < (newest := self._store.newest_version(message.outlet)):
+                raise ProtocolViolation(f"outlet {message.outlet} had version {newest} here already")
         except CampusError as error:
             log.error("configuration %d is not taken: %s [%s]", message.version, error, error.code)
             return

@@ -50,6 +50,7 @@ LATER_TABLES = (
     "links_seen",
     "datagrams",
     "configuration",
+    "configuration_versions",
     "shifts_acknowledged",
 )
 

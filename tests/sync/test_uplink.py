@@ -441,6 +441,20 @@ def test_configuration_that_is_not_for_this_terminal_stays_out_and_taps_go_on(
     assert "configuration 1 is not taken" in caplog.text
 
 
+def test_old_configuration_is_not_taken_again_not_even_by_way_of_another_outlet(
+    server: Server, start: Start, store: UplinkStore, till: Till, caplog: pytest.LogCaptureFixture
+) -> None:
+    newest = replace(CONFIGURATION, version=2).signed(OPERATOR)
+    other = replace(CONFIGURATION, outlet=2).signed(OPERATOR)
+    for news, kept in ((newest, newest), (CONFIGURATION.signed(OPERATOR), newest), (other, other), (newest, newest)):
+        server.news.clear()
+        server.news.append(news)
+        till.tap()
+        assert start().open() is not None
+        assert store.configuration() == kept
+    assert "configuration 1 is not taken: outlet 1 had version 2 here already" in caplog.text
+
+
 def test_terminal_without_the_operators_key_takes_no_configuration(
     server: Server,
     connect: Connect,

@@ -66,10 +66,10 @@ def resolve_torn(
     proof = _prove(channel, tap.counter + profile.prove_offset) or _prove(
         channel, tap.counter + 1 - profile.prove_offset
     )
-    data, sw = channel.transmit(
-        # For nothing at all: no balance is too small for it, and it moves nothing.
-        apdu.initialize_for_purchase(key_index=psam.key_index, amount_fen=_NOTHING, terminal=psam.terminal)
-    )
+    # For nothing at all, since no balance is too small for it; some cards want an amount. Neither moves anything.
+    data, sw = _initialize(channel, psam, _NOTHING)
+    if sw != Sw.OK and tap.amount_fen:
+        data, sw = _initialize(channel, psam, tap.amount_fen)
     session = parse_initialize(data) if sw == Sw.OK else None
     if session is not None and session.counter == tap.counter:
         if tap.amount_fen and session.balance_fen == tap.balance_before_fen - tap.amount_fen:
@@ -85,6 +85,12 @@ def resolve_torn(
     if session is None:
         raise CardUnreadable(f"INITIALIZE answered {describe_sw(sw)}, which tells nothing of the debit")
     return Resolution(Fate.UNKNOWN, tac)
+
+
+def _initialize(channel: CardChannel, psam: PsamIdentity, amount_fen: Fen) -> tuple[bytes, int]:
+    return channel.transmit(
+        apdu.initialize_for_purchase(key_index=psam.key_index, amount_fen=amount_fen, terminal=psam.terminal)
+    )
 
 
 def _prove(channel: CardChannel, number: int) -> bytes:

@@ -107,6 +107,19 @@ def test_torn_purchase_of_nothing_is_told_by_its_counter(balance_fen: int, count
     assert result == Resolution(fate, PROOF[4:] if fate is Fate.EXECUTED else NO_TAC)
 
 
+@pytest.mark.parametrize(("balance_fen", "counter", "fate"), [(5000, 7, Fate.NOT_EXECUTED), (3800, 8, Fate.UNKNOWN)])
+def test_card_that_initializes_no_purchase_of_nothing_is_asked_with_the_amount(
+    balance_fen: int, counter: int, fate: Fate
+) -> None:
+    class WantsAnAmount(Answers):
+        def transmit(self, apdu: bytes) -> tuple[bytes, int]:
+            answer = super().transmit(apdu)
+            return (b"", 0x6A80) if apdu[1] == 0x50 and apdu[6:10] == bytes(4) else answer
+
+    card = WantsAnAmount(prove=(b"", 0x9406), initialize=(init(balance_fen, counter), 0x9000))
+    assert resolve(card) == Resolution(fate)
+
+
 def test_prove_asks_for_the_number_of_the_profile() -> None:
     card = Answers(initialize=(init(3800, 8), 0x9000))
     resolve(card)

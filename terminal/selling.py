@@ -75,10 +75,11 @@ class Selling:
         if not 0 < count <= COUNT_MAX:
             return Notice.BASKET_FULL
         self.meals = count
-        if self.offer is None:
-            self.meals = 1
-            return Notice.NO_MEAL_NOW
-        return None
+        if self.offer is not None and self.offer.is_possible:
+            return None
+        notice = Notice.NO_MEAL_NOW if self.offer is None else Notice.BASKET_FULL
+        self.meals = 1
+        return notice
 
     def press_product(self, number: int, count: int) -> Notice | None:
         """So many more of the product with this number."""

@@ -60,6 +60,7 @@ class StandingSource:
         self._now = now
         self._acknowledged = Acknowledged(None, None)
         self._enrolled_at_utc_s: int | None = None
+        self._heard_since_s: tuple[int | None, int] | None = None  # what is known of it, and the uptime since when
         self._hotlist = EMPTY_HOTLIST
         self._hotlist_at_utc_s: int | None = None
         self._links = LinkState()
@@ -79,13 +80,19 @@ class StandingSource:
                 self._links, self._links_at_s = self._downlink.links(), at.uptime_s
         except DownlinkUnreadable as error:
             self._fault = str(error)
+        if self._heard_since_s is None or self._heard_since_s[0] != self._heard_at_utc_s:
+            self._heard_since_s = self._heard_at_utc_s, at.uptime_s
         self._sent_fen = self._journal.total_before_fen(self._next_seq)
 
     def offline(self) -> Offline:
-        """How far the till is on its own in this moment, by what was read last."""
-        heard = self._acknowledged.heard_at_utc_s or self._enrolled_at_utc_s
-        silent_s = 0 if heard is None else max(self._now().utc_s - heard, 0)
-        return Offline(silent_s, self._journal.head().total_fen - self._sent_fen)
+        """How far the till is on its own in this moment, by what was read last.
+
+        At least as long as nothing new was heard in this run: a clock that was set back must not stop the counting.
+        """
+        now, heard = self._now(), self._heard_at_utc_s
+        silent_s = 0 if heard is None else now.utc_s - heard
+        since_s = now.uptime_s if self._heard_since_s is None else self._heard_since_s[1]
+        return Offline(max(silent_s, now.uptime_s - since_s), self._journal.head().total_fen - self._sent_fen)
 
     def read(self, configuration: Configuration | None, shift: ShiftTotals | None) -> Standing:
         """The state of this moment, by what was read last; `configuration` is the one in force."""
@@ -113,6 +120,11 @@ class StandingSource:
             offline_fen_left=None if fen_max is None else Fen(max(fen_max - offline.unsent_fen, 0)),
             shift=shift,
         )
+
+    @property
+    def _heard_at_utc_s(self) -> int | None:
+        """When the server was last heard, or first knew this terminal."""
+        return self._acknowledged.heard_at_utc_s or self._enrolled_at_utc_s
 
     @property
     def _next_seq(self) -> int:

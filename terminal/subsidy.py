@@ -2,7 +2,8 @@
 
 One rule at a time: of those for the card's class that are valid on this day and in this meal period, the one with the
 lowest number. Money that the school paid is counted to the rule that held for the class when it was paid, as the
-configuration in force tells it.
+configuration in force tells it. What it paid today and no rule accounts for any more counts against every rule: new hours
+of a meal give nobody a second allowance.
 """
 
 from __future__ import annotations
@@ -40,11 +41,11 @@ def allowance_left_fen(
     if rule is None:
         return Fen(0)
     given_fen, since = _given(rule, today)
-    used_fen = sum(
-        one.subsidy_fen
-        for one in usage.subsidised(card, start_of_day_utc_s(since))
-        if rule_for(configuration, card_class, one.day, one.minute) is rule
-    )
+    used_fen = 0
+    for one in usage.subsidised(card, start_of_day_utc_s(since)):
+        paid_by = rule_for(configuration, card_class, one.day, one.minute)
+        if paid_by is rule or (paid_by is None and one.day >= today):
+            used_fen += one.subsidy_fen
     return Fen(max(given_fen - used_fen, 0))
 
 

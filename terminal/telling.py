@@ -20,7 +20,6 @@ from terminal.result import (
     SignedOn,
     StillThere,
     Torn,
-    Trained,
     Unresolved,
     WrongCard,
 )
@@ -41,12 +40,10 @@ _JOIN: Final = {Language.ZH_HANS: "", Language.EN: " "}
 
 
 def signal_of(result: Result) -> Signal | None:
-    """Which of the three a result is; None: nothing to look up for."""
+    """Which of the three a result is; None: nothing to look up for, or training, which must not pass for a payment."""
     match result:
         case Approved() | Reversed() | Refunded() | SignedOn() | CashTaken():
             return Signal.APPROVED
-        case Trained(refusal):
-            return Signal.APPROVED if refusal is None else Signal.REFUSED
         case Refused() | ProofRefused() | Unresolved():
             return Signal.REFUSED
         case NotPaid() | Torn() | WrongCard() | StillThere():

@@ -149,6 +149,13 @@ def test_meals_have_the_period_on_the_screen_and_go_on_with_one_each() -> None:
     assert till.notice is Notice.NO_MEAL_NOW
 
 
+def test_more_meals_than_a_card_can_hold_are_not_offered() -> None:
+    lunch = replace(SCHOOL.periods[1], meal_fen=Fen(4_000_000_000), class_prices=())
+    till = plain(replace(OTHERS, periods=(lunch,)))
+    run(till, ModeChosen(Mode.MEALS), MealsEntered(2))
+    assert (till.notice, till.selling.meals, till.amount_fen) == (Notice.BASKET_FULL, 1, 4_000_000_000)
+
+
 def test_basket_is_filled_by_key_code_and_amount_and_paid_at_once() -> None:
     till = plain()
     run(till, ProductPressed(RICE, 2), CodeScanned(TEA_CODE), AmountEntered(Fen(50)), LineRemoved(RICE))

@@ -13,7 +13,7 @@ import pytest
 
 from terminal.downlink import Downlink
 from terminal.standing import Standing, StandingSource
-from tests.terminal.conftest import INTENT, World, at, make_uplink
+from tests.terminal.conftest import INTENT, NOON, World, at, make_uplink
 from tests.terminal.school import SCHOOL
 from wire.hotlist import Hotlist
 from wire.money import Fen
@@ -99,6 +99,24 @@ def test_till_that_never_heard_the_server_counts_from_its_enrolment(
         uplink.execute("UPDATE enrolment SET enrolled_at_utc_s = ?", (at(-7_200).utc_s,))
     source.look()
     assert source.offline().silent_s == 7_200
+
+
+def test_clock_that_was_set_back_does_not_stop_the_offline_time(
+    world: World, uplink: sqlite3.Connection, tmp_path: Path
+) -> None:
+    with uplink:
+        uplink.execute("INSERT INTO cursor VALUES (1, 1, 1, zeroblob(32), ?)", (NOON.utc_s,))
+    times = [NOON]
+    with closing(Downlink(tmp_path / "uplink.db")) as downlink:
+        source = StandingSource(world.journal, downlink, lambda: times[0])
+        source.look()
+        times[0] = replace(NOON, utc_s=0, uptime_s=NOON.uptime_s + 900)
+        source.look()
+        assert source.offline().silent_s == 900
+        with uplink:
+            uplink.execute("UPDATE cursor SET heard_at_utc_s = 0")
+        source.look()
+        assert source.offline().silent_s == 0
 
 
 def test_links_and_the_hotlists_age_are_shown(uplink: sqlite3.Connection, source: StandingSource) -> None:

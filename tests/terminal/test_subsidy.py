@@ -84,7 +84,9 @@ def test_lowest_number_pays_when_two_rules_hold() -> None:
             1_100,
         ),
         (replace(ALWAYS, cycle=Cycle.MONTH, first_day=date(2026, 3, 9)), time(3, 10), [(time(3, 8), 300)], 500),
-        (LUNCH_RULE, time(3, 2, 12), [(time(3, 2, 18), 300)], 500),
+        (LUNCH_RULE, time(3, 2, 12), [(time(3, 1, 18), 300)], 500),
+        (LUNCH_RULE, time(3, 2, 12), [(time(3, 2, 10, 59), 300)], 200),  # when lunch began earlier, as it was then
+        (replace(LUNCH_RULE, carry=Carry.ACCUMULATE), time(3, 2), [(time(3, 1, 10, 59), 300)], 1_000),
     ],
 )
 def test_what_is_left(rule: SubsidyRule, at: TapTime, spent: list[tuple[TapTime, int]], expected: int) -> None:

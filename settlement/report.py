@@ -283,9 +283,7 @@ def _suspense_lines(report: Report) -> list[str]:
         )
         lines.append(f"      {REASONS[item.reason]}; awaited: {_awaits(report, item)}")
         if item.contradicts is not None:
-            lines.append(
-                f"      ALARM: entry {item.contradicts} was booked for this count because nobody had brought it"
-            )
+            lines.append(f"      ALARM: entry {item.contradicts} was booked for this count when nobody had brought it")
     return lines
 
 

@@ -27,6 +27,8 @@ _MEANS: Final = "(tap.outcome IN (1, 4) OR tap.suspense IS NOT NULL)"
 _PULLED: Final = "tap JOIN cursor ON cursor.source = tap.stream AND tap.position <= cursor.position"
 _SAME_TAP: Final = "{0}.terminal = tap.terminal AND {0}.epoch = tap.epoch AND {0}.seq = tap.seq"
 _BOOKED: Final = f"EXISTS (SELECT 1 FROM entry WHERE {_SAME_TAP.format('entry')})"
+# As a tap, not as what people made of it.
+_PAID: Final = f"EXISTS (SELECT 1 FROM entry WHERE {_SAME_TAP.format('entry')} AND entry.kind <> 7)"
 _PARKED: Final = f"EXISTS (SELECT 1 FROM item WHERE item.source <> 'topup' AND {_SAME_TAP.format('item')})"
 _TAP_NAME: Final = "lower(hex(tap.terminal)) || '-' || tap.epoch || '-' || tap.seq"
 _MOVED: Final = "CASE WHEN tap.kind IN (2, 3) THEN tap.credit ELSE tap.amount END"
@@ -228,7 +230,7 @@ def _cards(evidence: Evidence) -> tuple[str, list[str]]:
     objections: list[str] = []
     cards = gaps = 0
     previous: tuple[bytes, int, int] | None = None
-    sql = f"SELECT card, counter, balance, amount FROM tap WHERE {_BOOKED} ORDER BY card, counter"
+    sql = f"SELECT card, counter, balance, amount FROM tap WHERE {_PAID} ORDER BY card, counter"
     for card, counter, balance, amount in evidence.rows(sql, into=lambda *row: row):
         if previous is None or previous[0] != card:
             cards += 1

@@ -21,9 +21,10 @@ _COLUMNS: Final = """
     id, kind, source, terminal, epoch, seq, counter, amount_fen, balance_before_fen, happened_at_utc_s,
     received_at_utc_s
 """
-_TAPS: Final = f"SELECT {_COLUMNS} FROM entry WHERE ttsn IS NOT NULL AND card = %s ORDER BY counter"
+_TAPS: Final = f"SELECT {_COLUMNS} FROM entry WHERE ttsn IS NOT NULL AND kind <> 7 AND card = %s ORDER BY counter"
 _OPENING: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 1 AND card = %s"
-_ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND card = %s ORDER BY id"
+_ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NULL AND card = %s ORDER BY id"
+_PAID: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NOT NULL AND card = %s ORDER BY id"
 _LOADS: Final = f"""
     SELECT {_COLUMNS} FROM entry WHERE kind = 3 AND card = %s
     AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 1) ORDER BY counter, id
@@ -86,8 +87,8 @@ class CardLine:
 def read_line(db: Database, card: CardId, *, now_utc_s: int, outage_s: int) -> CardLine:
     """One card's line."""
     key = card.to_bytes()
-    parts = (_OPENING, _TAPS, _LOADS, _ADJUSTMENTS)
-    opening, taps, loads, adjusted = (db.query(sql, (key,), into=_step) for sql in parts)
+    parts = (_OPENING, _TAPS, _LOADS, _ADJUSTMENTS, _PAID)
+    opening, taps, loads, adjusted, paid = (db.query(sql, (key,), into=_step) for sql in parts)
     items = [
         Step(
             kind=item.kind.name,
@@ -102,13 +103,14 @@ def read_line(db: Database, card: CardId, *, now_utc_s: int, outage_s: int) -> C
         )
         for number, item in db.query(_ITEMS, (key,), into=read_item)
     ]
-    claims = [item for item in items if item.kind != EntryKind.LOAD.name]
+    claims = [*paid, *(item for item in items if item.kind != EntryKind.LOAD.name)]
     problems = [
         *_gaps(opening, taps, claims, now_utc_s - outage_s),
-        *_clones(taps, items),
+        *_clones([*taps, *paid], items),
         *_breaks(opening, taps, loads),
     ]
-    steps = sorted((*taps, *loads, *adjusted, *items), key=lambda step: (step.happened_at_utc_s, step.counter or 0))
+    unsorted = (*taps, *loads, *adjusted, *paid, *items)
+    steps = sorted(unsorted, key=lambda step: (step.happened_at_utc_s, step.counter or 0))
     return CardLine(db.number(_BALANCE, (key, key)), [*opening, *steps], problems)
 
 
@@ -136,7 +138,7 @@ def _step(
 
 
 def _gaps(opening: Sequence[Step], taps: Sequence[Step], claims: Sequence[Step], due_utc_s: int) -> Iterator[Problem]:
-    """Counts that nobody brought, though the card went on; those that something in suspense claims are its matter."""
+    """Counts that nobody brought, though the card went on, and that nothing in suspense or posted by people claims."""
     claimed = {claim.counter for claim in claims}
     expected = opening[0].counter if opening else None
     for tap in taps:

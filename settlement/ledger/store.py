@@ -123,7 +123,8 @@ _UNBALANCED: Final = """
 _SUSPENSE: Final = f"""
     SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,
            (SELECT entry.id FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
-            WHERE settled.outcome = 1 AND reason = 4 AND suspense_item.source <> '{TOPUP}' AND entry.ttsn IS NOT NULL
+            WHERE settled.outcome IN (1, 4) AND reason = 4 AND suspense_item.source <> '{TOPUP}'
+            AND entry.ttsn IS NOT NULL
             AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter) AS contradicts
     FROM suspense_item
     WHERE NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id)
@@ -258,7 +259,7 @@ class _Known:
             return (Posted.EXISTS if same else Posted.EXISTS_WITH_DIFFERENT_AMOUNT), None
         tap, count, facts = _tap_key(entry), _count_key(entry), _facts(entry)
         if tap in self._taps:
-            if self._taps[tap] == facts:
+            if _is_repeat(self._taps[tap], facts):
                 return Posted.EXISTS, None
             return Posted.EXISTS_WITH_DIFFERENT_AMOUNT, Suspense.TAP_DIFFERS
         if opening is None:
@@ -463,6 +464,14 @@ def _facts(entry: Entry) -> _Facts:
     """What a repeat has to agree with."""
     card = (int(entry.kind), _card(entry), entry.counter, entry.ttsn)
     return *card, int(entry.amount_fen), int(entry.subsidy_fen), entry.refers_to or 0
+
+
+def _is_repeat(known: _Facts, facts: _Facts) -> bool:
+    """Whether it is the tap that the books have, be it that people decided about it."""
+    if known[0] == EntryKind.ADJUSTMENT:
+        same_purse = known[3] is None or known[1] == facts[1]  # it is another one's that people assigned it to
+        return same_purse and (known[2], known[4:6]) == (facts[2], facts[4:6])
+    return known == facts
 
 
 def placeholders(columns: int, rows: int) -> str:

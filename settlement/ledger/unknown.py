@@ -38,22 +38,23 @@ _NEW: Final = """
 """
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM suspense_item"
 _COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (VALUES {rows})"
-# An item is claimed, too, when its count was settled from counters without it: of what it says nothing was known then.
+# An item is claimed, too, when its count was settled from counters without it: of what it says nothing was known then;
+# and when people said that something else with its count was paid.
 _ITEMS: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
     SELECT EXISTS (SELECT 1 FROM entry WHERE entry.ttsn IS NOT NULL
                           AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
            OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
            OR EXISTS (SELECT 1 FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
-                      WHERE settled.outcome = 1 AND entry.ttsn IS NOT NULL
-                      AND entry.card = item.card AND entry.counter = item.counter
-                      AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq)),
+                      WHERE entry.ttsn IS NOT NULL AND entry.card = item.card AND entry.counter = item.counter
+                      AND (settled.outcome = 4 OR settled.outcome = 1
+                      AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq))),
            {ITEM_COLUMNS}
     FROM line CROSS JOIN suspense_item item
     WHERE item.card = line.card AND item.counter = line.counter AND reason = 3
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id)
 """
-# What was settled from counters is no proof for others, nor is a tap whose TAC is not there.
+# What was settled from counters or by people is no proof for others, nor is a tap whose TAC is not there.
 _LINES: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
     SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s, later.counter,
@@ -68,13 +69,13 @@ _LINES: Final = f"""
     LEFT JOIN entry same ON same.ttsn IS NOT NULL AND same.card = line.card AND same.counter = line.counter
     LEFT JOIN entry later ON later.id = (
         SELECT entry.id FROM entry WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter > line.counter
-        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome = 1)
+        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome IN (1, 4))
         ORDER BY entry.counter LIMIT 1)
     LEFT JOIN entry before ON before.id = coalesce(
         (SELECT entry.id FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
         (SELECT entry.id FROM entry
          WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter = line.counter - 1
-         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome = 1)))
+         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome IN (1, 4))))
 """
 # A load that was torn is confirmed late; its money came on the card when it was granted.
 _LOADS: Final = """

@@ -20,7 +20,7 @@ from settlement.ledger.entries import (
     pair,
     tap_postings,
 )
-from wire.ids import CardId
+from wire.ids import CardId, TapId
 from wire.money import Fen
 from wire.receipt import Suspense
 
@@ -96,20 +96,36 @@ def words_of(item: SuspenseItem, how: How) -> str:
     }[how]
 
 
-def adjustment_for(item: SuspenseItem, how: How, *, assigned_to: CardId | None, decided_at_utc_s: int) -> Entry:
-    """The entry of a way; that of a rejected item has no postings. An adjustment has its terminal, but no tap."""
+def adjustment_for(
+    item: SuspenseItem,
+    how: How,
+    *,
+    assigned_to: CardId | None,
+    decided_at_utc_s: int,
+    tap_is_free: bool = False,
+    count_is_free: bool = False,
+) -> Entry:
+    """The entry of a way; that of a rejected item has no postings.
+
+    It takes the tap's number, if nothing else in the books has it, so that the same tap is not booked as well when its
+    source is read again. Where this purse paid it takes the card's count and the serial, too: whatever else claims them
+    later is suspended. A load's are never taken.
+    """
     assert how in ways_of(item), f"{how.label} is no way for {item.reason.name}"
     assert (assigned_to is not None) is (how is How.ASSIGN), "another purse goes with ASSIGN"
+    is_tap = isinstance(item.origin, TapId)
+    paid = is_tap and how in (How.POST, How.RETURN)
     return Entry(
         kind=EntryKind.ADJUSTMENT,
         source=item.source,
-        origin=None,
+        origin=item.origin if is_tap and tap_is_free else None,
         terminal=item.origin.terminal,
         card=assigned_to or item.card,
         counter=item.counter,
-        ttsn=None,
+        ttsn=item.ttsn if paid and count_is_free else None,
         amount_fen=item.amount_fen,
         subsidy_fen=item.subsidy_fen,
+        refers_to=(item.refers_to or None) if paid else None,
         happened_at_utc_s=item.happened_at_utc_s,
         clock_quality=item.clock_quality,
         received_at_utc_s=item.since_utc_s,

@@ -130,7 +130,7 @@ def test_unknown_tap_says_what_is_awaited_until_it_is_settled_and_then_its_evide
     assert "000000000101-1-1  card ••0001          5.00  paid: entry 8, settled 2025-12-02 00:00" in told
     assert "evidence: entry 7, tap 000000000007-1-2: the card went on to count 4, and nobody brought count 3" in told
     book(ledger_db, make_till(9).tap(900, counter=3), at_utc_s=due)
-    assert "ALARM: entry 8 was booked for this count because nobody had brought it" in text(due)
+    assert "ALARM: entry 8 was booked for this count when nobody had brought it" in text(due)
 
 
 @pytest.mark.usefixtures("purses")

@@ -27,9 +27,10 @@ class Entry(models.Model):
     """Something that moved money, or a tap that proved a card, with its three dates.
 
     A load is pending until its resolution is here, and has its postings from then on, if any. `terminal`, `epoch` and
-    `seq` name a tap, or a load by its point's own number; an adjustment has the terminal alone. `counter` is the card's
-    offline one, or a load's online one; `ttsn` is there for taps and nothing else. `amount_fen` is what left the purse,
-    was loaded, or is owed back; `refers_to` is the sale that a reversal or refund takes back.
+    `seq` name a tap, or a load by its point's own number; an adjustment of a load has the terminal alone. `counter` is
+    the card's offline one, or a load's online one; `ttsn` is there for taps, and for adjustments by which the purse
+    paid. `amount_fen` is what left the purse, was loaded, or is owed back; `refers_to` is the sale that a reversal or
+    refund takes back.
     """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.ledger import store
+from settlement.ledger.counters import Awaited
 from settlement.ledger.decide import (
     Result,
     carry_out,
@@ -21,15 +22,16 @@ from settlement.ledger.decide import (
     proposals,
     resolution_of,
 )
-from settlement.ledger.entries import Source, suspended
+from settlement.ledger.entries import Entry, Source, entry_for, suspended
 from settlement.ledger.store import Posted
+from settlement.ledger.unknown import Unsettled, awaited
 from settlement.ledger.ways import How
 from settlement.office import Action, Decision
 from settlement.store.database import Database, RuleBroken
 from wire.ids import CardId
 from wire.money import Fen
 from wire.receipt import Suspense
-from wire.record import TapRecord
+from wire.record import TapKind, TapRecord
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill
@@ -188,3 +190,71 @@ def test_day_that_is_asked_for_is_remembered_and_what_is_no_decision_is_refused(
     assert office.decide(Action.RESOLVE, "Li Na")[1] is Result.REFUSED
     assert office.decide(Action.CONFIRM, "Li Na", proposal="00")[1] is Result.REFUSED
     assert objection(ledger_db, office.taken[0]) is None
+
+
+def taken(record: TapRecord) -> Entry:
+    """The tap as its stream would have it if it found no doubt in it."""
+    found = entry_for(record, suspense=None, source=Source("canteen", 70), received_at_utc_s=200)
+    assert isinstance(found, Entry)
+    return found
+
+
+@pytest.mark.parametrize("how", [How.POST, How.RETURN])
+def test_later_tap_with_the_count_that_people_said_was_paid_is_suspended(
+    ledger_db: Database, till: FakeTill, make_till: Callable[[int], FakeTill], office: Office, how: How
+) -> None:
+    suspend(ledger_db, till.tap(300, counter=4), Suspense.OUTCOME_UNKNOWN)
+    assert office.resolve(how)[0] is Result.DONE
+    before = sums(ledger_db)
+    with ledger_db.transaction():
+        assert store.post(ledger_db, [taken(make_till(300).tap(300, counter=4))]) == [Posted.SUSPENDED]
+    assert [item.reason for item in store.open_suspense(ledger_db)] == [Suspense.COUNTER_TAKEN]
+    assert sums(ledger_db) == before
+
+
+@pytest.mark.parametrize("how", [How.POST, How.WRITE_OFF, How.RETURN, How.REJECT])
+def test_tap_that_people_decided_about_is_not_booked_as_well_when_its_source_is_read_again(
+    ledger_db: Database, till: FakeTill, office: Office, how: How
+) -> None:
+    tap = till.tap(300)
+    suspend(ledger_db, tap, Suspense.OUTCOME_UNKNOWN)
+    assert office.resolve(how)[0] is Result.DONE
+    before = sums(ledger_db)
+    with ledger_db.transaction():
+        assert store.post(ledger_db, [taken(tap)]) == [Posted.EXISTS]
+        more = replace(tap, amount_fen=Fen(301))
+        assert store.post(ledger_db, [taken(more)]) == [Posted.EXISTS_WITH_DIFFERENT_AMOUNT]
+    assert sums(ledger_db) == before
+
+
+def test_taps_that_people_post_at_one_count_are_booked_both_as_they_decided(
+    ledger_db: Database, till: FakeTill, make_till: Callable[[int], FakeTill], office: Office
+) -> None:
+    suspend(ledger_db, till.tap(300, counter=4), Suspense.OUTCOME_UNKNOWN)
+    suspend(ledger_db, make_till(300).tap(200, counter=4), Suspense.COUNTER_TAKEN)
+    assert [office.resolve(How.POST, item)[0] for item in (1, 2)] == [Result.DONE, Result.DONE]
+    assert sums(ledger_db) == {2001: 500, 2002: -500}
+
+
+def test_refund_that_people_posted_counts_when_its_sale_is_taken_back_later(
+    ledger_db: Database, till: FakeTill, office: Office
+) -> None:
+    sale, refund = till.tap(300), replace(till.tap(0), kind=TapKind.REFUND, credit_fen=Fen(300), refers_to=1)
+    suspend(ledger_db, refund, Suspense.CREDIT_UNFOUNDED)
+    assert office.resolve(How.POST)[0] is Result.DONE
+    again = replace(till.tap(0), kind=TapKind.REFUND, credit_fen=Fen(300), refers_to=1)
+    with ledger_db.transaction():
+        assert store.post(ledger_db, [taken(sale), taken(again)]) == [Posted.CREATED, Posted.SUSPENDED]
+    assert sums(ledger_db) == {2001: 300, 2006: -300}
+
+
+def test_tap_that_people_posted_proves_nothing_of_an_unknown_one(
+    ledger_db: Database, till: FakeTill, make_till: Callable[[int], FakeTill], office: Office
+) -> None:
+    suspend(ledger_db, till.tap(300, counter=4), Suspense.TAC_WRONG)
+    assert office.resolve(How.POST)[0] is Result.DONE
+    suspend(ledger_db, make_till(300).tap(300, counter=4), Suspense.OUTCOME_UNKNOWN)
+    suspend(ledger_db, make_till(301).tap(300, counter=3), Suspense.OUTCOME_UNKNOWN)
+    assert Unsettled(outage_s=0).settle(ledger_db, now_utc_s=AT * 2, complete=True) == 0
+    waits = awaited(ledger_db, now_utc_s=AT * 2, outage_s=0, complete=True)
+    assert {item: waiting.awaited for item, waiting in waits.items()} == {2: Awaited.PERSON, 3: Awaited.NEXT_USE}

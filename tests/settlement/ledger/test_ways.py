@@ -105,3 +105,29 @@ def test_adjustment_is_booked_on_the_day_of_the_decision_and_keeps_the_times() -
     found = replace(item(EntryKind.PURCHASE, Suspense.TAC_WRONG), since_utc_s=1_764_000_000)
     entry = adjustment_for(found, How.POST, assigned_to=None, decided_at_utc_s=1_764_100_000)
     assert (entry.accounting_day, entry.received_at_utc_s, entry.happened_at_utc_s) == (20251126, 1_764_000_000, 100)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how", "takes_tap", "takes_count"),
+    [
+        (EntryKind.PURCHASE, How.POST, True, True),
+        (EntryKind.PURCHASE, How.RETURN, True, True),
+        (EntryKind.PURCHASE, How.ASSIGN, True, False),
+        (EntryKind.PURCHASE, How.WRITE_OFF, True, False),
+        (EntryKind.REVERSAL, How.REJECT, True, False),
+        (EntryKind.LOAD, How.POST, False, False),
+    ],
+)
+def test_adjustment_takes_the_taps_number_and_what_the_purse_paid_for_its_count(
+    kind: EntryKind, how: How, takes_tap: bool, takes_count: bool
+) -> None:
+    found = item(kind, Suspense.COUNTER_TAKEN)
+    entry = adjustment_for(
+        found,
+        how,
+        assigned_to=OTHER if how is How.ASSIGN else None,
+        decided_at_utc_s=300,
+        tap_is_free=True,
+        count_is_free=True,
+    )
+    assert (entry.origin, entry.ttsn) == (found.origin if takes_tap else None, 4 if takes_count else None)

@@ -53,7 +53,7 @@ _LIVE_LOAD_AT_THIS_COUNT: Final = """
 _PROVEN: Final = """
     EXISTS (SELECT 1 FROM suspense_item item JOIN entry evidence ON evidence.card = item.card
             WHERE item.id = NEW.suspense_item_id AND item.reason = 3
-            AND evidence.id = NEW.evidence_id AND evidence.ttsn IS NOT NULL
+            AND evidence.id = NEW.evidence_id AND evidence.ttsn IS NOT NULL AND evidence.kind <> 7
             AND (evidence.terminal, evidence.epoch, evidence.seq) <> (item.terminal, item.epoch, item.seq)
             AND (NEW.outcome = 2 AND evidence.counter = item.counter
                  OR NEW.outcome = 1 AND evidence.counter > item.counter))
@@ -66,7 +66,8 @@ _BOOKED_FOR_IT: Final = """
 """
 _ADJUSTED_FOR_IT: Final = """
     EXISTS (SELECT 1 FROM suspense_item item JOIN entry ON entry.id = NEW.entry_id
-            WHERE item.id = NEW.suspense_item_id AND entry.kind = 7 AND entry.terminal = item.terminal)
+            WHERE item.id = NEW.suspense_item_id AND entry.kind = 7 AND entry.terminal = item.terminal
+            AND entry.amount_fen = item.amount_fen)
 """
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import time
@@ -25,7 +24,7 @@ from settlement.settings import Home
 from settlement.store.database import open_writer
 from settlement.store.lock import DatabaseInUse
 from settlement.streams.journaldoor import ImportFailed, journal_folder, put_journal, take_answer
-from settlement.streams.journalimport import DirectIntake, Imported, import_directly, stream_of_journal
+from settlement.streams.journalimport import DirectIntake, Imported, import_directly, read_whole, stream_of_journal
 from wire.ids import Stream
 from wire.journalfile import read_journal_file
 from wire.money import format_fen
@@ -46,8 +45,7 @@ def add_commands(command: Add) -> None:
 
 def _hand_over(home: Home, host: Host, stream: Stream, content: bytes) -> Imported:
     """Let the running stream take the journal in, and wait for its answer."""
-    name = hashlib.sha256(content).hexdigest()[:16]
-    path = put_journal(journal_folder(home, stream), name, content)
+    path = put_journal(journal_folder(home, stream), content)
     deadline_s = host.monotonic_s() + _ANSWER_S
     while (found := take_answer(path)) is None:
         if host.monotonic_s() > deadline_s:
@@ -58,7 +56,7 @@ def _hand_over(home: Home, host: Host, stream: Stream, content: bytes) -> Import
 
 def _import_journal(args: argparse.Namespace, host: Host) -> int:
     try:
-        content = args.file.read_bytes()
+        content = read_whole(args.file)
     except OSError as error:
         raise UsageFault(f"{args.file} cannot be read: {error.strerror}") from error
     file, home = read_journal_file(content), home_of(args)

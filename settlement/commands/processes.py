@@ -116,7 +116,7 @@ def _stream(args: argparse.Namespace, host: Host) -> int:
         )
 
     def open_journals(writer: WriterThread) -> JournalDoor:
-        return JournalDoor(stream=stream, folder=journal_folder(home, stream), writer=writer)
+        return JournalDoor(stream=stream, folder=journal_folder(home, stream), writer=writer, now_utc_s=host.utc_s)
 
     _run_gateway(home, host, stream, settings.streams[stream], door, open_desk, open_sms, open_journals)
     return 0

@@ -12,11 +12,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from secrets import token_hex
 from typing import Final, TypeVar
 
 from settlement.settings import Home
 from settlement.streams.desk import Desk, TooBusy, WriterThread
-from settlement.streams.journalimport import Imported, Standing, import_journal
+from settlement.streams.journalimport import Imported, Standing, import_journal, read_whole
 from wire.batch import SignedBatch
 from wire.errors import CampusError
 from wire.ids import Stream, TerminalId
@@ -28,6 +29,7 @@ _POLL_S: Final = 0.5  # a folder tells nobody of a new file
 _TRIES: Final = 120  # so many pauses for a queue that is full; then somebody should ask why it is
 _JOURNAL: Final = ".journal"
 _ANSWER: Final = ".answer"
+_KEPT_S: Final = 3600.0  # answers of commands that nobody waits for any more, and beginnings of files
 
 Outcome = TypeVar("Outcome")
 
@@ -43,27 +45,42 @@ class ImportFailed(CampusError):
 class JournalDoor:
     """One stream's side of the folder."""
 
-    def __init__(self, *, stream: Stream, folder: Path, writer: WriterThread) -> None:
+    def __init__(self, *, stream: Stream, folder: Path, writer: WriterThread, now_utc_s: Callable[[], int]) -> None:
         self._stream = stream
         self._folder = folder
         self._writer = writer
+        self._now_utc_s = now_utc_s
+        self._told: set[Path] = set()
 
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; a journal that cannot be answered now holds up no other."""
+        self._clear_up()
         while True:
-            try:
-                for path in sorted(self._folder.glob(f"*{_JOURNAL}")):
+            for path in sorted(filter(Path.is_file, self._folder.glob(f"*{_JOURNAL}"))):
+                try:
                     await self._take(path)
-            except OSError as error:
-                _log.warning("%s: journals wait: %s", self._stream.label, error)
+                except OSError as error:
+                    if path not in self._told:
+                        _log.warning("%s: %s waits: %s", self._stream.label, path.name, error.strerror)
+                    self._told.add(path)
             await asyncio.sleep(_POLL_S)
+
+    def _clear_up(self) -> None:
+        oldest_utc_s = self._now_utc_s() - _KEPT_S
+        for path in self._folder.iterdir():
+            if path.suffix != _JOURNAL and path.stat().st_mtime < oldest_utc_s:
+                path.unlink(missing_ok=True)
 
     async def _take(self, path: Path) -> None:
         try:
-            found = await import_journal(_WriterIntake(self._writer), read_journal_file(path.read_bytes()))
+            # Not in the loop: terminals are answered while a term's taps are read.
+            file = await asyncio.to_thread(lambda: read_journal_file(read_whole(path)))
+            found = await import_journal(_WriterIntake(self._writer), file)
             answer: dict[str, object] = {"imported": asdict(found)}
         except CampusError as error:
             answer = {"error": f"{error} [{error.code}]"}
+        except OSError as error:
+            answer = {"error": f"{self._stream.label} cannot read it: {error.strerror}"}
         _log.info("%s: %s: %s", self._stream.label, path.name, answer)
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(answer), encoding="utf-8")
@@ -102,8 +119,9 @@ def journal_folder(home: Home, stream: Stream) -> Path:
     return folder
 
 
-def put_journal(folder: Path, name: str, content: bytes) -> Path:
-    """Put a journal where the stream finds it whole; where its answer will be."""
+def put_journal(folder: Path, content: bytes) -> Path:
+    """Put a journal where the stream finds it whole; where its answer will be, which nobody else waits for."""
+    name = token_hex(8)
     draft = folder / f"{name}.part"
     draft.write_bytes(content)
     draft.rename(folder / f"{name}{_JOURNAL}")

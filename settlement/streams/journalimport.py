@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from settlement.onecard.keys import KeyStore
 from settlement.settings import Home
@@ -17,10 +18,12 @@ from settlement.streams import ingest, shifts, store
 from settlement.streams.coding import CodingStates
 from wire.batch import SignedBatch
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
-from wire.journalfile import JournalFile
+from wire.journalfile import JournalFile, JournalFileDamaged
 from wire.messages import Receipt, Refused
 from wire.receipt import Rejected, Rejection
 from wire.shift import ShiftReceipt, ShiftReport
+
+_FILE_BYTES_MAX: Final = 1 << 28  # some ten million taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class Intake(Protocol):
     """A stream that takes in one thing after the other."""
 
     async def standing(self, terminal: TerminalId, epoch: int) -> Standing:
-        """How far it has this journal, which it knows."""
+        """How far it has this journal; `Rejected` if that is not its own."""
 
     async def accept(self, signed: SignedBatch) -> Receipt | Refused:
         """See `ingest.accept_batch`."""
@@ -80,10 +83,20 @@ class DirectIntake:
         return shifts.accept_report(self._db, report, now_utc_s=self._now_utc_s)
 
 
+def read_whole(path: Path) -> bytes:
+    """The content of a journal's file; `OSError`, or `JournalFileDamaged` if it is longer than any is."""
+    with path.open("rb") as file:
+        content = file.read(_FILE_BYTES_MAX + 1)
+    if len(content) > _FILE_BYTES_MAX:
+        raise JournalFileDamaged(f"{path.name} is longer than any journal")
+    return content
+
+
 def standing_of(db: Database, terminal: TerminalId, epoch: int) -> Standing:
-    """How far a stream's database has this journal, which it knows."""
+    """How far a stream's database has this journal; `Rejected` if it is not the stream's."""
     row = store.find_terminal(db, terminal, epoch)
-    assert row is not None, "the stream is the journal's"
+    if row is None:
+        raise Rejected(Rejection.UNKNOWN_TERMINAL, f"the stream has not enrolled terminal {terminal.hex()}-{epoch}")
     last = store.last_shift(db, row)
     return Standing(row.next_seq, row.total_fen, 0 if last is None else last.number)
 

@@ -191,12 +191,14 @@ TillEvent = ReaderEvent | CashierEvent | SaleEnded | TillFailed | PsamLooked | V
 class ChargePurse:
     """Sell this to the present card, unless it is `not_from`, which paid before and may not have left since.
 
-    `again_for` may pay the same again at once: the cashier has said so.
+    `just_left` was dealt with before and lay on the reader until a moment ago, with this offer to all on the screen: it
+    may come twice only because it was lifted. `again_for` may pay all the same: the cashier has said so.
     """
 
     offer: Offer
     not_from: CardId | None = None
     again_for: CardId | None = None
+    just_left: CardId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,8 +302,8 @@ def _sell(
     sale: Sale, card: CardChannel, command: ChargePurse | ReverseSale | RefundPurse | SignOn | ResolveTorn
 ) -> Result:
     match command:
-        case ChargePurse(offer, not_from, again_for):
-            return sale.charge(card, offer, not_from=not_from, again_for=again_for)
+        case ChargePurse(offer, not_from, again_for, just_left):
+            return sale.charge(card, offer, not_from=not_from, again_for=again_for, just_left=just_left)
         case ReverseSale(of, allowed_by):
             return sale.reverse(card, of, allowed_by=allowed_by)
         case RefundPurse(credit_fen, refers_to, allowed_by):

@@ -64,6 +64,7 @@ class Wanted:
     meals: int = 0
     period: int = 0
     again: bool = False  # the cashier confirmed that the same is meant twice
+    lingered: bool = False  # the card lay on the reader until a moment ago, and this was offered to all
 
     @property
     def price_fen(self) -> int:
@@ -122,7 +123,7 @@ def _objections(view: PurseView, wanted: Wanted, terms: Terms, usage: Usage, ope
     if wanted.price_fen > limits.tap_fen_max:
         yield Refusal.OVER_TAP_LIMIT
     if configuration is None:
-        if not wanted.again and _is_double(usage.last(view.card), wanted.price_fen, opened_at):
+        if _is_double(usage.last(view.card), wanted, opened_at):
             yield Refusal.DOUBLE_TAP
         return
     today, minute = day_and_minute(opened_at)
@@ -139,7 +140,7 @@ def _objections(view: PurseView, wanted: Wanted, terms: Terms, usage: Usage, ope
     day_fen = usage.since(view.card, midnight_s).fen if limits.day_fen_max is not None else 0
     if limits.day_fen_max is not None and day_fen + wanted.price_fen > limits.day_fen_max:
         yield Refusal.OVER_DAY_LIMIT
-    if not wanted.again and _is_double(usage.last(view.card), wanted.price_fen, opened_at):
+    if _is_double(usage.last(view.card), wanted, opened_at):
         yield Refusal.DOUBLE_TAP
     yield from _offline_objections(configuration, terms.offline, wanted.amount_fen)
 
@@ -151,8 +152,11 @@ def _offline_objections(configuration: Configuration, offline: Offline, amount_f
         yield Refusal.OFFLINE_TOO_MUCH
 
 
-def _is_double(last: Spent | None, price_fen: int, now: TapTime) -> bool:
-    return last is not None and last.price_fen == price_fen and seconds_between(last.at, now) <= DOUBLE_TAP_S_MAX
+def _is_double(last: Spent | None, wanted: Wanted, now: TapTime) -> bool:
+    if last is None or wanted.again:
+        return False
+    soon = last.price_fen == wanted.price_fen and seconds_between(last.at, now) <= DOUBLE_TAP_S_MAX
+    return soon or wanted.lingered
 
 
 def seconds_between(then: TapTime, now: TapTime) -> int:

@@ -8,7 +8,7 @@ a sign-on are purchases of nothing, which the genuine card alone can make. Left 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from drivers import apdu, purchase
@@ -98,9 +98,16 @@ class Sale:
         self._offer: Offer | None = None  # what the tap in hand, open or torn, pays for
 
     def charge(
-        self, card: CardChannel, offer: Offer, *, not_from: CardId | None = None, again_for: CardId | None = None
+        self,
+        card: CardChannel,
+        offer: Offer,
+        *,
+        not_from: CardId | None = None,
+        again_for: CardId | None = None,
+        just_left: CardId | None = None,
     ) -> TapResult:
-        """Sell `offer` to the present card, once, unless it is `not_from`; `again_for` may be a double tap.
+        """Sell `offer` to the present card, once, unless it is `not_from`; `again_for` may be a double tap, and
+        `just_left` is one if it has paid before.
 
         Raises `CardUnreadable` before anything is opened, and `JournalUnwritable`; an opened tap then stays open.
         """
@@ -108,7 +115,8 @@ class Sale:
         def quote(info: PurseInfo, terms: Terms, at: TapTime) -> _Deal | TapResult:
             if info.card == not_from:
                 return StillThere(info.card)
-            sale = wanted(offer, info, terms, self._usage, at, again=info.card == again_for)
+            sale = wanted(offer, info, terms, self._usage, at)
+            sale = replace(sale, again=info.card == again_for, lingered=info.card == just_left)
             return _Deal(amount_fen=sale.amount_fen, subsidy_fen=sale.subsidy_fen, wanted=sale)
 
         self._offer = offer
@@ -313,7 +321,7 @@ def subsidy_of(info: PurseInfo, terms: Terms, usage: Usage, at: TapTime) -> Fen:
     return allowance_left_fen(terms.configuration, info.card_class, at, card=info.card, usage=usage)
 
 
-def wanted(offer: Offer, info: PurseInfo, terms: Terms, usage: Usage, at: TapTime, *, again: bool = False) -> Wanted:
+def wanted(offer: Offer, info: PurseInfo, terms: Terms, usage: Usage, at: TapTime) -> Wanted:
     """What this card is to pay for `offer`: the price of its class, less what the school pays."""
     price_fen = offer.fen(info.card_class)
     subsidy_fen = min(price_fen, subsidy_of(info, terms, usage, at))
@@ -322,7 +330,6 @@ def wanted(offer: Offer, info: PurseInfo, terms: Terms, usage: Usage, at: TapTim
         subsidy_fen=subsidy_fen,
         meals=offer.meals,
         period=offer.period,
-        again=again,
     )
 
 

@@ -2,8 +2,8 @@
 
 One rule at a time: of those for the card's class that are valid on this day and in this meal period, the one with the
 lowest number. Money that the school paid is counted to the rule that held for the class when it was paid, as the
-configuration in force tells it. What it paid today and no rule accounts for any more counts against every rule: new hours
-of a meal give nobody a second allowance.
+configuration in force tells it. What it paid today and no rule accounts for any more counts against every rule: new
+hours of a meal give nobody a second allowance.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ from terminal.result import (
     Unresolved,
     WrongCard,
 )
-from terminal.rules import UNDO_S_MAX, seconds_between
+from terminal.rules import DOUBLE_TAP_S_MAX, UNDO_S_MAX, seconds_between
 from terminal.selling import Selling
 from terminal.totals import last_sale_after
 from terminal.usage import day_and_minute
@@ -127,6 +127,9 @@ class Till:
         self._waiting: CardPresented | None = None  # not dealt with; one presentation is good for one command
         self._last: CardId | None = None  # the card of the last sale, until one comes that was certainly lifted
         self._again = 0
+        self._left: CardId | None = None  # the card that was last before
+        self._left_s = 0  # the uptime of the tick before it left
+        self._left_at: Offer | None = None  # what was offered then
 
     @property
     def offer(self) -> Offer | None:
@@ -194,6 +197,7 @@ class Till:
                 self._clear_reader()
                 self.card_silent = True
             case CardLeft():
+                self._left_s, self._left_at = 0 if self.at is None else self.at.uptime_s, self.offer
                 self._clear_reader()
 
     def _find_reader(self) -> None:
@@ -207,7 +211,7 @@ class Till:
     def _present(self, event: CardPresented) -> None:
         self._clear_reader()
         if not event.perhaps_same:
-            self._last, self._again = None, 0
+            self._left, self._last, self._again = self._last, None, 0
         if self._again < AGAIN_MAX:
             self._waiting = event
         else:
@@ -246,7 +250,7 @@ class Till:
             case Phase.SAME_CARD:
                 command = None if self.torn is None else ResolveTorn(self.torn)
             case Phase.CARD if self.offer is not None:
-                charge = ChargePurse(self.offer, self._last, self.again_for)
+                charge = ChargePurse(self.offer, self._last, self.again_for, self._just_left)
                 command = TrainPurse(self.offer) if self.training else charge
             case _ if self.errand is not None and self.phase is self.errand.phase:
                 command = self.errand.on_card()
@@ -258,6 +262,13 @@ class Till:
         self._again += self._waiting.perhaps_same
         self._waiting, self.card_lies = None, True
         return command
+
+    @property
+    def _just_left(self) -> CardId | None:
+        """The card that was last, if it left shortly ago, and what is offered to card after card was so already."""
+        recently = self.at is not None and self.at.uptime_s - self._left_s <= DOUBLE_TAP_S_MAX
+        stands = self.selling.mode in (Mode.FIXED, Mode.MEALS) and self.offer == self._left_at
+        return self._left if recently and stands else None
 
     def _press(self, event: CashierEvent) -> Command | None:
         """A key: what was told before is over, except a torn tap, which only its card or giving it up ends."""

@@ -65,7 +65,7 @@ from terminal.result import (
     Unresolved,
     WrongCard,
 )
-from terminal.rules import UNDO_S_MAX
+from terminal.rules import DOUBLE_TAP_S_MAX, UNDO_S_MAX
 from terminal.till import ERRAND_S_MAX, Till
 from terminal.totals import ShiftTotals
 from tests.terminal.conftest import NOON, later
@@ -125,9 +125,11 @@ def test_fixed_price_is_paid_by_card_after_card() -> None:
     till = plain()
     run(till, ModeChosen(Mode.FIXED), AmountEntered(PRICE))
     fixed = amount_offer(PRICE, Mode.FIXED)
-    for _ in range(2):
-        assert run(till, PRESENTED, done(Approved(SALE, Fen(0))), CardLeft())[0] == ChargePurse(fixed)
-    assert run(till, PRESENTED, done(Refused(Refusal.EXPIRED, SALE.card, Fen(0))), CardLeft())[0] == ChargePurse(fixed)
+    just_left = None
+    for result in (Approved(SALE, Fen(0)), Approved(SALE, Fen(0)), Refused(Refusal.EXPIRED, SALE.card, Fen(0))):
+        command = run(till, PRESENTED, done(result), CardLeft())[0]
+        assert command == ChargePurse(fixed, just_left=just_left)
+        just_left = SALE.card
     assert phase(till) is Phase.CARD
     run(till, CancelPressed())
     assert phase(till) is Phase.AMOUNT
@@ -207,11 +209,34 @@ def test_double_tap_keeps_the_sale_and_asks_before_the_same_card_pays_again() ->
     offer = amount_offer(PRICE)
     run(till, AmountEntered(PRICE), PRESENTED, doubled)
     assert run(till, CardLeft(), PRESENTED, doubled)[1] == ChargePurse(offer)
-    assert run(till, ConfirmPressed(), CardLeft(), PRESENTED, doubled)[2] == ChargePurse(offer, None, SALE.card)
+    confirmed = ChargePurse(offer, None, SALE.card)
+    assert run(till, ConfirmPressed(), CardLeft(), PRESENTED, doubled)[2] == confirmed
     again = run(till, AmountBegun(), AmountEntered(PRICE), CardLeft(), PRESENTED)[3]
-    assert again == ChargePurse(offer, None, SALE.card)
+    assert again == confirmed
     run(till, doubled, CancelPressed(), AmountEntered(PRICE), CardLeft())
     assert till.handle(PRESENTED) == ChargePurse(offer)
+
+
+def test_card_that_lay_there_for_long_and_bounces_when_it_is_lifted_is_known_again() -> None:
+    till = plain()
+    run(till, ModeChosen(Mode.MEALS), MealsEntered(3), PRESENTED, done(Approved(SALE, Fen(0))))
+    run(till, Ticked(later(NOON, 60), OTHERS), CardLeft())
+    command = till.handle(PRESENTED)
+    assert till.offer is not None
+    assert command == ChargePurse(till.offer, just_left=SALE.card), "one meal more, for which nobody came"
+    run(till, done(Refused(Refusal.DOUBLE_TAP, SALE.card, Fen(0))), CardLeft())
+    run(till, Ticked(later(NOON, 60 + DOUBLE_TAP_S_MAX + 1), OTHERS))
+    assert till.handle(PRESENTED) == ChargePurse(till.offer)
+
+
+def test_card_pays_at_once_what_was_typed_for_its_holder() -> None:
+    till = plain()
+    run(till, AmountEntered(PRICE), PRESENTED, done(Approved(SALE, Fen(0))), CardLeft())
+    assert run(till, AmountEntered(Fen(200)), PRESENTED)[1] == ChargePurse(amount_offer(Fen(200)))
+    run(till, done(Approved(SALE, Fen(0))), CardLeft())
+    assert run(till, ModeChosen(Mode.FIXED), AmountEntered(PRICE), PRESENTED)[2] == (
+        ChargePurse(amount_offer(PRICE, Mode.FIXED))
+    )
 
 
 def test_configuration_is_taken_up_only_between_sales() -> None:

@@ -196,6 +196,9 @@ def test_double_tap_is_the_same_card_for_the_same_price_within_seconds(with_conf
     assert again(earlier(1, 1_000, DOUBLE_TAP_S_MAX)) is Refusal.DOUBLE_TAP
     assert again(earlier(1, 1_000, DOUBLE_TAP_S_MAX + 1)) == Approval()
     assert again(earlier(1, 1_001, 3)) == Approval()
+    assert again(earlier(1, 1_000, 3_600), replace(wanted, lingered=True)) is Refusal.DOUBLE_TAP
+    assert again(earlier(1, 3_000, 3_600), replace(wanted, lingered=True)) is Refusal.DOUBLE_TAP
+    assert again(earlier(1, 1_000, 3_600), replace(wanted, lingered=True, again=True)) == Approval()
     assert again(earlier(1, 1_000, 3), replace(wanted, again=True)) == Approval()
     restarted = replace(NOON, boot=0, uptime_s=0, utc_s=NOON.utc_s - 5)
     assert again(replace(earlier(1, 1_000, 0), opened_at=restarted)) is Refusal.DOUBLE_TAP

@@ -13,6 +13,7 @@ import uvicorn
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from settlement.store.database import configure
 from settlement.web.guard import Guard
@@ -20,6 +21,7 @@ from settlement.web.site import Site
 
 _CONNECTIONS_MAX: Final = 64  # some operators with some windows
 _KEEP_ALIVE_S: Final = 5
+_CONNECTION_S: Final = 10.0  # a page is asked for and answered in less; who only holds a connection gives it back
 _STOP_S: Final = 5
 _HEAD_BYTES_MAX: Final = 16_384
 _BACKLOG: Final = 64
@@ -64,8 +66,26 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _protocol(connection_s: float) -> type[H11Protocol]:
+    """HTTP in which no connection lasts longer: uvicorn itself waits without end for the rest of a request's head."""
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its parent
+            super().connection_made(transport)
+            self.loop.call_later(connection_s, self.shutdown)  # after the answer that is being made
+            self.loop.call_later(2 * connection_s, transport.abort)  # nobody reads that answer
+
+    return Protocol
+
+
 async def serve_pages(
-    site: Site, *, host: str, port: int, stop: asyncio.Event, ready: Callable[[str, int], None]
+    site: Site,
+    *,
+    host: str,
+    port: int,
+    stop: asyncio.Event,
+    ready: Callable[[str, int], None],
+    connection_s: float = _CONNECTION_S,
 ) -> None:
     """Serve until `stop`; `ready` is told address and port. Raises `OSError` if the port is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -77,7 +97,7 @@ async def serve_pages(
             make_app(site),
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=_protocol(connection_s),
             ws="none",
             log_config=None,
             access_log=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -45,6 +46,7 @@ TOKEN = "a-token-of-the-operator"
 PAGES = ("overview", "terminals", "suspense", "days")
 CARD = card_number(9_876_543)
 DEADLINE_S = 20
+CONNECTION_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -210,7 +212,9 @@ def served(home: Home) -> Iterator[str]:
     async def run() -> None:
         loops.append(asyncio.get_running_loop())
         stops.append(asyncio.Event())
-        await serve_pages(site_of(home), host="127.0.0.1", port=0, stop=stops[0], ready=ready)
+        await serve_pages(
+            site_of(home), host="127.0.0.1", port=0, stop=stops[0], ready=ready, connection_s=CONNECTION_S
+        )
 
     thread = Thread(target=lambda: asyncio.run(run()))
     thread.start()
@@ -226,5 +230,22 @@ def test_pages_are_served_over_http_until_they_are_stopped(served: str) -> None:
     with urllib.request.urlopen(request, timeout=DEADLINE_S, context=ssl.create_default_context()) as answer:
         assert "没有警报" in answer.read().decode()
         assert answer.headers["Server"] is None
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(served, timeout=DEADLINE_S)
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "], ids=["nothing", "half a request"])
+def test_clients_that_only_hold_connections_lose_them(said: bytes, served: str) -> None:
+    address = ("127.0.0.1", int(served.rpartition(":")[2]))
+    held = [socket.create_connection(address, timeout=DEADLINE_S) for _ in range(70)]
+    try:
+        for one in held:
+            one.sendall(said)
+        for one in held:
+            while one.recv(4096):
+                pass  # 503 for those that were too many, then the end
+    finally:
+        for one in held:
+            one.close()
     with pytest.raises(urllib.error.HTTPError, match="401"):
         urllib.request.urlopen(served, timeout=DEADLINE_S)

@@ -79,8 +79,13 @@ def build_parser() -> argparse.ArgumentParser:
     purpose = "walk the ways to the server step by step, and say what to do at a fault"
     _command(commands, "doctor", purpose, run_doctor, "", "--home /srv/campus")
     purpose = "load cards with money, with the top-up desk on the line"
-    topping = _command(commands, "top-up", purpose, run_topup, "", "--amount 50", "--amount 50 --json")
+    topping = _command(commands, "top-up", purpose, run_topup, "", "--amount 50", "--amount 50 --json", "--collect")
     topping.add_argument("--amount", type=_amount, metavar="YUAN", help="load one card with so much, and end")
+    topping.add_argument(
+        "--collect",
+        action="store_true",
+        help="no cash: load one card with what the books owe its holder for sales taken back, or with --amount of it",
+    )
     topping.add_argument("--json", action="store_true", help="for programs: a line of JSON for each event")
     return parser
 
@@ -175,7 +180,7 @@ def run_daemon(options: argparse.Namespace) -> None:
 
 
 def run_topup(options: argparse.Namespace) -> None:
-    """Load one card with `--amount`, or one after the other with what is typed."""
+    """Load one card with `--amount` or what it is owed, or one after the other with what is typed."""
     folder = _terminal_folder(options)
     config, context = load_config(folder / "terminal.toml"), client_context(folder / "ca.pem")
     point_config = load_point_config(folder / "terminal.toml")
@@ -203,22 +208,24 @@ def run_topup(options: argparse.Namespace) -> None:
                 desk=desk,
                 person=JsonLines(_say, sys.stdin.readline) if options.json else Words(_say, getpass.getpass),
             )
-            if options.amount is None:
+            if options.collect:
+                _load_one(point, lambda: point.collect(options.amount))
+            elif options.amount is not None:
+                _load_one(point, lambda: point.sell(options.amount))
+            else:
                 point.settle_kept()
                 _sell_until_empty(point)
-            else:
-                _sell_one(point, options.amount)
         finally:
             desk.close()
     finally:
         store.close()
 
 
-def _sell_one(point: TopUpPoint, amount_fen: Fen) -> None:
-    """One sale; it ends well only once the card is loaded."""
+def _load_one(point: TopUpPoint, load: Callable[[], object]) -> None:
+    """One load; it ends well only once the card has it."""
     try:
         point.settle_kept()
-        point.sell(amount_fen)
+        load()
     except KeyboardInterrupt as error:
         raise LoadFailed("stopped by hand") from error
 
@@ -227,14 +234,17 @@ def _sell_until_empty(point: TopUpPoint) -> None:
     """Amounts from the keyboard until an empty line, Ctrl-D or Ctrl-C; a sale that is given up ends nothing."""
     while True:
         try:
-            typed = input("Amount in yuan (empty to end): ").strip()
+            typed = input("Amount in yuan, or r for a refund that waits (empty to end): ").strip()
         except (EOFError, KeyboardInterrupt):
             print()
             return
         if not typed:
             return
         try:
-            point.sell(_parse_amount(typed))
+            if typed == "r":
+                point.collect()
+            else:
+                point.sell(_parse_amount(typed))
         except (AmountUnreadable, LoadFailed) as error:
             _say(f"NOT LOADED: {words_for(error)}")
         except LoadOpen as error:

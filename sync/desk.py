@@ -16,10 +16,19 @@ from sync.link import Link, LinkDown
 from sync.store import Enrolment
 from sync.uplink import ANSWER_S, Exchange, rejected
 from wire.hotlist import EMPTY_HOTLIST
-from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
+from wire.load import (
+    LoadGrant,
+    LoadOutcome,
+    LoadRefused,
+    LoadRequest,
+    LoadResult,
+    RefundQuestion,
+    RefundsOwed,
+)
 from wire.messages import Identify, News, Refused, Welcome
 
-LoadAnswer = LoadGrant | LoadOutcome | LoadRefused
+LoadQuestion = LoadRequest | LoadResult | RefundQuestion
+LoadAnswer = LoadGrant | LoadOutcome | LoadRefused | RefundsOwed
 
 _TRIES: Final = 2  # the first may find a line that died since the last sale
 
@@ -44,7 +53,7 @@ class DeskLine:
         self._link: Link | None = None
         self._exchange: Exchange | None = None
 
-    def ask(self, question: LoadRequest | LoadResult) -> LoadAnswer:
+    def ask(self, question: LoadQuestion) -> LoadAnswer:
         """The desk's answer; raises `LinkDown`, or what a desk that is none deserves."""
         for tries_left in reversed(range(_TRIES)):
             try:
@@ -64,13 +73,13 @@ class DeskLine:
         if link is not None:
             link.close()
 
-    def _ask(self, question: LoadRequest | LoadResult) -> LoadAnswer:
+    def _ask(self, question: LoadQuestion) -> LoadAnswer:
         exchange = self._exchange or self._open()
         exchange.send(question)
         message = exchange.answer()
         while isinstance(message, News):  # for tills; the desk itself refuses cards that are on it
             message = exchange.answer()
-        assert isinstance(message, LoadGrant | LoadOutcome | LoadRefused), "the session's table allows nothing else"
+        assert isinstance(message, LoadAnswer), "the session's table allows nothing else"
         return message
 
     def _open(self) -> Exchange:

@@ -16,10 +16,12 @@ from sync.topup import (
     PointEvent,
     PresentCard,
     PutCardBack,
+    RefundWaits,
     StillOpen,
     StillThere,
 )
 from wire.ids import CardId
+from wire.load import Funding
 from wire.money import format_fen
 
 
@@ -58,13 +60,19 @@ class JsonLines:
     def tell(self, event: PointEvent) -> None:
         """See `sync.topup.Person`."""
         facts = {field.name: getattr(event, field.name) for field in fields(event)}
-        shown = {name: str(value) if isinstance(value, CardId) else value for name, value in facts.items()}
+        shown = {name: _shown(value) for name, value in facts.items()}
         self._say(json.dumps({"event": event_name(event), **shown}, ensure_ascii=False))
 
     def ask_pin(self, tries_left: int | None, why: str) -> str | None:
         """See `sync.topup.Person`."""
         self._say(json.dumps({"event": "ask-pin", "tries_left": tries_left, "why": why}))
         return self._read_line().strip() or None
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Funding):
+        return value.name.lower()
+    return str(value) if isinstance(value, CardId) else value
 
 
 def event_name(event: PointEvent) -> str:
@@ -75,7 +83,11 @@ def event_name(event: PointEvent) -> str:
 def event_words(event: PointEvent) -> str:
     """One event for whoever stands at the point."""
     match event:
+        case PresentCard(amount_fen, Funding.REFUND):
+            part = "all that is owed" if amount_fen is None else format_fen(amount_fen)
+            return f"Collect a refund, {part}, without cash: put the card on the reader."
         case PresentCard(amount_fen):
+            assert amount_fen is not None, "cash is counted"
             return f"Top up {format_fen(amount_fen)}: put the card on the reader."
         case LeaveCard():
             return "  Leave the card where it is ..."
@@ -101,6 +113,11 @@ def event_words(event: PointEvent) -> str:
             return (
                 f"DONE: {format_fen(amount_fen)} loaded, card {card} holds {format_fen(new_balance_fen)}. "
                 f"Take the card.{later}"
+            )
+        case RefundWaits(card, amount_fen):
+            return (
+                f"A refund waits: {format_fen(amount_fen)} are owed to the holder of card {card}. "
+                "Without cash: campus-syncd top-up --collect"
             )
         case StillOpen(card, amount_fen):
             return f"Not finished: a top-up of {format_fen(amount_fen)} to card {card}. It ends when that card comes."

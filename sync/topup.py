@@ -2,7 +2,8 @@
 
 A request is kept before it is sent, a grant before the card hears of it, the card's proof before the desk does. So
 after a power cut, here or at the desk, what is known is known still, and what is not the card tells when it comes back,
-here or at any other point. Left out: words and keys (`sync.teller`), the line (`sync.desk`), the dialogue with the card
+here or at any other point. A load is paid with cash, or with what the books owe the holder for sales that were taken
+back, which the desk tells. Left out: words and keys (`sync.teller`), the line (`sync.desk`), the dialogue with the card
 (`drivers.load`).
 """
 
@@ -25,6 +26,7 @@ from sync.storefile import StoreUnwritable
 from wire.errors import CampusError
 from wire.ids import CardId, LoadId
 from wire.load import (
+    Funding,
     LoadGrant,
     LoadInit,
     LoadOutcome,
@@ -33,6 +35,8 @@ from wire.load import (
     LoadRequest,
     LoadResult,
     LoadState,
+    RefundQuestion,
+    RefundsOwed,
     load_date_time,
 )
 from wire.money import Fen, format_fen
@@ -58,9 +62,10 @@ class LoadOpen(CampusError):
 
 @dataclass(frozen=True, slots=True)
 class PresentCard:
-    """The reader waits for a card."""
+    """The reader waits for a card; with no amount for one that collects all that is owed to its holder."""
 
-    amount_fen: Fen
+    amount_fen: Fen | None
+    funding: Funding = Funding.CASH
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +124,14 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class RefundWaits:
+    """The books owe the card's holder so much, which a load can collect."""
+
+    card: CardId
+    amount_fen: Fen
+
+
+@dataclass(frozen=True, slots=True)
 class StillOpen:
     """A load of an earlier run has no end yet; its card ends it by coming to any point."""
 
@@ -127,7 +140,16 @@ class StillOpen:
 
 
 PointEvent = (
-    PresentCard | LeaveCard | PutCardBack | OtherCard | CardTrouble | StillThere | EarlierSettled | Loaded | StillOpen
+    PresentCard
+    | LeaveCard
+    | PutCardBack
+    | OtherCard
+    | CardTrouble
+    | StillThere
+    | EarlierSettled
+    | Loaded
+    | RefundWaits
+    | StillOpen
 )
 
 
@@ -144,15 +166,18 @@ class Person(Protocol):
 class Desk(Protocol):
     """What a point asks; raises `LinkDown`."""
 
-    def ask(self, question: LoadRequest | LoadResult) -> LoadGrant | LoadOutcome | LoadRefused:
+    def ask(
+        self, question: LoadRequest | LoadResult | RefundQuestion
+    ) -> LoadGrant | LoadOutcome | LoadRefused | RefundsOwed:
         """The desk's answer."""
 
 
 @dataclass(slots=True)
 class _Sale:
-    """What the person wants loaded, and the load that was told to a card and not heard of again."""
+    """What the person wants loaded, None for all that is owed; the load that was told to a card and not heard of again."""
 
-    amount_fen: Fen
+    amount_fen: Fen | None
+    funding: Funding
     torn: LoadRequest | None = None
 
 
@@ -194,7 +219,13 @@ class TopUpPoint:
 
     def sell(self, amount_fen: Fen) -> Loaded:
         """Load one card with this amount; raises `LoadFailed`, or `LoadOpen` if it cannot wait for a torn card."""
-        sale = _Sale(amount_fen)
+        return self._carry_out(_Sale(amount_fen, Funding.CASH))
+
+    def collect(self, amount_fen: Fen | None = None) -> Loaded:
+        """Load one card with what is owed to its holder, or with this part of it; raises as `sell` does."""
+        return self._carry_out(_Sale(amount_fen, Funding.REFUND))
+
+    def _carry_out(self, sale: _Sale) -> Loaded:
         try:
             return self._sell(sale)
         except (KeyboardInterrupt, CampusError) as error:
@@ -208,7 +239,7 @@ class TopUpPoint:
             raise LoadFailed(why) from error
 
     def _sell(self, sale: _Sale) -> Loaded:
-        self.person.tell(PresentCard(sale.amount_fen))
+        self.person.tell(PresentCard(sale.amount_fen, sale.funding))
         while True:
             self._await_card()
             try:
@@ -228,7 +259,16 @@ class TopUpPoint:
                 if loaded is not None:
                     self.last_loaded, self._again = loaded.card, 0
                     self.person.tell(loaded)
+                    if loaded.delivered:
+                        self._tell_what_waits(loaded.card)
                     return loaded
+
+    def _tell_what_waits(self, card: CardId) -> None:
+        """What is still owed to the holder, if that can be heard: the load is done either way."""
+        with suppress(CampusError, KeyboardInterrupt):
+            answer = self.desk.ask(RefundQuestion(card))
+            if isinstance(answer, RefundsOwed) and answer.owed_fen:
+                self.person.tell(RefundWaits(card, answer.owed_fen))
 
     def _await_card(self) -> None:
         if self._events is None:
@@ -307,20 +347,42 @@ class _Presentation:
 
     def _request(self, card: CardId) -> Loaded | LoadOutcome | None:
         """Ask for the load and carry out what is granted; or the earlier load that stands in the way."""
-        init = self._initialised(self._dialogue.initialise(self._sale.amount_fen))
+        amount_fen = self._wanted(card)
+        if isinstance(amount_fen, LoadOutcome):
+            return amount_fen
+        init = self._initialised(self._dialogue.initialise(amount_fen))
         for doubled in range(_NUMBERS_MAX):
             number = self._point.store.last_load_number() + (1 << doubled)
-            request = LoadRequest(number=number, card=card, init=init)
+            request = LoadRequest(number=number, card=card, init=init, funding=self._sale.funding)
             answer = self._ask(request)
             if isinstance(answer, LoadGrant):
                 return self._credit(request, answer)
             if isinstance(answer, LoadOutcome):
                 return answer
+            assert isinstance(answer, LoadRefused), "only a question about refunds is answered by what is owed"
             if answer.refusal is not LoadRefusal.NUMBER_TAKEN:
                 raise LoadFailed(_refusal_words(answer))
         raise LoadFailed("the desk knows later loads of this point; report it to the operator")
 
-    def _ask(self, request: LoadRequest) -> LoadGrant | LoadOutcome | LoadRefused:
+    def _wanted(self, card: CardId) -> Fen | LoadOutcome:
+        """How much to ask for; or the earlier load that stands in the way of knowing what is owed."""
+        wanted_fen = self._sale.amount_fen
+        if self._sale.funding is Funding.CASH:
+            assert wanted_fen is not None, "cash is counted"
+            return wanted_fen
+        answer = self._point.desk.ask(RefundQuestion(card))
+        if isinstance(answer, LoadOutcome):
+            return answer
+        if isinstance(answer, LoadRefused):
+            raise LoadFailed(_refusal_words(answer))
+        assert isinstance(answer, RefundsOwed), "a question about refunds is never answered by a grant"
+        if answer.owed_fen == 0:
+            raise LoadFailed(
+                "nothing is owed to this card's holder, or the till's upload has not come to the books yet"
+            )
+        return answer.owed_fen if wanted_fen is None else wanted_fen
+
+    def _ask(self, request: LoadRequest) -> LoadGrant | LoadOutcome | LoadRefused | RefundsOwed:
         store, granted = self._point.store, False
         store.begin_load(request)
         try:

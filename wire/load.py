@@ -4,7 +4,10 @@ The card asks with MAC1, the desk grants with MAC2, the card proves with a TAC. 
 desk, nothing more is granted to that card: the desk names the load, and a terminal number to INITIALIZE with, for the
 least amount there is, since a card may refuse one that would overfill it. An answer to that which shows the load's own
 counter proves that its session on the card is over, and that it was never carried out; one that shows the next counter
-proves that it was. Left out: keys (`wire.pboc`), and what may follow what (`wire.session`).
+proves that it was.
+
+A load is paid with cash at the point, or with what the books owe the holder for sales that were taken back; how much
+that is the desk tells. Left out: keys (`wire.pboc`), and what may follow what (`wire.session`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,13 @@ _DETAIL_BYTES_MAX: Final = 200
 
 CHALLENGE_FEN: Final = Fen(1)  # some cards refuse an amount of zero
 NO_CHALLENGE: Final = TerminalId(bytes(TERMINAL_ID_BYTES))
+
+
+class Funding(IntEnum):
+    """Who pays for a load: the person at the point, or the school out of the holder's refunds."""
+
+    CASH = 1
+    REFUND = 2
 
 
 class LoadState(IntEnum):
@@ -50,6 +60,7 @@ class LoadRefusal(IntEnum):
     WRONG_PROOF = 9
     BUSY = 10
     RULE_BROKEN = 11
+    NOT_OWED = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,21 +103,24 @@ class LoadRequest:
     number: int
     card: CardId = field(repr=False)
     init: LoadInit
+    funding: Funding = Funding.CASH
 
     def to_bytes(self) -> bytes:
-        """number 4, card 18, INITIALIZE 20."""
-        return self.number.to_bytes(4, "big") + self.card.to_bytes() + self.init.to_bytes()
+        """number 4, card 18, INITIALIZE 20, funding 1."""
+        return self.number.to_bytes(4, "big") + self.card.to_bytes() + self.init.to_bytes() + bytes((self.funding,))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        """The inverse; `FormatError` for number 0."""
+        """The inverse; `FormatError` for number 0 or an unknown funding."""
         reader = FieldReader(data)
         number, card = reader.uint(4), CardId.from_bytes(reader.take(_CARD_BYTES))
-        request = cls(number=number, card=card, init=LoadInit.read(reader))
+        init, funding = LoadInit.read(reader), reader.uint(1)
         reader.finish()
-        if request.number == 0:
+        if number == 0:
             raise FormatError("a point numbers its loads from 1")
-        return request
+        if funding not in set(Funding):
+            raise FormatError(f"funding {funding} of a load is not known here")
+        return cls(number=number, card=card, init=init, funding=Funding(funding))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +233,46 @@ class LoadRefused:
             return cls(LoadRefusal(reason), reader.take(reader.remaining).decode())
         except ValueError as error:  # UnicodeDecodeError is one, too
             raise FormatError(f"a load's refusal {reason} cannot be read") from error
+
+
+@dataclass(frozen=True, slots=True)
+class RefundQuestion:
+    """Point: what do the books owe the holder of this card? Answered by RefundsOwed, LoadOutcome or LoadRefused."""
+
+    kind: ClassVar[int] = 23
+    card: CardId = field(repr=False)
+
+    def to_bytes(self) -> bytes:
+        """card 18."""
+        return self.card.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse."""
+        reader = FieldReader(data)
+        question = cls(CardId.from_bytes(reader.take(_CARD_BYTES)))
+        reader.finish()
+        return question
+
+
+@dataclass(frozen=True, slots=True)
+class RefundsOwed:
+    """Desk: so much may be asked for as loads that are paid with REFUND."""
+
+    kind: ClassVar[int] = 24
+    owed_fen: Fen
+
+    def to_bytes(self) -> bytes:
+        """amount 4."""
+        return self.owed_fen.to_bytes(4, "big")
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The inverse."""
+        reader = FieldReader(data)
+        owed = cls(Fen(reader.uint(4)))
+        reader.finish()
+        return owed
 
 
 def load_date_time(granted_at_utc_s: int) -> bytes:

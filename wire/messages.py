@@ -17,7 +17,7 @@ from wire.downlink import NO_MARK, Answer, HotlistDelta, Request
 from wire.fields import FieldReader, FormatError
 from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, TerminalId
-from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult, RefundQuestion, RefundsOwed
 from wire.receipt import BatchReceipt, Cursor, Rejection
 from wire.shift import ShiftReceipt, ShiftReport
 from wire.sms import SMS_KEY_BYTES
@@ -291,6 +291,8 @@ Message = (
     | LoadRefused
     | ShiftReport
     | ShiftReceipt
+    | RefundQuestion
+    | RefundsOwed
 )
 
 MESSAGE_TYPES: Final[dict[int, type[Message]]] = {kind.kind: kind for kind in get_args(Message)}

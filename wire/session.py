@@ -13,7 +13,7 @@ from wire.configuration import Configuration
 from wire.downlink import Answer, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
-from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult, RefundQuestion, RefundsOwed
 from wire.messages import (
     MESSAGE_TYPES,
     Challenge,
@@ -78,6 +78,8 @@ _SENDER: Final[dict[type[Message], Role]] = {
     LoadRefused: Role.SERVER,
     ShiftReport: Role.CLIENT,
     ShiftReceipt: Role.SERVER,
+    RefundQuestion: Role.CLIENT,
+    RefundsOwed: Role.SERVER,
 }
 
 # A batch may follow Identify at once: the first contact needs no probe. A rejection ends the session unless it answers
@@ -108,11 +110,13 @@ _NEXT: Final[dict[tuple[State, type[Message]], State]] = {
     (State.OPEN, LoadRefused): State.OPEN,
     (State.OPEN, ShiftReport): State.OPEN,
     (State.OPEN, ShiftReceipt): State.OPEN,
+    (State.OPEN, RefundQuestion): State.OPEN,
+    (State.OPEN, RefundsOwed): State.OPEN,
 }
 
 # One question about a load at a time: a card is in one hand.
-_LOAD_QUESTIONS: Final = (LoadRequest, LoadResult)
-_LOAD_ANSWERS: Final = (LoadGrant, LoadOutcome, LoadRefused)
+_LOAD_QUESTIONS: Final = (LoadRequest, LoadResult, RefundQuestion)
+_LOAD_ANSWERS: Final = (LoadGrant, LoadOutcome, LoadRefused, RefundsOwed)
 
 
 class Session:

@@ -143,6 +143,7 @@ def _roll_forward(args: argparse.Namespace, host: Host) -> int:
         ("opening", roll.opening_fen),
         ("+ on purses taken over", roll.taken_over_fen),
         ("+ loads", roll.loads_fen),
+        ("+ refunds collected", roll.collected_fen),
         ("+ subsidies", roll.subsidies_fen),
         ("- purchases", -roll.purchases_fen),
         ("+- resolved suspense", roll.adjustments_fen),

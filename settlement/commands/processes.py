@@ -26,6 +26,7 @@ from settlement.commands.common import (
     stream_of,
 )
 from settlement.ledger.keeper import Keeper
+from settlement.ledger.owed import LedgerBooks
 from settlement.ledger.owners import RegistryOwners
 from settlement.ledger.pull import JournalSource, LoadSource, OfficeSource, OpeningSource, StreamSource
 from settlement.ledger.store import Posted
@@ -133,7 +134,14 @@ def _top_up(args: argparse.Namespace, host: Host) -> int:
     def open_desk() -> Desk:
         db, onecard = _open_pair(home, TOPUP)
         return TopupDesk(
-            db=db, onecard=onecard, keys=keys, door=door, clock=host.utc_s, limits=limits, random=secrets.token_bytes
+            db=db,
+            onecard=onecard,
+            keys=keys,
+            door=door,
+            clock=host.utc_s,
+            limits=limits,
+            books=LedgerBooks(home.place(LEDGER, role=TOPUP)),
+            random=secrets.token_bytes,
         )
 
     _run_gateway(home, host, Stream.TOP_UP, settings, door, open_desk)

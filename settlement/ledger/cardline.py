@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from settlement.ledger.entries import EntryKind
+from settlement.ledger.entries import LOADS, EntryKind
 from settlement.ledger.store import ITEM_COLUMNS, read_item, read_origin
 from settlement.store.database import Database
 from wire.ids import CardId, LoadId, TapId
@@ -26,7 +26,7 @@ _OPENING: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 1 AND card = %s"
 _ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NULL AND card = %s ORDER BY id"
 _PAID: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NOT NULL AND card = %s ORDER BY id"
 _LOADS: Final = f"""
-    SELECT {_COLUMNS} FROM entry WHERE kind = 3 AND card = %s
+    SELECT {_COLUMNS} FROM entry WHERE kind IN (3, 9) AND card = %s
     AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 1) ORDER BY counter, id
 """
 _ITEMS: Final = f"""
@@ -103,7 +103,7 @@ def read_line(db: Database, card: CardId, *, now_utc_s: int, outage_s: int) -> C
         )
         for number, item in db.query(_ITEMS, (key,), into=read_item)
     ]
-    claims = [*paid, *(item for item in items if item.kind != EntryKind.LOAD.name)]
+    claims = [*paid, *(item for item in items if item.kind not in [kind.name for kind in LOADS.values()])]
     problems = [
         *_gaps(opening, taps, claims, now_utc_s - outage_s),
         *_clones([*taps, *paid], items),

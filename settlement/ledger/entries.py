@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from wire.ids import CardId, LoadId, TapId
+from wire.load import Funding
 from wire.money import Fen
 from wire.receipt import Suspense
 from wire.record import CAMPUS_ZONE, ClockQuality, Outcome, TapKind, TapRecord
@@ -44,9 +45,11 @@ class EntryKind(IntEnum):
     SIGN_ON = 6
     ADJUSTMENT = 7
     FEE = 8
+    COLLECTION = 9
 
 
 CREDITS: Final = (EntryKind.REVERSAL, EntryKind.REFUND)  # they take a sale back
+LOADS: Final = {Funding.CASH: EntryKind.LOAD, Funding.REFUND: EntryKind.COLLECTION}  # pending until they end
 _KINDS: Final = {
     TapKind.SALE: EntryKind.PURCHASE,
     TapKind.REVERSAL: EntryKind.REVERSAL,
@@ -146,6 +149,7 @@ class LoadEnd:
 
     source: Source
     load_id: LoadId
+    funding: Funding = Funding.CASH
     resolved: Resolved
     card: CardId = field(repr=False)
     counter: int
@@ -220,11 +224,18 @@ def opening_for(card: CardId, *, balance_fen: Fen, counter: int, source: Source,
 
 
 def load_for(
-    load_id: LoadId, card: CardId, *, online_counter: int, amount_fen: Fen, source: Source, granted_at_utc_s: int
+    load_id: LoadId,
+    card: CardId,
+    *,
+    funding: Funding = Funding.CASH,
+    online_counter: int,
+    amount_fen: Fen,
+    source: Source,
+    granted_at_utc_s: int,
 ) -> Entry:
-    """A load that was granted: pending money from the cash points to the purse."""
+    """A load that was granted: pending money from the cash points, or out of the holder's refunds, to the purse."""
     return Entry(
-        kind=EntryKind.LOAD,
+        kind=LOADS[funding],
         source=source,
         origin=load_id,
         card=card,
@@ -234,13 +245,14 @@ def load_for(
         happened_at_utc_s=granted_at_utc_s,
         clock_quality=ClockQuality.SERVER,
         received_at_utc_s=granted_at_utc_s,
-        postings=load_postings(card, amount_fen),
+        postings=load_postings(LOADS[funding], card, amount_fen),
     )
 
 
-def load_postings(card: CardId, amount_fen: Fen) -> tuple[Posting, ...]:
+def load_postings(kind: EntryKind, card: CardId, amount_fen: Fen) -> tuple[Posting, ...]:
     """What a load posts once it is confirmed."""
-    return pair(Account.CASH_POINTS, Account.CARD_FLOAT, amount_fen, card)
+    paid_by = Account.REFUNDS_PAYABLE if kind is EntryKind.COLLECTION else Account.CASH_POINTS
+    return pair(paid_by, Account.CARD_FLOAT, amount_fen, card)
 
 
 def suspended(record: TapRecord, *, reason: Suspense, source: Source, received_at_utc_s: int) -> SuspenseItem:
@@ -292,7 +304,7 @@ def suspend_end(end: LoadEnd, reason: Suspense) -> SuspenseItem:
         source=end.source,
         origin=end.load_id,
         reason=reason,
-        kind=EntryKind.LOAD,
+        kind=LOADS[end.funding],
         card=end.card,
         counter=end.counter,
         ttsn=0,

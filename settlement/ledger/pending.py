@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from settlement.ledger.entries import (
+    LOADS,
     Entry,
+    EntryKind,
     LoadEnd,
     Resolved,
     accounting_day,
@@ -32,7 +34,7 @@ _KNOWN: Final = """
 """
 _OPENED: Final = "SELECT count(*) FROM entry WHERE kind = 1 AND card = %s"
 _LIVE_AT_COUNT: Final = """
-    SELECT count(*) FROM entry WHERE kind = 3 AND card = %s AND counter = %s
+    SELECT count(*) FROM entry WHERE kind IN (3, 9) AND card = %s AND counter = %s
     AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 2)
 """
 _RESOLVE: Final = """
@@ -42,7 +44,7 @@ _RESOLVE: Final = """
 _ADD_PENDING: Final = "INSERT INTO pending_load (entry_id) VALUES (%s)"
 _END_PENDING: Final = "DELETE FROM pending_load WHERE entry_id = %s"
 _PENDING: Final = """
-    SELECT terminal, epoch, seq, card, counter, amount_fen, received_at_utc_s
+    SELECT terminal, epoch, seq, kind, card, counter, amount_fen, received_at_utc_s
     FROM pending_load CROSS JOIN entry WHERE entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
 """
 
@@ -52,6 +54,7 @@ class PendingLoad:
     """Money on its way to a card, as reports show it."""
 
     load_id: LoadId
+    kind: EntryKind
     card: CardId = field(repr=False)
     counter: int
     amount_fen: Fen
@@ -62,7 +65,7 @@ def post_loads(db: Database, items: Sequence[Entry | LoadEnd]) -> list[Posted]:
     """Post grants and ends in their order, inside the caller's transaction; a repeat changes nothing.
 
     A grant needs the purse's opening and a count that no other load of the card holds; an end needs its grant, with the
-    same card, count and amount, and is the only one. Whatever else comes is suspended.
+    same funding, card, count and amount, and is the only one. Whatever else comes is suspended.
     """
     return [_end(db, item) if isinstance(item, LoadEnd) else _grant(db, item) for item in items]
 
@@ -71,8 +74,13 @@ def pending_loads(db: Database) -> list[PendingLoad]:
     """Everything that was granted and has not ended, oldest first."""
     return db.query(
         _PENDING,
-        into=lambda terminal, epoch, number, card, counter, amount_fen, since_utc_s: PendingLoad(
-            LoadId(TerminalId(terminal), epoch, number), CardId.from_bytes(card), counter, Fen(amount_fen), since_utc_s
+        into=lambda terminal, epoch, number, kind, card, counter, amount_fen, since_utc_s: PendingLoad(
+            LoadId(TerminalId(terminal), epoch, number),
+            EntryKind(kind),
+            CardId.from_bytes(card),
+            counter,
+            Fen(amount_fen),
+            since_utc_s,
         ),
     )
 
@@ -88,7 +96,9 @@ class _Known:
 
     def is_of(self, item: Entry | LoadEnd) -> bool:
         card = None if item.card is None else item.card.to_bytes()
-        return (self.card, self.counter, self.amount_fen) == (card, item.counter, item.amount_fen)
+        kind = item.kind if isinstance(item, Entry) else LOADS[item.funding]
+        facts = (self.kind, self.card, self.counter, self.amount_fen)
+        return facts == (kind, card, item.counter, item.amount_fen)
 
 
 def _grant(db: Database, entry: Entry) -> Posted:
@@ -128,7 +138,7 @@ def _end(db: Database, end: LoadEnd) -> Posted:
     db.execute(_RESOLVE, (known.entry, int(end.resolved), *source, end.happened_at_utc_s, day))
     db.execute(_END_PENDING, (known.entry,))
     if posted:
-        add_postings(db, posting_rows(known.entry, load_postings(end.card, end.amount_fen), day))
+        add_postings(db, posting_rows(known.entry, load_postings(LOADS[end.funding], end.card, end.amount_fen), day))
     return Posted.CREATED
 
 

@@ -283,6 +283,7 @@ class LoadSource:
             return load_for(
                 event.load_id,
                 event.card,
+                funding=event.funding,
                 online_counter=event.online_counter,
                 amount_fen=event.amount_fen,
                 source=source,
@@ -291,6 +292,7 @@ class LoadSource:
         return LoadEnd(
             source=source,
             load_id=event.load_id,
+            funding=event.funding,
             resolved=Resolved.POSTED if event.kind is LoadEventKind.CONFIRMED else Resolved.VOIDED,
             card=event.card,
             counter=event.online_counter,

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
-from settlement.ledger.entries import CREDITS, Entry, EntryKind, Posting, Source, SuspenseItem, next_day, suspend_entry
+from settlement.ledger.entries import (
+    CREDITS,
+    LOADS,
+    Entry,
+    EntryKind,
+    Posting,
+    Source,
+    SuspenseItem,
+    next_day,
+    suspend_entry,
+)
 from settlement.store.database import Database, Value
 from settlement.store.router import TOPUP
 from wire.ids import CardId, LoadId, TapId, TerminalId
@@ -323,7 +333,7 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
         dates = (entry.happened_at_utc_s, int(entry.clock_quality), entry.received_at_utc_s)
         day = max(entry.accounting_day, day_min)
         rows.append((*source, *origin, card, entry.counter, entry.ttsn, *amounts, *dates, day))
-        if entry.kind is not EntryKind.LOAD:
+        if entry.kind not in LOADS.values():
             postings += posting_rows(number, entry.postings, day)
     db.append("entry", _ENTRY_COLUMNS, rows)
     add_postings(db, postings)

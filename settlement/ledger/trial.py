@@ -77,6 +77,7 @@ class RollForward:
     opening_fen: int
     taken_over_fen: int
     loads_fen: int
+    collected_fen: int
     subsidies_fen: int
     purchases_fen: int
     adjustments_fen: int
@@ -93,7 +94,7 @@ class RollForward:
     @property
     def is_right(self) -> bool:
         """Whether the float is what the movements lead to, and what the purses sum to."""
-        in_fen = self.taken_over_fen + self.loads_fen + self.subsidies_fen
+        in_fen = self.taken_over_fen + self.loads_fen + self.collected_fen + self.subsidies_fen
         return (
             self.opening_fen + in_fen - self.purchases_fen + self.adjustments_fen == self.closing_fen
             and self.purses_fen in (None, self.closing_fen)
@@ -115,9 +116,8 @@ def roll_forward(db: Database, first_day: int, last_day: int) -> RollForward:
             _MOVED, (first_day, last_day, int(Account.CARD_FLOAT)), into=lambda *row: row
         )
     }
-    opened, loaded, bought = (
-        moved.get(kind, (0, 0)) for kind in (EntryKind.OPENING, EntryKind.LOAD, EntryKind.PURCHASE)
-    )
+    kinds = (EntryKind.OPENING, EntryKind.LOAD, EntryKind.COLLECTION, EntryKind.PURCHASE)
+    opened, loaded, collected, bought = (moved.get(kind, (0, 0)) for kind in kinds)
     adjusted = moved.get(EntryKind.ADJUSTMENT, (0, 0))
     ((purses_fen, overdrawn, overdrawn_fen),) = db.query(_PURSES, into=lambda *row: row)
     ((pending, pending_fen),) = db.query(_PENDING, into=lambda *row: row)
@@ -130,6 +130,7 @@ def roll_forward(db: Database, first_day: int, last_day: int) -> RollForward:
         opening_fen=-lines[Account.CARD_FLOAT].opening_fen,
         taken_over_fen=opened[1] - opened[0],
         loads_fen=loaded[1] - loaded[0],
+        collected_fen=collected[1] - collected[0],
         subsidies_fen=bought[1],
         purchases_fen=bought[0],
         adjustments_fen=adjusted[1] - adjusted[0],

@@ -81,7 +81,7 @@ _LINES: Final = f"""
 _LOADS: Final = """
     WITH line (card, counter, since, until) AS (VALUES {rows})
     SELECT line.card, line.counter, load.amount_fen, load.happened_at_utc_s FROM line CROSS JOIN entry load
-    WHERE load.kind = 3 AND load.card = line.card
+    WHERE load.kind IN (3, 9) AND load.card = line.card
     AND load.happened_at_utc_s > line.since AND load.happened_at_utc_s <= line.until
     AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = load.id AND outcome = 1)
 """

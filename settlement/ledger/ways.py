@@ -11,6 +11,7 @@ from typing import Final
 
 from settlement.ledger.entries import (
     CREDITS,
+    LOADS,
     Account,
     Entry,
     EntryKind,
@@ -60,6 +61,12 @@ _LOAD_WAYS: Final = {
     Suspense.VOIDED_NOT_PENDING: (How.RETURN, How.REJECT),
 }
 _OTHER_LOAD_WAYS: Final = (How.POST, How.WRITE_OFF, How.RETURN, How.REJECT)
+# Nobody paid cash for a collection: unless the purse has it, the holder is owed it as before.
+_COLLECTION_WAYS: Final = {
+    Suspense.CARD_UNKNOWN: (How.REJECT,),
+    Suspense.VOIDED_NOT_PENDING: (How.RETURN, How.REJECT),
+}
+_OTHER_COLLECTION_WAYS: Final = (How.POST, How.REJECT)
 
 
 def ways_of(item: SuspenseItem) -> tuple[How, ...]:
@@ -70,6 +77,8 @@ def ways_of(item: SuspenseItem) -> tuple[How, ...]:
         return _CREDIT_WAYS
     if item.kind is EntryKind.LOAD:
         return _LOAD_WAYS.get(item.reason, _OTHER_LOAD_WAYS)
+    if item.kind is EntryKind.COLLECTION:
+        return _COLLECTION_WAYS.get(item.reason, _OTHER_COLLECTION_WAYS)
     return (How.REJECT,)  # nothing of a sign-on is money
 
 
@@ -82,6 +91,11 @@ def words_of(item: SuspenseItem, how: How) -> str:
             How.POST: "the load is booked: cash was taken, and the purse has it",
             How.WRITE_OFF: "the purse has it, but no cash was taken: the school bears it",
             How.RETURN: "cash was taken, but the purse has it not: it is owed to the holder",
+        }[how]
+    if item.kind is EntryKind.COLLECTION:
+        return {
+            How.POST: "the purse has it: the holder has collected what was owed",
+            How.RETURN: "the purse has it not: it is owed to the holder as before",
         }[how]
     if item.kind in CREDITS:
         return {
@@ -137,7 +151,7 @@ def adjustment_for(
 def _postings(item: SuspenseItem, how: How, purse: CardId) -> tuple[Posting, ...]:
     if how is How.REJECT:
         return ()
-    if item.kind is EntryKind.LOAD:
+    if item.kind in LOADS.values():
         return _load_postings(item, how)
     if item.kind in CREDITS:
         if how is How.RETURN:
@@ -158,4 +172,4 @@ def _load_postings(item: SuspenseItem, how: How) -> tuple[Posting, ...]:
         return pair(Account.CARD_FLOAT, Account.REFUNDS_PAYABLE, item.amount_fen, item.card)
     if how is How.RETURN:
         return pair(Account.CASH_POINTS, Account.REFUNDS_PAYABLE, item.amount_fen, None)
-    return load_postings(item.card, item.amount_fen)
+    return load_postings(item.kind, item.card, item.amount_fen)

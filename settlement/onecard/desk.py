@@ -5,7 +5,11 @@ else was granted at this one, so nothing else can have moved it. It ends as VOID
 a terminal number that the desk drew after the grant: to make that MAC1 the card had to begin anew, which ended the only
 session in which MAC2 was good. So no point, honest or not, can have a load voided that is on a card or will be. An
 amount would not do in place of the number: a card may refuse it, and amounts are so few that a point could collect
-MAC1s beforehand and ask for loads until one fits. Left out: connections (`settlement.streams.gateway`), the books.
+MAC1s beforehand and ask for loads until one fits.
+
+A load may be paid with what the books owe the holder. The books are behind, so what they owe is all that they ever
+credited to the card, less all that was ever granted here: confirmed or not, but for what was voided. Left out:
+connections (`settlement.streams.gateway`), and what is in the books.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from settlement.onecard import loads, registry
 from settlement.onecard.keys import KeyStore
@@ -22,10 +26,12 @@ from settlement.store.database import Database
 from settlement.streams.desk import Clock, Desk
 from settlement.streams.door import Door
 from wire.batch import SignedBatch
-from wire.ids import TERMINAL_ID_BYTES, LoadId, Stream, TerminalId
+from wire.errors import CampusError
+from wire.ids import TERMINAL_ID_BYTES, CardId, LoadId, Stream, TerminalId
 from wire.load import (
     CHALLENGE_FEN,
     NO_CHALLENGE,
+    Funding,
     LoadGrant,
     LoadInit,
     LoadOutcome,
@@ -34,6 +40,8 @@ from wire.load import (
     LoadRequest,
     LoadResult,
     LoadState,
+    RefundQuestion,
+    RefundsOwed,
 )
 from wire.messages import Identify, Receipt, Refused
 from wire.money import Fen, format_fen
@@ -46,7 +54,8 @@ _STATES: Final = {LoadEventKind.CONFIRMED: LoadState.POSTED, LoadEventKind.VOIDE
 
 _log: Final = logging.getLogger(__name__)
 
-LoadAnswer = LoadGrant | LoadOutcome | LoadRefused
+LoadQuestion = LoadRequest | LoadResult | RefundQuestion
+LoadAnswer = LoadGrant | LoadOutcome | LoadRefused | RefundsOwed
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,24 @@ class LoadLimits:
 
     load_fen_max: int
     purse_fen_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credited:
+    """What the books ever credited to a card's holder, and which loads they know to have collected some of it."""
+
+    credited_fen: Fen
+    collected: dict[LoadId, Fen]
+
+
+class Books(Protocol):
+    """What the desk reads of the ledger."""
+
+    def credited(self, card: CardId) -> Credited:
+        """As of what is posted; raises `StoreFault`, or `SchemaMissing` where there is no ledger."""
+
+    def close(self) -> None:
+        """Let go of the database."""
 
 
 class TopupDesk(Desk):
@@ -69,10 +96,12 @@ class TopupDesk(Desk):
         door: Door,
         clock: Clock,
         limits: LoadLimits,
+        books: Books,
         random: Callable[[int], bytes],
     ) -> None:
         super().__init__(stream=Stream.TOP_UP, db=db, onecard=onecard, keys=keys, door=door, clock=clock)
         self._limits = limits
+        self._books = books
         self._random = random
         self._challenges: dict[LoadId, TerminalId] = {}
 
@@ -84,12 +113,39 @@ class TopupDesk(Desk):
         """A top-up point has no shifts."""
         return ShiftReceipt(0)
 
-    def load(self, message: LoadRequest | LoadResult, point: Identify) -> LoadAnswer:
+    def load(self, message: LoadQuestion, point: Identify) -> LoadAnswer:
         """One question about a load, from a point that was let in; the answer is true once it is returned."""
         try:
+            if isinstance(message, RefundQuestion):
+                return self._refunds(message.card)
             return self._request(message, point) if isinstance(message, LoadRequest) else self._result(message, point)
         except KeyHalvesEqual as error:
             return LoadRefused(LoadRefusal.CARD_UNUSABLE, str(error))
+
+    def close(self) -> None:
+        """See `Desk`."""
+        self._books.close()
+        super().close()
+
+    def _refunds(self, card: CardId) -> LoadAnswer:
+        if not registry.is_registered(self._onecard, card):
+            return _unregistered()
+        before = loads.last_load(self._db, card)
+        if before is not None and before[1] is None:
+            return self._outcome(before[0], None)
+        owed_fen = self._owed_fen(card)
+        return owed_fen if isinstance(owed_fen, LoadRefused) else RefundsOwed(owed_fen)
+
+    def _owed_fen(self, card: CardId) -> Fen | LoadRefused:
+        """What may still be granted out of refunds, however far the books are behind; or that nobody knows now."""
+        try:
+            books = self._books.credited(card)
+        except CampusError as error:
+            _log.warning("top-up: the books cannot be read: %s", error)
+            return LoadRefused(LoadRefusal.BUSY, "what is owed cannot be read from the books now: collect it later")
+        # Loads that only the books know were granted by a desk that was restored from a backup since.
+        taken = {**books.collected, **loads.refunds_granted(self._db, card)}
+        return Fen(max(books.credited_fen - sum(taken.values()), 0))
 
     def _request(self, request: LoadRequest, point: Identify) -> LoadAnswer:
         load_id, raw = LoadId(point.terminal, point.epoch, request.number), request.to_bytes()
@@ -97,7 +153,7 @@ class TopupDesk(Desk):
         if known is not None:
             return self._again(load_id, same=known[0] == raw, answer=known[1])
         if not registry.is_registered(self._onecard, request.card):
-            return LoadRefused(LoadRefusal.CARD_UNKNOWN, "this school does not answer for the card")
+            return _unregistered()
         if not self._keys.verify_load_mac1(request.card, request.init, point.terminal):
             return self._wrong_mac1(load_id)
         before = loads.last_load(self._db, request.card)
@@ -124,6 +180,14 @@ class TopupDesk(Desk):
         if init.balance_fen + init.amount_fen > limits.purse_fen_max:
             most = format_fen(limits.purse_fen_max)
             return LoadRefused(LoadRefusal.OVER_LIMIT, f"a purse holds {most} at most, with this load it would be more")
+        return self._more_than_owed(request) if request.funding is Funding.REFUND else None
+
+    def _more_than_owed(self, request: LoadRequest) -> LoadRefused | None:
+        owed_fen = self._owed_fen(request.card)
+        if isinstance(owed_fen, LoadRefused):
+            return owed_fen
+        if request.init.amount_fen > owed_fen:
+            return LoadRefused(LoadRefusal.NOT_OWED, f"the books owe the holder {format_fen(owed_fen)}, not more")
         return None
 
     def _grant(self, request: LoadRequest, load_id: LoadId) -> LoadGrant:
@@ -133,6 +197,7 @@ class TopupDesk(Desk):
         event = LoadEvent(
             kind=LoadEventKind.GRANTED,
             evidence=LoadEvidence.MAC1,
+            funding=request.funding,
             load_id=load_id,
             card=request.card,
             online_counter=init.online_counter,
@@ -178,6 +243,7 @@ class TopupDesk(Desk):
         event = LoadEvent(
             kind=kind,
             evidence=evidence,
+            funding=granted.funding,
             load_id=granted.load_id,
             card=granted.card,
             online_counter=granted.online_counter,
@@ -231,6 +297,10 @@ class TopupDesk(Desk):
         return LoadRefused(
             LoadRefusal.COUNTER_DISPUTED, f"the card has counted {init.online_counter} loads, the desk {expected}"
         )
+
+
+def _unregistered() -> LoadRefused:
+    return LoadRefused(LoadRefusal.CARD_UNKNOWN, "this school does not answer for the card")
 
 
 def _counter_after(ended: LoadEvent) -> int:

@@ -15,12 +15,13 @@ from typing import Final
 from settlement.store.database import Database
 from wire.fields import FormatError
 from wire.ids import CardId, LoadId, TerminalId, load_id
+from wire.load import Funding
 from wire.money import Fen
 from wire.record import NO_TAC
 
-EVENT_VERSION: Final = 1
+EVENT_VERSION: Final = 2
 
-_LAYOUT: Final = struct.Struct(">BBB6sHI18sHII4s6sI")
+_LAYOUT: Final = struct.Struct(">BBBB6sHI18sHII4s6sI")
 EVENT_BYTES: Final = _LAYOUT.size
 
 _HEAD: Final = "SELECT position, chain_hash FROM load_event ORDER BY position DESC LIMIT 1"
@@ -36,6 +37,7 @@ _FIND_ANSWER: Final = """
     WHERE granted.terminal = %s AND granted.epoch = %s AND granted.number = %s AND granted.kind = 1
 """
 _LOAD: Final = "SELECT event FROM load_event WHERE terminal = %s AND epoch = %s AND number = %s ORDER BY position"
+_OF_CARD: Final = "SELECT event FROM load_event WHERE card = %s ORDER BY position"
 _NEWEST: Final = "SELECT event FROM load_event WHERE card = %s ORDER BY position DESC LIMIT 1"
 
 
@@ -65,7 +67,7 @@ _EVIDENCE_OF: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadEvent:
-    """One event of one load; all of a load's events carry the same `load_id`, `card`, counter and amounts.
+    """One event of one load; all of a load's events carry the same `funding`, `load_id`, `card`, counter, amounts.
 
     `online_counter` is what INITIALIZE FOR LOAD answered: a load that was voided leaves it to the next one. `terminal`
     is the top-up point that brought the evidence, maybe another than the one that asked (`load_id.terminal`). `tac` is
@@ -74,6 +76,7 @@ class LoadEvent:
 
     kind: LoadEventKind
     evidence: LoadEvidence
+    funding: Funding = Funding.CASH
     load_id: LoadId
     card: CardId = field(repr=False)
     online_counter: int
@@ -89,6 +92,7 @@ class LoadEvent:
             EVENT_VERSION,
             self.kind,
             self.evidence,
+            self.funding,
             self.load_id.terminal,
             self.load_id.epoch,
             self.load_id.number,
@@ -106,19 +110,23 @@ class LoadEvent:
         """Read canonical bytes; `FormatError` for anything that `to_bytes` cannot have written."""
         if len(data) != EVENT_BYTES:
             raise FormatError(f"a load's event has {EVENT_BYTES} bytes, not {len(data)}")
-        version, kind, evidence, asked_by, epoch, number, card, *purse, tac, terminal, utc_s = _LAYOUT.unpack(data)
+        version, kind, evidence, paid, asked_by, epoch, number, card, *purse, tac, terminal, utc_s = _LAYOUT.unpack(
+            data
+        )
         if version != EVENT_VERSION:
             raise FormatError(f"version {version} of a load's event is not known here")
         try:
-            what, why = LoadEventKind(kind), LoadEvidence(evidence)
+            what, why, funding = LoadEventKind(kind), LoadEvidence(evidence), Funding(paid)
         except ValueError as error:
-            raise FormatError(f"a load's event of kind {kind} with evidence {evidence} is not known here") from error
+            names = f"kind {kind}, evidence {evidence} and funding {paid}"
+            raise FormatError(f"a load's event of {names} is not known here") from error
         if why not in _EVIDENCE_OF[what] or (tac != NO_TAC and why is not LoadEvidence.TAC):
             raise FormatError(f"evidence {why.name} does not go with a load {what.name}")
         online_counter, amount_fen, old_balance_fen = purse
         return cls(
             kind=what,
             evidence=why,
+            funding=funding,
             load_id=load_id(asked_by, epoch, number),
             card=CardId.from_bytes(card),
             online_counter=online_counter,
@@ -189,3 +197,12 @@ def last_load(db: Database, card: CardId) -> tuple[LoadEvent, LoadEvent | None] 
     """The newest load of this card, as `find_load` has it: the only one that can be without an end."""
     newest = next(iter(db.query(_NEWEST, (card.to_bytes(),), into=LoadEvent.from_bytes)), None)
     return None if newest is None else find_load(db, newest.load_id)
+
+
+def refunds_granted(db: Database, card: CardId) -> dict[LoadId, Fen]:
+    """What was ever granted to this card out of refunds: each load with its amount, nothing for one that was voided."""
+    granted: dict[LoadId, Fen] = {}
+    for event in db.query(_OF_CARD, (card.to_bytes(),), into=LoadEvent.from_bytes):
+        if event.funding is Funding.REFUND:
+            granted[event.load_id] = Fen(0) if event.kind is LoadEventKind.VOIDED else event.amount_fen
+    return granted

@@ -44,9 +44,13 @@ _NUMBERED: Final = b"""
 
 
 def readers_of(alias: str) -> list[str]:
-    """The other roles that may read this database: the ledger all it pulls from, the desks the card registry."""
+    """The other roles that may read this database: the ledger all it pulls from, the desks the card registry,
+    the top-up desk the ledger, for what it owes to holders.
+    """
     if alias == ONECARD:
         return [LEDGER, TOPUP, *sorted(STREAM_ALIASES)]
+    if alias == LEDGER:
+        return [TOPUP]
     return [LEDGER] if alias in STREAM_ALIASES or alias in (TOPUP, OFFICE) else []
 
 

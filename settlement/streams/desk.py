@@ -34,7 +34,16 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.hotlist import EMPTY_HOTLIST, Hotlist
 from wire.ids import Stream, TerminalId
-from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
+from wire.load import (
+    LoadGrant,
+    LoadOutcome,
+    LoadRefusal,
+    LoadRefused,
+    LoadRequest,
+    LoadResult,
+    RefundQuestion,
+    RefundsOwed,
+)
 from wire.messages import Enrolled, HotlistUpdate, Identify, News, Receipt, Refused, Welcome
 from wire.shift import ShiftReceipt, ShiftReport
 
@@ -119,11 +128,12 @@ class Desk:
             self._db, signed, states=self._states, stream=self._stream, keys=self._keys, now_utc_s=self._clock()
         )
 
-    def load(self, message: LoadRequest | LoadResult, point: Identify) -> LoadGrant | LoadOutcome | LoadRefused:
+    def load(
+        self, message: LoadRequest | LoadResult | RefundQuestion, point: Identify
+    ) -> LoadGrant | LoadOutcome | LoadRefused | RefundsOwed:
         """A stream loads no cards; the top-up desk does (`settlement.onecard.desk`)."""
-        number = message.number if isinstance(message, LoadRequest) else message.load_id.number
         return LoadRefused(
-            LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} knows no load {number} of {point.terminal.hex()}"
+            LoadRefusal.LOAD_UNKNOWN, f"{self._stream.label} loads no cards, as {point.terminal.hex()} asks for"
         )
 
     def standing(self, terminal: TerminalId, epoch: int) -> Standing:

@@ -26,7 +26,16 @@ from wire.errors import CampusError
 from wire.fields import FormatError
 from wire.frame import encode_frame
 from wire.ids import Stream, TerminalId
-from wire.load import LoadGrant, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
+from wire.load import (
+    LoadGrant,
+    LoadOutcome,
+    LoadRefusal,
+    LoadRefused,
+    LoadRequest,
+    LoadResult,
+    RefundQuestion,
+    RefundsOwed,
+)
 from wire.messages import (
     NONCE_BYTES,
     Challenge,
@@ -330,7 +339,7 @@ class _Connection:
             await self._identify(message)
         elif isinstance(message, Upload) and self._session.state is State.OPEN:
             self._say(await self._accept(message))
-        elif isinstance(message, LoadRequest | LoadResult):
+        elif isinstance(message, LoadRequest | LoadResult | RefundQuestion):
             self._say(await self._load(message))
         elif isinstance(message, ShiftReport):
             self._say(await self._take_shift(message))
@@ -366,7 +375,9 @@ class _Connection:
             self._cursor = answer.cursor
         return answer
 
-    async def _load(self, message: LoadRequest | LoadResult) -> LoadGrant | LoadOutcome | LoadRefused:
+    async def _load(
+        self, message: LoadRequest | LoadResult | RefundQuestion
+    ) -> LoadGrant | LoadOutcome | LoadRefused | RefundsOwed:
         identity = self._identity
         assert identity is not None, "the session lets nobody ask who was not welcomed"
         answer = await self._ask(lambda desk: desk.load(message, identity))

@@ -62,6 +62,7 @@ ON_BOTH = {
     "test_journalimport",
     "test_office",
     "test_outlets",
+    "test_owed",
     "test_pending",
     "test_pull",
     "test_registry",

@@ -17,16 +17,20 @@ from sync.topup import (
     PointEvent,
     PresentCard,
     PutCardBack,
+    RefundWaits,
     StillOpen,
     StillThere,
 )
 from wire.ids import Asn, CardId, IssuerId
+from wire.load import Funding
 from wire.money import Fen
 
 CARD = CardId(IssuerId(bytes(8)), Asn(bytes.fromhex("00000000000000001234")))
 OTHER = CardId(IssuerId(bytes(8)), Asn(bytes.fromhex("00000000000000005678")))
 EVENTS: list[PointEvent] = [
     PresentCard(Fen(50_00)),
+    PresentCard(None, Funding.REFUND),
+    PresentCard(Fen(3_50), Funding.REFUND),
     LeaveCard(),
     PutCardBack(CARD, Fen(50_00), "the card left the reader"),
     OtherCard(OTHER, CARD),
@@ -34,6 +38,7 @@ EVENTS: list[PointEvent] = [
     StillThere(CARD),
     EarlierSettled(CARD, Fen(50_00), posted=True),
     Loaded(CARD, Fen(50_00), Fen(60_00), delivered=False),
+    RefundWaits(CARD, Fen(3_50)),
     StillOpen(CARD, Fen(50_00)),
 ]
 
@@ -48,6 +53,8 @@ def test_every_event_has_words_and_a_name_and_no_card_number() -> None:
     names = [json.loads(line)["event"] for line in lines]
     assert names == [
         "present-card",
+        "present-card",
+        "present-card",
         "leave-card",
         "put-card-back",
         "other-card",
@@ -55,9 +62,11 @@ def test_every_event_has_words_and_a_name_and_no_card_number() -> None:
         "still-there",
         "earlier-settled",
         "loaded",
+        "refund-waits",
         "still-open",
     ]
-    assert json.loads(lines[7])["new_balance_fen"] == 6000
+    assert json.loads(lines[9])["new_balance_fen"] == 6000
+    assert [json.loads(line)["funding"] for line in lines[:2]] == ["cash", "refund"]
 
 
 @pytest.mark.parametrize("posted", [True, False])

@@ -14,7 +14,7 @@ from drivers.channel import CardChannel, CardRemoved, ReaderFault, ResolvingChan
 from drivers.purse import CAMPUS_CARD, CardProfile
 from drivers.reader import CardPresented, ReaderEvent
 from settlement.onecard import loads
-from settlement.onecard.desk import LoadAnswer, LoadLimits, TopupDesk
+from settlement.onecard.desk import Credited, LoadAnswer, LoadLimits, LoadQuestion, TopupDesk
 from settlement.onecard.keys import FileKeyStore
 from settlement.onecard.loads import LoadEvent, LoadEventKind
 from settlement.onecard.registry import PurseOpening, import_cards
@@ -31,9 +31,10 @@ from sync.link import LinkDown
 from sync.store import Enrolment, UplinkStore
 from sync.tls import ServerNotTrusted
 from sync.topup import Loaded, PointEvent, TopUpPoint
+from wire.errors import CampusError
 from wire.hotlist import EMPTY_HOTLIST
-from wire.ids import Asn, CardId, IssuerId, Stream, TerminalId
-from wire.load import LoadRequest, LoadResult
+from wire.ids import Asn, CardId, IssuerId, LoadId, Stream, TerminalId
+from wire.load import LoadRequest, LoadResult, RefundQuestion
 from wire.messages import Identify, Message, read_message
 from wire.money import Fen
 from wire.purse_keys import PurseKeys
@@ -61,6 +62,23 @@ class Fault:
 
 NO_FAULT = Fault()
 STOPPED = Fault(by_hand=True)  # before the card comes
+
+
+@dataclass(slots=True)
+class PaperBooks:
+    """What the desk reads of the ledger, written by tests."""
+
+    credited_fen: dict[CardId, int] = field(default_factory=dict)
+    collected: dict[LoadId, Fen] = field(default_factory=dict)
+    fault: CampusError | None = None
+
+    def credited(self, card: CardId) -> Credited:
+        if self.fault is not None:
+            raise self.fault
+        return Credited(Fen(self.credited_fen.get(card, 0)), self.collected)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 class SimCard:
@@ -172,14 +190,14 @@ class Wire:
         self.world = world
         self.identity = identity
         self.losses: list[str] = []
-        self.asked: list[LoadRequest | LoadResult] = []
+        self.asked: list[LoadQuestion] = []
 
-    def ask(self, question: LoadRequest | LoadResult) -> LoadAnswer:
+    def ask(self, question: LoadQuestion) -> LoadAnswer:
         loss = self.losses.pop(0) if self.losses else ""
         if loss == "question":
             raise LinkDown("the question was lost")
         read = _carried(question)
-        assert isinstance(read, LoadRequest | LoadResult)
+        assert isinstance(read, LoadRequest | LoadResult | RefundQuestion)
         self.asked.append(read)
         answer = self.world.desk.load(read, self.identity)
         if loss == "not trusted":
@@ -246,6 +264,7 @@ class World:
         with open_writer(self.place(ONECARD), ONECARD) as db:
             openings = [PurseOpening(card=card.card, balance_fen=OPENING, counter=0) for card in self.cards]
             import_cards(db, openings, now_utc_s=1)
+        self.books = PaperBooks()
         self._seconds = itertools.count(1_790_000_000)
         self._random = Random(7)
         self.desk = self._open_desk()
@@ -297,6 +316,7 @@ class World:
             door=Door(stream=Stream.TOP_UP, ticket_key=bytes(32)),
             clock=lambda: next(self._seconds),
             limits=LIMITS,
+            books=self.books,
             random=self._random.randbytes,
         )
 

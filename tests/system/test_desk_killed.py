@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from settlement.ledger.pull import LoadSource, OpeningSource, pull_round
-from settlement.onecard.desk import LoadAnswer, TopupDesk
+from settlement.onecard.desk import LoadAnswer, LoadQuestion, TopupDesk
 from settlement.onecard.keys import FileKeyStore
 from settlement.settings import Home
 from settlement.store.database import open_reader, open_writer
@@ -27,7 +27,7 @@ from sim.killed import arm
 from sim.postgres import PostgresServer
 from sync.link import LinkDown
 from sync.topup import LoadFailed, LoadOpen
-from tests.system.loads import LIMITS, MASTERS, NO_FAULT, OPENING, World, make_template
+from tests.system.loads import LIMITS, MASTERS, NO_FAULT, OPENING, PaperBooks, World, make_template
 from wire.ids import Stream
 from wire.load import LoadRequest, LoadResult
 from wire.messages import Identify
@@ -50,6 +50,7 @@ def run_desk(asked: Connection, topup: Place, onecard: Place, began: int, statem
         door=Door(stream=Stream.TOP_UP, ticket_key=bytes(32)),
         clock=lambda: next(seconds),
         limits=LIMITS,
+        books=PaperBooks(),
         random=Random(began).randbytes,
     )
     with closing(desk), suppress(EOFError):
@@ -67,7 +68,7 @@ class MortalDesk:
         self._began = 0
         self._running: tuple[multiprocessing.process.BaseProcess, Connection] | None = None
 
-    def load(self, message: LoadRequest | LoadResult, point: Identify) -> LoadAnswer:
+    def load(self, message: LoadQuestion, point: Identify) -> LoadAnswer:
         if self._running is None:
             self._running = self._start()
         process, line = self._running

@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from settlement.__main__ import main
 from settlement.authority import load_ticket_key, load_ticket_public_key, server_context
+from settlement.ledger.owed import LedgerBooks
 from settlement.onecard import loads
 from settlement.onecard.desk import TopupDesk
 from settlement.onecard.keys import FileKeyStore
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home, TopUpSettings
 from settlement.store.database import open_reader, open_writer
-from settlement.store.router import ONECARD, TOPUP
+from settlement.store.router import LEDGER, ONECARD, TOPUP
 from settlement.streams.desk import WriterThread
 from settlement.streams.door import Door
 from settlement.streams.gateway import Gateway
@@ -107,6 +108,7 @@ def serve(home: Home, scenario: Scenario) -> None:
             door=door,
             clock=lambda: NOW,
             limits=LIMITS,
+            books=LedgerBooks(home.place(LEDGER)),
             random=lambda size: bytes(range(size)),
         )
 

@@ -71,6 +71,7 @@ ENUMERATIONS: tuple[type[IntEnum], ...] = (
     configuration.Cycle,
     configuration.Carry,
     downlink.Question,
+    load.Funding,
     load.LoadState,
     load.LoadRefusal,
 )

@@ -21,7 +21,18 @@ from wire.fields import FormatError
 from wire.frame import BODY_BYTES_MAX, FrameDecoder
 from wire.hotlist import Hotlist
 from wire.ids import TERMINAL_ID_BYTES, CardId, LoadId, TerminalId
-from wire.load import LoadGrant, LoadInit, LoadOutcome, LoadRefusal, LoadRefused, LoadRequest, LoadResult
+from wire.load import (
+    Funding,
+    LoadGrant,
+    LoadInit,
+    LoadOutcome,
+    LoadRefusal,
+    LoadRefused,
+    LoadRequest,
+    LoadResult,
+    RefundQuestion,
+    RefundsOwed,
+)
 from wire.messages import (
     MESSAGE_TYPES,
     NONCE_BYTES,
@@ -37,6 +48,7 @@ from wire.messages import (
     Welcome,
     read_message,
 )
+from wire.money import Fen
 from wire.receipt import BatchReceipt, Cursor, Rejection
 from wire.record import TAC_BYTES
 from wire.shift import ShiftReceipt, ShiftReport
@@ -90,13 +102,21 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     configurations(),
     st.builds(Request, st.integers(1, 0xFFFF_FFFF), st.sampled_from(Question)),
     st.builds(Answer, st.integers(1, 0xFFFF_FFFF), st.text(max_size=50, alphabet=st.characters(codec="utf-8"))),
-    st.builds(LoadRequest, number=st.integers(1, 0xFFFF_FFFF), card=st.from_type(CardId), init=st.from_type(LoadInit)),
+    st.builds(
+        LoadRequest,
+        number=st.integers(1, 0xFFFF_FFFF),
+        card=st.from_type(CardId),
+        init=st.from_type(LoadInit),
+        funding=st.sampled_from(Funding),
+    ),
     st.from_type(LoadGrant),
     st.builds(LoadResult, load_id=st.from_type(LoadId), tac=TACS, init=st.none() | st.from_type(LoadInit)),
     st.from_type(LoadOutcome),
     st.builds(LoadRefused, st.sampled_from(LoadRefusal), st.text(max_size=50, alphabet=st.characters(codec="utf-8"))),
     st.from_type(ShiftReport),
     st.builds(ShiftReceipt, U32),
+    st.from_type(RefundQuestion),
+    st.builds(RefundsOwed, st.integers(0, 0xFFFF_FFFF).map(Fen)),
 )
 
 

@@ -14,7 +14,7 @@ from wire.configuration import Configuration
 from wire.downlink import Answer, HotlistDelta, Request
 from wire.errors import CampusError
 from wire.frame import FrameDecoder, encode_frame
-from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult
+from wire.load import LoadGrant, LoadOutcome, LoadRefused, LoadRequest, LoadResult, RefundQuestion, RefundsOwed
 from wire.messages import (
     Challenge,
     Enrol,
@@ -67,6 +67,8 @@ TABLE: dict[tuple[State, type[Message], Role], State] = {
     (State.OPEN, LoadRefused, SERVER): State.OPEN,
     (State.OPEN, ShiftReport, CLIENT): State.OPEN,
     (State.OPEN, ShiftReceipt, SERVER): State.OPEN,
+    (State.OPEN, RefundQuestion, CLIENT): State.OPEN,
+    (State.OPEN, RefundsOwed, SERVER): State.OPEN,
 }
 WAYS: dict[State, tuple[type[Message], ...]] = {
     State.START: (),
@@ -97,7 +99,7 @@ def session_in(state: State, role: Role, before: type[Message] | None = None) ->
     """A session that came to `state` on its legal way, and a question or a report sent if `before` answers it."""
     session = Session(role)
     play(session, role, WAYS[state])
-    if state is State.OPEN and before in (LoadGrant, LoadOutcome, LoadRefused):
+    if state is State.OPEN and before in (LoadGrant, LoadOutcome, LoadRefused, RefundsOwed):
         play(session, role, (LoadRequest,))
     if state is State.OPEN and before is ShiftReceipt:
         play(session, role, (ShiftReport,))
@@ -189,7 +191,7 @@ def test_answer_without_a_question_about_a_load_is_a_violation(kind: type[Messag
         client.receive(FRAMES[kind])
 
 
-@pytest.mark.parametrize("kind", [LoadRequest, LoadResult])
+@pytest.mark.parametrize("kind", [LoadRequest, LoadResult, RefundQuestion])
 def test_second_question_about_a_load_waits_for_the_answer_to_the_first(kind: type[Message]) -> None:
     for role in Role:
         session = session_in(State.OPEN, role)

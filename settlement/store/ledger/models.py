@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-_OPENING, _LOAD, _REVERSAL, _ADJUSTMENT, _FEE = 1, 3, 4, 7, 8
+_OPENING, _LOAD, _REVERSAL, _ADJUSTMENT, _FEE, _COLLECTION = 1, 3, 4, 7, 8, 9
 _POSTED, _VOIDED = 1, 2
 _EXECUTED, _NOT_EXECUTED, _BOOKED_LATER, _BY_PEOPLE = 1, 2, 3, 4
 
@@ -78,7 +78,7 @@ class Entry(models.Model):
         ]
         indexes = [
             # Not unique: a load that was voided leaves its count to the next; a trigger holds the rule.
-            models.Index(fields=["card", "counter"], condition=Q(kind=_LOAD), name="load_by_count"),
+            models.Index(fields=["card", "counter"], condition=Q(kind__in=(_LOAD, _COLLECTION)), name="load_by_count"),
             models.Index(fields=["card"], condition=Q(kind=_ADJUSTMENT), name="adjustment_by_card"),
             models.Index(
                 fields=["terminal", "epoch", "refers_to"],

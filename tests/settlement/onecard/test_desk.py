@@ -10,13 +10,14 @@ import pytest
 
 from settlement.onecard.hotlist import list_card
 from settlement.onecard.loads import LoadEvidence
-from settlement.store.database import open_writer
+from settlement.store.database import StoreFault, open_writer
 from settlement.store.router import ONECARD
 from tests.system.loads import LIMITS, OPENING, PIN, Point, SimCard, World, card_number, make_template
 from wire import pboc
 from wire.ids import Asn, CardId, LoadId, TerminalId
 from wire.load import (
     CHALLENGE_FEN,
+    Funding,
     LoadGrant,
     LoadInit,
     LoadOutcome,
@@ -25,6 +26,8 @@ from wire.load import (
     LoadRequest,
     LoadResult,
     LoadState,
+    RefundQuestion,
+    RefundsOwed,
     load_date_time,
 )
 from wire.money import Fen
@@ -291,3 +294,72 @@ def test_card_that_counts_a_load_from_elsewhere_is_disputed(world: World, hand: 
     mac2 = world.keys.load_mac2(hand.card.card, foreign, hand.point.terminal, granted_at_utc_s=5)
     assert hand.credit(LoadGrant(number=2, granted_at_utc_s=5, mac2=mac2))
     assert state_of(hand.point, hand.request(5000, 2)) is LoadRefusal.COUNTER_DISPUTED
+
+
+def collecting(hand: Hand, amount_fen: int, number: int) -> LoadRequest:
+    return replace(hand.request(amount_fen, number), funding=Funding.REFUND)
+
+
+def owed(hand: Hand) -> int:
+    answer = hand.point.wire.ask(RefundQuestion(hand.card.card))
+    assert isinstance(answer, RefundsOwed)
+    return answer.owed_fen
+
+
+def test_what_the_books_owe_is_granted_once_however_far_behind_they_are(world: World, hand: Hand) -> None:
+    world.books.credited_fen[hand.card.card] = 800
+    assert owed(hand) == 800
+    grant = granted(hand.point, collecting(hand, 500, 1))
+    state_of(hand.point, LoadResult(load_id=load_of(hand.point), tac=hand.credit(grant)))
+    world.restart_desk()
+    assert owed(hand) == 300
+    assert state_of(hand.point, collecting(hand, 301, 2)) is LoadRefusal.NOT_OWED
+    grant = granted(hand.point, collecting(hand, 300, 2))
+    state_of(hand.point, LoadResult(load_id=load_of(hand.point, 2), tac=hand.credit(grant)))
+    assert state_of(hand.point, collecting(hand, 1, 3)) is LoadRefusal.NOT_OWED
+    assert [event.funding for event in world.events()] == [Funding.REFUND] * 4
+    world.books.collected[load_of(hand.point)] = Fen(500)  # now that they know of it
+    assert owed(hand) == 0
+
+
+def test_open_collection_holds_what_is_owed_and_a_voided_one_gives_it_back(world: World, hand: Hand) -> None:
+    world.books.credited_fen[hand.card.card] = 800
+    granted(hand.point, collecting(hand, 800, 1))
+    outcome = hand.point.wire.ask(RefundQuestion(hand.card.card))
+    assert isinstance(outcome, LoadOutcome)
+    assert outcome.state is LoadState.PENDING
+    assert state_of(hand.point, collecting(hand, 1, 2)) is LoadState.PENDING
+    world.books.collected[load_of(hand.point)] = Fen(800)  # which the books have as pending
+    proof = LoadResult(load_id=load_of(hand.point), init=hand.answer(outcome.challenge))
+    assert state_of(hand.point, proof) is LoadState.VOIDED
+    assert owed(hand) == 800
+
+
+def test_load_for_cash_takes_nothing_of_what_is_owed(world: World, hand: Hand) -> None:
+    world.books.credited_fen[hand.card.card] = 800
+    grant = granted(hand.point, hand.request(5000))
+    state_of(hand.point, LoadResult(load_id=load_of(hand.point), tac=hand.credit(grant)))
+    assert owed(hand) == 800
+
+
+def test_collection_that_only_the_books_know_was_granted_before_the_desk_was_restored(world: World, hand: Hand) -> None:
+    world.books.credited_fen[hand.card.card] = 800
+    world.books.collected[load_of(hand.point, 7)] = Fen(800)
+    assert owed(hand) == 0
+    assert state_of(hand.point, collecting(hand, 1, 1)) is LoadRefusal.NOT_OWED
+
+
+def test_books_that_cannot_be_read_stop_collecting_and_no_load_for_cash(world: World, hand: Hand) -> None:
+    world.books.fault = StoreFault("the disk is gone")
+    assert state_of(hand.point, collecting(hand, 1, 1)) is LoadRefusal.BUSY
+    told = hand.point.wire.ask(RefundQuestion(hand.card.card))
+    assert isinstance(told, LoadRefused)
+    assert (told.refusal, "later" in told.detail) == (LoadRefusal.BUSY, True)
+    granted(hand.point, hand.request(5000))
+    assert world.kinds() == ["GRANTED"]
+
+
+def test_nobody_hears_what_is_owed_to_a_card_of_another_school(hand: Hand) -> None:
+    told = hand.point.wire.ask(RefundQuestion(card_number(99)))
+    assert isinstance(told, LoadRefused)
+    assert told.refusal is LoadRefusal.CARD_UNKNOWN

@@ -287,7 +287,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="entry",
-            index=models.Index(condition=models.Q(("kind", 3)), fields=["card", "counter"], name="load_by_count"),
+            index=models.Index(
+                condition=models.Q(("kind__in", (3, 9))), fields=["card", "counter"], name="load_by_count"
+            ),
         ),
         migrations.AddIndex(
             model_name="entry",

@@ -47,7 +47,7 @@ CLAIM: Final = (
 _CLOSED: Final = "EXISTS (SELECT 1 FROM day_close WHERE day >= NEW.{day})"
 _POSTED: Final = "EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = NEW.entry_id AND outcome = 1)"
 _LIVE_LOAD_AT_THIS_COUNT: Final = """
-    EXISTS (SELECT 1 FROM entry live WHERE live.kind = 3 AND live.card = NEW.card AND live.counter = NEW.counter
+    EXISTS (SELECT 1 FROM entry live WHERE live.kind IN (3, 9) AND live.card = NEW.card AND live.counter = NEW.counter
             AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = live.id AND outcome = 2))
 """
 _PROVEN: Final = """
@@ -171,19 +171,19 @@ class Migration(migrations.Migration):
             "a_card_counts_each_load_once",
             table="entry",
             event="INSERT",
-            condition=f"NEW.kind = 3 AND {_LIVE_LOAD_AT_THIS_COUNT}",
+            condition=f"NEW.kind IN (3, 9) AND {_LIVE_LOAD_AT_THIS_COUNT}",
         ),
         never_when(
             "only_a_pending_entry_is_resolved",
             table="entry_resolution",
             event="INSERT",
-            condition="NOT EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind = 3)",
+            condition="NOT EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind IN (3, 9))",
         ),
         never_when(
             "a_pending_entry_moves_no_money",
             table="posting",
             event="INSERT",
-            condition=f"EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind = 3) AND NOT {_POSTED}",
+            condition=f"EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind IN (3, 9)) AND NOT {_POSTED}",
         ),
         never_when(
             "a_cards_line_of_counters_proves_it",

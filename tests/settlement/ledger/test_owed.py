@@ -1,0 +1,116 @@
+"""What the books credited to a holder, and what loads collected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from settlement.ledger import store
+from settlement.ledger.entries import Account, Entry, LoadEnd, Resolved, Source, entry_for, load_for
+from settlement.ledger.owed import credited
+from settlement.ledger.pending import pending_loads, post_loads
+from settlement.ledger.store import Posted
+from settlement.store.database import Database
+from wire.ids import CardId, LoadId, TerminalId
+from wire.load import Funding
+from wire.money import Fen
+from wire.receipt import Suspense
+from wire.record import TapKind, TapRecord
+
+if TYPE_CHECKING:
+    from tests.settlement.conftest import FakeTill
+
+POINT = TerminalId(bytes.fromhex("000000000901"))
+AT = 1_764_000_000
+
+pytestmark = pytest.mark.usefixtures("purses")
+
+
+def book(db: Database, record: TapRecord) -> None:
+    entry = entry_for(record, suspense=None, source=Source("canteen", record.tap_id.seq), received_at_utc_s=AT)
+    assert isinstance(entry, Entry)
+    with db.transaction():
+        assert store.post(db, [entry]) == [Posted.CREATED]
+
+
+def take_back(db: Database, till: FakeTill, amount_fen: int) -> CardId:
+    """A sale that is undone."""
+    sale = till.tap(amount_fen)
+    book(db, sale)
+    undone = replace(
+        till.tap(0), kind=TapKind.REVERSAL, credit_fen=Fen(amount_fen), refers_to=sale.tap_id.seq, card=sale.card
+    )
+    book(db, undone)
+    return sale.card
+
+
+def collection(card: CardId, amount_fen: int, number: int = 1) -> Entry:
+    return load_for(
+        LoadId(POINT, 1, number),
+        card,
+        funding=Funding.REFUND,
+        online_counter=0,
+        amount_fen=Fen(amount_fen),
+        source=Source("topup", 2 * number),
+        granted_at_utc_s=AT,
+    )
+
+
+def end(load: Entry, resolved: Resolved, funding: Funding = Funding.REFUND) -> LoadEnd:
+    assert isinstance(load.origin, LoadId)
+    assert load.card is not None
+    return LoadEnd(
+        source=Source("topup", load.source.position + 1),
+        load_id=load.origin,
+        funding=funding,
+        resolved=resolved,
+        card=load.card,
+        counter=0,
+        amount_fen=load.amount_fen,
+        happened_at_utc_s=AT + 5,
+    )
+
+
+def balance(db: Database, account: Account) -> int:
+    return {found.number: found.balance_fen for found in store.balances(db)}[account]
+
+
+def test_undone_sale_is_owed_and_a_sale_is_not(
+    ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
+) -> None:
+    book(ledger_db, till.tap(900))
+    card = take_back(ledger_db, till, 350)
+    assert credited(ledger_db, card).credited_fen == 350
+    assert credited(ledger_db, numbered_card(7)).credited_fen == 0
+
+
+@pytest.mark.parametrize("resolved", [None, *Resolved])
+def test_collected_refund_leaves_what_was_credited_and_counts_unless_it_was_voided(
+    ledger_db: Database, till: FakeTill, resolved: Resolved | None
+) -> None:
+    card = take_back(ledger_db, till, 350)
+    before_fen = balance(ledger_db, Account.CARD_FLOAT)
+    load = collection(card, 300)
+    with ledger_db.transaction():
+        post_loads(ledger_db, [load] if resolved is None else [load, end(load, resolved)])
+    found = credited(ledger_db, card)
+    assert found.credited_fen == 350
+    assert found.collected == ({} if resolved is Resolved.VOIDED else {LoadId(POINT, 1, 1): 300})
+    moved_fen = 300 if resolved is Resolved.POSTED else 0
+    assert balance(ledger_db, Account.REFUNDS_PAYABLE) == -350 + moved_fen
+    assert balance(ledger_db, Account.CARD_FLOAT) == before_fen - moved_fen
+    assert balance(ledger_db, Account.CASH_POINTS) == 0
+    assert bool(pending_loads(ledger_db)) is (resolved is None)
+    assert store.unbalanced_entries(ledger_db) == []
+
+
+def test_end_of_a_collection_as_a_load_for_cash_is_suspended(ledger_db: Database, till: FakeTill) -> None:
+    load = collection(take_back(ledger_db, till, 350), 350)
+    with ledger_db.transaction():
+        told = post_loads(ledger_db, [load, end(load, Resolved.POSTED, Funding.CASH)])
+    assert told == [Posted.CREATED, Posted.EXISTS_WITH_DIFFERENT_AMOUNT]
+    assert [item.reason for item in store.open_suspense(ledger_db)] == [Suspense.TAP_DIFFERS]
+    assert balance(ledger_db, Account.REFUNDS_PAYABLE) == -350

@@ -174,7 +174,7 @@ class Desk(Protocol):
 
 @dataclass(slots=True)
 class _Sale:
-    """What the person wants loaded, None for all that is owed; the load that was told to a card and not heard of again."""
+    """What the person wants loaded, None for all that is owed; and the load of which a card was told and is silent."""
 
     amount_fen: Fen | None
     funding: Funding

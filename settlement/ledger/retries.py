@@ -16,7 +16,7 @@ PORTION_MAX: Final = 200  # items tried in a turn; the others have theirs in the
 BOOKED_LATER: Final = 3  # a suspense item's outcome
 
 _NEW: Final = """
-    SELECT id FROM suspense_item WHERE id > %s AND reason IN (7, 11) AND kind <> 3
+    SELECT id FROM suspense_item WHERE id > %s AND reason IN (7, 11) AND kind NOT IN (3, 9)
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = suspense_item.id) ORDER BY id
 """
 _LAST: Final = "SELECT coalesce(max(id), 0) FROM suspense_item"

@@ -29,7 +29,6 @@ from sync.link import LinkDown
 from sync.topup import LoadFailed, LoadOpen
 from tests.system.loads import LIMITS, MASTERS, NO_FAULT, OPENING, PaperBooks, World, make_template
 from wire.ids import Stream
-from wire.load import LoadRequest, LoadResult
 from wire.messages import Identify
 
 STATEMENTS: Final = 40  # more than the desk needs for its start and two loads

@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
+from settlement.ledger.days import wrong_closes
+from settlement.office import decisions_after, decisions_genesis, next_decision_hash
 from settlement.onecard.loads import LoadEvent, loads_genesis, next_load_hash
 from settlement.onecard.registry import PurseOpening, next_opening_hash, openings_genesis
 from settlement.settings import Home
 from settlement.store.database import Database, Place, SchemaMissing, Value, open_reader
-from settlement.store.router import LEDGER, ONECARD, TOPUP
+from settlement.store.router import LEDGER, OFFICE, ONECARD, TOPUP
 from settlement.streams.store import next_stream_hash, stream_genesis
 from wire.batch import BATCH_VERSION, decode_batch
 from wire.errors import CampusError
@@ -54,7 +56,11 @@ _SCHEMA: Final = """
     CREATE TABLE day_close (number INT, day INT, entries INT);
     CREATE TABLE day_total (day INT, account INT, kind INT, debit INT, credit INT);
     CREATE TABLE day_balance (day INT, account INT, balance INT);
-    CREATE TABLE finished (terminal BLOB, epoch INT);
+    CREATE TABLE purse (card BLOB, balance INT);
+    CREATE TABLE statement (day INT, gross INT, back INT, corrected INT, fee INT, net INT);
+    CREATE TABLE taken (day INT, gross INT, back INT, corrected INT);
+    CREATE TABLE finished (terminal BLOB, epoch INT, proposed_by TEXT, confirmed_by TEXT);
+    CREATE TABLE decided (key BLOB, action INT, body TEXT, by TEXT);
 """
 _INDEXES: Final = """
     CREATE INDEX tap_by_id ON tap (terminal, epoch, seq);
@@ -95,7 +101,13 @@ _LEDGER_SMALL: Final = (
     ("cursor", "SELECT source, lineage, position FROM source_cursor"),
     ("day_total", "SELECT day, account_id, kind, debit_fen, credit_fen FROM day_total"),
     ("day_balance", "SELECT day, account_id, balance_fen FROM day_balance"),
-    ("finished", "SELECT terminal, epoch FROM finished_journal"),
+    ("purse", "SELECT purse, balance_fen FROM purse_balance"),
+    (
+        "statement",
+        "SELECT day, gross_fen, reversed_fen + refunded_fen, corrected_fen, fee_fen, net_fen FROM statement",
+    ),
+    ("taken", "SELECT day, gross_fen, reversed_fen + refunded_fen, corrected_fen FROM terminal_day"),
+    ("finished", "SELECT terminal, epoch, proposed_by, confirmed_by FROM finished_journal"),
 )
 
 Row = TypeVar("Row")
@@ -115,6 +127,7 @@ class Evidence:
 
     db: sqlite3.Connection
     streams: list[Stream] = field(default_factory=list)
+    batches: dict[Stream, int] = field(default_factory=dict)  # the last one that was there
     reports: list[tuple[Stream, ShiftReport]] = field(default_factory=list)
     objections: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -147,7 +160,8 @@ def gather(home: Home, scratch: Path, progress: Progress = lambda _: None) -> Ev
             _read_openings(evidence, onecard)
     except SchemaMissing as error:
         raise EvidenceMissing(f"there is nothing to audit: {error}") from error
-    for alias, read in ((TOPUP, _read_loads), *((stream.label, _reader_of(stream)) for stream in CONSUMPTION_STREAMS)):
+    beside = ((TOPUP, _read_loads), (OFFICE, _read_decisions))
+    for alias, read in (*beside, *((stream.label, _reader_of(stream)) for stream in CONSUMPTION_STREAMS)):
         progress(alias)
         try:
             with open_reader(home.place(alias, role=LEDGER), alias) as source, source.transaction():
@@ -177,6 +191,8 @@ def _read_ledger(evidence: Evidence, ledger: Database) -> None:
         rows = ledger.query(sql, into=lambda *row: row)
         if rows:
             _fill(evidence, table, len(rows[0]), [rows])
+    for words in wrong_closes(ledger):
+        evidence.object_to("chains", words)
 
 
 def _pages(db: Database, select: str, key: str) -> Iterator[list[tuple[Value, ...]]]:
@@ -231,6 +247,19 @@ def _read_loads(evidence: Evidence, desk: Database) -> None:
         purse = (event.card.to_bytes(), event.online_counter, int(event.amount_fen))
         rows.append((position, int(event.kind), load.terminal, load.epoch, load.number, *purse))
     _fill(evidence, "load", 8, [rows])
+
+
+def _read_decisions(evidence: Evidence, office: Database) -> None:
+    head, last, rows = decisions_genesis(), 0, []
+    while page := decisions_after(office, last, _PAGE):
+        for decision in page:
+            head = next_decision_hash(head, decision)
+            if decision.position != last + 1 or decision.chain_hash != head:
+                evidence.object_to("chains", f"the decisions' chain breaks at position {decision.position}")
+                head = decision.chain_hash
+            last = decision.position
+            rows.append((decision.key, decision.action, decision.body, decision.by))
+    _fill(evidence, "decided", 4, [rows])
 
 
 def _reader_of(stream: Stream) -> Callable[[Evidence, Database], None]:
@@ -313,9 +342,11 @@ def _signed(
     evidence: Evidence, db: Database, stream: Stream, keys: Mapping[tuple[bytes, int], bytes]
 ) -> Iterator[list[tuple[Value, ...]]]:
     """Which numbers each kept batch signs for, its signature checked; messages are signed for by a later batch."""
-    for page in _pages(db, "SELECT terminal, epoch, raw, id FROM batch", "id"):
+    for page in _pages(db, "SELECT terminal, epoch, raw, id, id FROM batch", "id"):
         rows: list[tuple[Value, ...]] = []
-        for terminal, epoch, raw in page:
+        for terminal, epoch, raw, number in page:
+            assert isinstance(number, int), "the column holds integers"
+            evidence.batches[stream] = number
             assert isinstance(terminal, bytes), "the column holds bytes"
             assert isinstance(epoch, int), "the column holds integers"
             assert isinstance(raw, bytes), "the column holds bytes"

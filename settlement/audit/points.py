@@ -33,6 +33,11 @@ _PARKED: Final = f"EXISTS (SELECT 1 FROM item WHERE item.source <> 'topup' AND {
 _TAP_NAME: Final = "lower(hex(tap.terminal)) || '-' || tap.epoch || '-' || tap.seq"
 _MOVED: Final = "CASE WHEN tap.kind IN (2, 3) THEN tap.credit ELSE tap.amount END"
 _FLOAT: Final = 2001
+_MERCHANTS: Final = 2002
+_TWO_PEOPLE: Final = """
+    decided AS proposal JOIN decided AS confirmed
+    ON confirmed.action = 3 AND json_extract(confirmed.body, '$.proposal') = lower(hex(proposal.key))
+"""
 
 # What makes a purse's balance: what it was taken over with, loads, and taps less those that the books do not have as
 # they came: in suspense, or resolved otherwise. Of several that claim to be one tap the books have one (point 3).
@@ -355,10 +360,26 @@ def _suspense(evidence: Evidence) -> tuple[str, list[str]]:
         WHERE item NOT IN (SELECT id FROM item)
         OR (outcome IN (1, 2) AND evidence IS NULL) OR (outcome <> 2 AND entry.id IS NULL)
         OR (outcome = 4 AND (proposed_by IS NULL OR confirmed_by IS NULL OR proposed_by = confirmed_by))
+        OR (outcome IN (3, 4) AND entry.amount IS NOT (SELECT amount FROM item WHERE item.id = resolution.item))
     """
     objections += [
         f"item {item} left suspense without proof, entry or two people" for item in evidence.rows(sql, into=int)
     ]
+    sql = f"""
+        SELECT item FROM resolution WHERE outcome = 4 AND NOT EXISTS (SELECT 1 FROM {_TWO_PEOPLE}
+        WHERE proposal.action = 1 AND json_extract(proposal.body, '$.item') = resolution.item
+        AND proposal.by = proposed_by AND confirmed.by = confirmed_by)
+    """
+    objections += [
+        f"item {item}: the office has no such decision of two people" for item in evidence.rows(sql, into=int)
+    ]
+    sql = f"""
+        SELECT lower(hex(terminal)) || '-' || epoch FROM finished WHERE NOT EXISTS (SELECT 1 FROM {_TWO_PEOPLE}
+        WHERE proposal.action = 2 AND json_extract(proposal.body, '$.terminal') = lower(hex(finished.terminal))
+        AND json_extract(proposal.body, '$.epoch') = finished.epoch
+        AND proposal.by = proposed_by AND confirmed.by = confirmed_by)
+    """
+    objections += [f"{name} is finished, and no two people said so" for name in evidence.rows(sql, into=str)]
     sql = "SELECT count(*), coalesce(sum(amount), 0) FROM item WHERE id NOT IN (SELECT item FROM resolution)"
     [(count, total)] = evidence.rows(sql, into=lambda *row: row)
     resolved = evidence.number("SELECT count(*) FROM resolution")
@@ -419,8 +440,31 @@ def _closes(evidence: Evidence) -> tuple[str, list[str]]:
     for account, balance in evidence.rows(sums, (last,), into=lambda *row: row):
         if balances.get(account, 0) != balance:
             objections.append(f"account {account} closed day {last} with another balance than its postings make")
+    objections += _kept_sums(evidence, last)
     days = evidence.number("SELECT count(*) FROM day_close")
     return f"{len(evidence.reports)} shift reports, {days} closed days", objections
+
+
+def _kept_sums(evidence: Evidence, last: int) -> Iterable[str]:
+    """What was rolled up when days were closed: purses as of the last one, each day's takings and statements."""
+    sql = """
+        SELECT card FROM (
+            SELECT purse AS card, -sum(amount) AS balance FROM posting
+            WHERE purse IS NOT NULL AND day <= ? GROUP BY purse
+            UNION ALL SELECT card, -balance FROM purse
+        ) GROUP BY card HAVING sum(balance) <> 0
+    """
+    for card in evidence.rows(sql, (last,), into=bytes):
+        yield f"purse {_masked(card)} is kept with another balance than its postings make"
+    sql = f"""
+        SELECT day FROM (
+            SELECT day, -sum(net) AS owed, -sum(net + fee) AS earned FROM statement GROUP BY day
+            UNION ALL SELECT day, 0, sum(gross - back + corrected) FROM taken GROUP BY day
+            UNION ALL SELECT day, sum(credit - debit), 0 FROM day_total WHERE account = {_MERCHANTS} GROUP BY day
+        ) GROUP BY day HAVING sum(owed) <> 0 OR sum(earned) <> 0
+    """
+    for day in evidence.rows(sql, into=int):
+        yield f"day {day}: merchants' statements, terminals' takings and the merchants' account do not agree"
 
 
 def _sums(evidence: Evidence, sql: str) -> dict[bytes, int]:

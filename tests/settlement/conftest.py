@@ -51,6 +51,7 @@ from wire.record import (
 NOW = 1_764_000_000
 ON_BOTH = {
     "test_answers",
+    "test_auditor",
     "test_backup",
     "test_cardline",
     "test_configuration",
@@ -78,6 +79,9 @@ ON_BOTH = {
 }
 # Files that are copied, SQLite's own words, its query plans, and what it alone keeps in a column.
 ON_FILES = {
+    "test_tampering_behind_the_triggers_is_found",
+    "test_tampering_with_decisions_and_closed_days_is_found",
+    "test_what_comes_out_otherwise_when_it_is_done_over_is_found",
     "test_answer_that_cannot_be_kept_costs_the_terminal_nothing",
     "test_every_database_goes_from_files_to_a_server_and_back_unchanged",
     "test_desks_journal_that_was_changed_behind_the_triggers_breaks_the_chain",

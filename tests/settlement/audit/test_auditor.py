@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.audit.auditor import audit_installation, findings_json, findings_text
-from settlement.audit.evidence import JournalKey, gather
+from settlement.audit.evidence import JournalKey, Progress, gather
 from settlement.audit.points import Circumstances, Finding, audit
-from settlement.ledger.pull import JournalSource, LoadSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.days import close_days
+from settlement.ledger.owners import RegistryOwners
+from settlement.ledger.pull import JournalSource, LoadSource, OfficeSource, OpeningSource, StreamSource, pull_round
+from settlement.ledger.ways import How
+from settlement.office import Action, find_head, new_decision, put_decision
 from settlement.onecard.keys import FileKeyStore
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
-from settlement.store.database import Database
+from settlement.store.database import Database, open_reader, open_writer
+from settlement.streams.store import stream_genesis
 from wire.ids import CardId, Stream
 from wire.messages import Receipt
 from wire.money import Fen
@@ -28,6 +33,7 @@ from wire.record import Outcome
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
 
+NOW = 1_764_000_000
 OPENING_FEN = 100_00
 POINTS = list(range(1, 14))
 
@@ -66,6 +72,7 @@ class Campus:
         openings = OpeningSource(self.home.place("onecard"))
         sources: list[JournalSource] = [StreamSource(self.home.place("canteen"), Stream.CANTEEN)]
         sources.append(LoadSource(self.home.place("topup")))
+        sources.append(OfficeSource(self.home.place("office")))
         while pull_round(self.ledger, openings, sources).rows:
             pass
         for source in (openings, *sources):
@@ -75,6 +82,23 @@ class Campus:
     def journals(self) -> dict[JournalKey, list[bytes]]:
         return {(till.terminal, till.epoch): [record.to_bytes() for record in till.records] for till in self.tills}
 
+    def decide(self, action: Action, by: str, **facts: str | int) -> bytes:
+        """As the office does; the ledger has it at the next `pull`."""
+        with open_writer(self.home.place("office"), "office") as office:
+            head = find_head(office)
+            key = bytes(15) + bytes((1 if head is None else head.position + 1,))
+            put_decision(office, new_decision(office, key=key, action=action, facts=facts, by=by, now_utc_s=NOW))
+        return key
+
+    def resolve(self, item: int, how: How) -> None:
+        key = self.decide(Action.RESOLVE, "Li Na", item=item, how=int(how), because="looked into")
+        self.decide(Action.CONFIRM, "Wang Wei", proposal=key.hex())
+
+    def close_days(self) -> None:
+        with open_reader(self.home.place("onecard"), "onecard") as onecard:
+            owners = RegistryOwners.read(onecard)
+        assert close_days(self.ledger, through=20251231, now_utc_s=NOW + 1, owners=owners, fee_per_10000=50)
+
     def tamper(self, file: str, sql: str) -> None:
         with closing(sqlite3.connect(self.home.folder / f"{file}.db")) as db, db:
             for (trigger,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
@@ -82,7 +106,7 @@ class Campus:
             db.execute("PRAGMA ignore_check_constraints = ON")
             assert db.execute(sql).rowcount > 0
 
-    def audit(self, *, healed: bool = True) -> list[Finding]:
+    def audit(self, *, healed: bool = True, progress: Progress = lambda _: None) -> list[Finding]:
         scratch = self.folder / "scratch"
         scratch.mkdir()
         return audit_installation(
@@ -92,7 +116,7 @@ class Campus:
             scratch=scratch,
             journals=self.journals,
             healed=healed,
-            progress=lambda _: None,
+            progress=progress,
         )
 
 
@@ -191,3 +215,72 @@ def test_what_comes_out_otherwise_when_it_is_done_over_is_found(
 ) -> None:
     campus.tamper(file, sql)
     assert points <= set(objecting(campus.audit()))
+
+
+@pytest.fixture
+def decided(campus: Campus) -> Campus:
+    """The same after people decided about what was in suspense, declared a journal finished, and closed the day."""
+    items = campus.ledger.query("SELECT id FROM suspense_item ORDER BY id", into=int)
+    for item, how in zip(items, (How.POST, How.WRITE_OFF), strict=True):
+        campus.resolve(item, how)
+    key = campus.decide(Action.FINISH, "Li Na", terminal=campus.tills[1].terminal.hex(), epoch=1, because="burnt")
+    campus.decide(Action.CONFIRM, "Wang Wei", proposal=key.hex())
+    campus.pull()
+    campus.close_days()
+    return campus
+
+
+def test_installation_where_people_decided_and_a_day_is_closed_holds_in_all_thirteen_points(decided: Campus) -> None:
+    findings = decided.audit()
+    assert objecting(findings) == [], findings_text(findings)
+    assert findings[10].seen == "0 items of 0.00 wait, 2 were resolved"
+    assert findings[12].seen == "0 shift reports, 3 closed days"
+
+
+def test_tap_that_was_taken_in_while_the_audit_ran_is_the_next_ones(campus: Campus) -> None:
+    """The server goes on: what was not there when the stream was read is not done over either."""
+    campus.sell(0, 0, 500)
+
+    def progress(step: str) -> None:
+        if step == "uploads of canteen, done over":
+            campus.upload(0)
+
+    assert objecting(campus.audit(healed=False, progress=progress)) == []
+
+
+def test_stream_that_was_restored_and_filled_again_holds_in_all_thirteen_points(campus: Campus) -> None:
+    campus.ledger.execute("UPDATE source_cursor SET lineage = 2, position = 0, head_hash = %s WHERE source = 'canteen'",
+                          (stream_genesis(Stream.CANTEEN),))  # fmt: skip
+    campus.pull()
+    campus.sell(0, 0, 500)
+    campus.upload(0)
+    campus.pull()
+    assert objecting(findings := campus.audit()) == [], findings_text(findings)
+
+
+@pytest.mark.parametrize(
+    ("file", "sql", "points"),
+    [
+        ("ledger", "UPDATE suspense_resolution SET confirmed_by = 'Chen Jie' WHERE outcome = 4", {11}),
+        ("ledger", "UPDATE finished_journal SET epoch = 2", {11}),
+        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE kind = 7", {4, 6, 11}),
+        ("ledger", "UPDATE posting SET amount_fen = amount_fen * 2 WHERE entry_id = 7", {1, 4, 13}),
+        ("ledger", "UPDATE day_total SET debit_fen = debit_fen + 1 WHERE id = 1", {13}),
+        ("ledger", "UPDATE day_balance SET balance_fen = balance_fen + 1 WHERE account_id = 2001", {4, 13}),
+        ("ledger", "UPDATE day_close SET entries_hash = zeroblob(32)", {4}),
+        ("ledger", "UPDATE purse_balance SET balance_fen = balance_fen + 1", {13}),
+        ("ledger", "UPDATE statement SET net_fen = net_fen + 1", {13}),
+        ("ledger", "UPDATE terminal_day SET gross_fen = gross_fen + 1 WHERE id = 1", {13}),
+        ("office", "UPDATE decision SET by = 'Chen Jie' WHERE position = 2", {4, 11}),
+        ("office", "DELETE FROM decision WHERE position = 1", {4, 11}),
+    ],
+)
+def test_tampering_with_decisions_and_closed_days_is_found(
+    decided: Campus, file: str, sql: str, points: set[int]
+) -> None:
+    decided.tamper(file, sql)
+    evidence = gather(decided.home, decided.folder)
+    nothing: tuple[str, list[str]] = ("", [])
+    told = Circumstances(journals=decided.journals, healed=True, replayed=nothing, reordered=nothing)
+    with closing(evidence.db):
+        assert set(objecting(audit(evidence, told))) == points

@@ -158,6 +158,7 @@ class Counter:
             waits_s_max=AT_POINT_S_MAX,
         )
         self._frame = b""
+        self._fitted: os.terminal_size | None = None
         # What is read from files, which is done once a tick: a frame comes with every key.
         self._balances: dict[str, str] = {}
         self._ledger = ""
@@ -216,7 +217,8 @@ class Counter:
                 done, found, rest = buffer.rpartition(_FRAME_END)
                 if found:
                     self._frame, buffer = done + found, rest
-            self._fit(master)
+            if self._fit(master):
+                till.send_signal(signal.SIGWINCH)  # its terminal is no session's, so the kernel tells nobody
             self._campus.check_children()
             self._draw()
 
@@ -267,11 +269,14 @@ class Counter:
         about = f" {student.trait.value}" if student.trait.value else ""
         return f" {mark}{student.letter}  card {student.card} {self._balances[student.letter]:>7}{about}"
 
-    def _fit(self, master: int) -> None:
-        """Give the till the upper part of the terminal, also after its size has changed."""
+    def _fit(self, master: int) -> bool:
+        """Give the till the upper part of the terminal; whether that has another size than before."""
         size = _size()
-        rows = max(size.lines - _LEGEND_LINES, 1)
-        fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, size.columns, 0, 0))
+        changed, self._fitted = size != self._fitted, size
+        if changed:
+            rows = max(size.lines - _LEGEND_LINES, 1)
+            fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, size.columns, 0, 0))
+        return changed
 
 
 def ledger_words(path: Path) -> str:

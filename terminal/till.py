@@ -286,10 +286,8 @@ class Till:
         match event:
             case AmountBegun():
                 self.selling.begin_amount()
-                self.doubted = doubted
             case AmountEntered(amount_fen):
                 self.notice = self.selling.enter_amount(amount_fen)
-                self.again_for = doubted  # who types it again means it
             case MealsEntered(count):
                 self.notice = self.selling.enter_meals(count)
             case ProductPressed(number, count):

@@ -279,6 +279,8 @@ class Entry:
         return [AmountEntered(amount_fen)]
 
     def _number(self, text: str, mode: Mode) -> list[Act]:
+        if mode is Mode.PRODUCTS and text.isdigit() and len(text) >= CODE_CHARS_MIN:
+            return [CodeScanned(text)]  # typed by hand, from a label that no scanner reads
         found = _WHOLE.fullmatch(text)
         if found is None:
             self.problem = Problem.number_wrong

@@ -182,13 +182,10 @@ class _Speaker:
         if not matches:
             return View(tone=Tone.CALM, headline=headline, lines=(words.help_none, words.help_hint))
         if not digits:
-            rows = tuple((f" {first}xx  {self._range(first)}",) for first in _hundreds())
+            rows = tuple((f" {first}xx  {getattr(words, f'help_{first}')}",) for first in _hundreds())
             return View(tone=Tone.CALM, headline=words.help, rows=rows, lines=(words.help_hint,))
         rows = tuple((f" {code.number}  {code.advice(self._language).headline}",) for code in matches)
         return View(tone=Tone.CALM, headline=headline, rows=rows, lines=(words.help_hint,))
-
-    def _range(self, first: int) -> str:
-        return next(code for code in CODES if code.number // 100 == first).advice(self._language).headline
 
     def _waiting(self, shown: Shown) -> View:
         words = self.words
@@ -387,9 +384,10 @@ class _Speaker:
                 view = self._advice(Tone.BAD, code_of(refusal.name, "not-paid"))
                 if refusal is Refusal.INSUFFICIENT_BALANCE:
                     view = replace(view, label=words.balance, figure=format_fen(balance_fen))
-                extra = [words.card_has.format(card=masked(card), amount=format_fen(balance_fen))]
+                extra = [words.card_shown.format(card=masked(card))]
                 extra += [] if tries_left is None else [words.tries_left.format(count=tries_left)]
-                extra += [words.confirm_hint] if shown.asks_to_confirm else []
+                if shown.asks_to_confirm and refusal is not Refusal.DOUBLE_TAP:  # whose advice says so itself
+                    extra.append(words.confirm_hint)
                 return replace(view, lines=(view.lines[0], *extra, *view.lines[1:]))
             case ProofRefused(record):
                 view = self._advice(Tone.BAD, code_of("proof-refused", "not-paid"))

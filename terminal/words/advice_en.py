@@ -71,8 +71,8 @@ ADVICE: Final = {
     ),
     "REFUND_NOT_ALLOWED": Advice(
         "NO REFUND",
-        "A supervisor's card approves first; never more than was paid.",
-        "No approval, refunded before, or too much.",
+        "Only to the card that paid, never more than it paid, nor to the supervisor's own.",
+        "Another card, too much, refunded before, or the sale took no money.",
     ),
     "NOT_A_CASHIER": Advice(
         "NO STAFF CARD",
@@ -166,7 +166,14 @@ ADVICE: Final = {
     ),
     "not-enrolled": Advice("OUT OF ORDER: not enrolled", _CALL, "Enrol it with campus-syncd enrol."),
     "config-invalid": Advice("OUT OF ORDER: settings", _CALL, "terminal.toml is wrong; the text names the key."),
-    "journal-damaged": Advice("OUT OF ORDER: journal", _CALL, "Keep the file, do not sell; what was uploaded is safe."),
+    "devices-invalid": Advice(
+        "OUT OF ORDER: devices", _CALL, "[devices] in terminal.toml is wrong; the text names the key."
+    ),
+    "journal-damaged": Advice(
+        "OUT OF ORDER: journal",
+        _CALL,
+        "campus-terminal journal set-aside, then a new ticket; what was uploaded is safe.",
+    ),
     "journal-foreign": Advice(
         "OUT OF ORDER: not our journal", _CALL, "It belongs to another terminal or an earlier enrolment."
     ),

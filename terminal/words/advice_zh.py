@@ -40,7 +40,9 @@ ADVICE: Final = {
         "不能撤销", "只能用原卡撤销本班最后一笔，且在数分钟内。", "不是最后一笔、换了卡、超时或已撤销过。"
     ),
     "REFUND_NOT_ALLOWED": Advice(
-        "不能退款", "退款要先由主管刷卡批准，金额不超过原价。", "缺主管批准，或原笔已退，或金额过大。"
+        "不能退款",
+        "退款只给付款的那张卡，不超过它付的；不能退给批准的主管自己。",
+        "换了卡、金额过大、已退过，或原笔未收成。",
     ),
     "NOT_A_CASHIER": Advice("此卡无权登录", "请用收银员卡或主管卡。", "卡不在本门店的员工名单内，或角色不够。"),
     "PIN_WRONG": Advice("密码错误", "请重新输入密码；连错会锁卡。", "卡返回密码错误和剩余次数。"),
@@ -82,7 +84,10 @@ ADVICE: Final = {
     "downlink-unreadable": Advice("不能收款：名单损坏", _CALL, "uplink.db 读不出；重启同步服务，仍不行则文件损坏。"),
     "not-enrolled": Advice("停机：终端未登记", _CALL, "先用 campus-syncd enrol 登记终端。"),
     "config-invalid": Advice("停机：配置错误", _CALL, "terminal.toml 有错；错误里写明了键名。"),
-    "journal-damaged": Advice("停机：日志损坏", _CALL, "保留文件，不要收款；已上传的都在服务器上。"),
+    "devices-invalid": Advice("停机：设备设置错误", _CALL, "terminal.toml 的 [devices] 有错；错误里写明了键名。"),
+    "journal-damaged": Advice(
+        "停机：日志损坏", _CALL, "campus-terminal journal set-aside，再用新票据登记；已上传的都在。"
+    ),
     "journal-foreign": Advice("停机：日志不是本机", _CALL, "日志属于另一台终端或更早的登记。"),
     "journal-lost": Advice("停机：日志缺失", _CALL, "服务器有本机日志里没有的交易；找回文件或重新登记。"),
     "journal-in-use": Advice(
@@ -125,7 +130,9 @@ ADVICE: Final = {
     "not-in-training": Advice("培训中不能用", "先结束培训再做。", "会动到钱的功能在培训中关闭。"),
     "nothing-to-confirm": Advice("没有要确认的", "请输入金额。", "没有等待确认的事。"),
     "nothing-to-sell": Advice("还没有金额", "请先输入金额或选商品。", "没有待收的金额。"),
-    "nothing-to-undo": Advice("没有可撤销的", "本班没有可撤销的上一笔。要退款请用【退款】。", "没有上一笔，或已撤销过。"),
+    "nothing-to-undo": Advice(
+        "没有可撤销的", "本班没有可撤销的上一笔。要退款请用【退款】。", "没有上一笔，或已撤销过。"
+    ),
     "pin-is-digits": Advice("密码是 4 到 12 位数字", "请重新输入密码。", "密码位数不对。"),
     "product-unknown": Advice("没有这个商品号", "请核对号码。", "配置里没有这个商品号。"),
     "sale-not-ended": Advice("先结束这一笔", "请先收完或取消现在这一笔。", "还有未完成的一笔。"),

@@ -123,7 +123,7 @@ class Words:
     last_taps: str
     no_taps: str
     card_log: str
-    card_has: str
+    card_shown: str
     tries_left: str
     confirm_hint: str
     wanted_card: str
@@ -186,6 +186,12 @@ class Words:
     help_cashier: str
     help_technician: str
     help_none: str
+    help_1: str
+    help_2: str
+    help_3: str
+    help_4: str
+    help_5: str
+    help_6: str
     count: str
     meals: str
     total: str

@@ -40,6 +40,7 @@ NUMBERS: Final = {
     "downlink-unreadable": 401,
     "not-enrolled": 402,
     "config-invalid": 403,
+    "devices-invalid": 404,
     "journal-damaged": 411,
     "journal-foreign": 412,
     "journal-lost": 413,

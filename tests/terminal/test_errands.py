@@ -212,7 +212,7 @@ def test_double_tap_keeps_the_sale_and_asks_before_the_same_card_pays_again() ->
     confirmed = ChargePurse(offer, None, SALE.card)
     assert run(till, ConfirmPressed(), CardLeft(), PRESENTED, doubled)[2] == confirmed
     again = run(till, AmountBegun(), AmountEntered(PRICE), CardLeft(), PRESENTED)[3]
-    assert again == confirmed
+    assert again == ChargePurse(offer)  # the next customer often pays the same
     run(till, doubled, CancelPressed(), AmountEntered(PRICE), CardLeft())
     assert till.handle(PRESENTED) == ChargePurse(offer)
 

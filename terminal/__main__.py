@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _run(folder, as_json=arguments.json)
         if arguments.command == "selftest":
             return _selftest(folder, as_json=arguments.json)
-        return run_journal(folder, arguments)
+        return run_journal(folder, arguments, utc_s=time.time, monotonic_s=time.monotonic)
     except CampusError as error:
         print(f"campus-terminal: {error} [{error.code}]", file=sys.stderr)
         return 1

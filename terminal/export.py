@@ -20,9 +20,10 @@ from terminal.journal import JournalHead, JournalReader
 from wire.batch import TAPS_MAX, SettlementBatch, sign_batch
 from wire.directory import CodingState
 from wire.errors import CampusError
+from wire.ids import TerminalId
 from wire.journalfile import journal_file
 from wire.messages import Upload
-from wire.record import genesis_hash
+from wire.record import TapRecord, genesis_hash
 from wire.shift import ShiftReport
 from wire.signature import KeyUnreadable, read_private_key
 
@@ -65,6 +66,17 @@ class Exported:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class JournalContent:
+    """What goes into a file: `records(first_seq, count)` gives the taps, which end with `head`."""
+
+    terminal: TerminalId
+    epoch: int
+    head: JournalHead
+    records: Callable[[int, int], list[TapRecord]]
+    reports: list[ShiftReport]
+
+
 def load_terminal_key(path: Path) -> Ed25519PrivateKey:
     """What the terminal signs with; `KeyUnreadable` otherwise."""
     try:
@@ -83,9 +95,18 @@ def export_journal(
     if not folder.is_dir():
         raise StickMissing(f"there is no folder {folder}")
     head, reports = journal.head(), _reports(journal)
-    name = f"campus-{journal.terminal.hex()}-{journal.epoch}-{head.seq}.journal"
+    content = JournalContent(journal.terminal, journal.epoch, head, journal.records, reports)
+    path, size_bytes = write_journal_file(content, key, folder, sync=sync)
+    return Exported(path, head, len(reports), size_bytes)
+
+
+def write_journal_file(
+    content: JournalContent, key: Ed25519PrivateKey, folder: Path, *, sync: Callable[[int], None] = os.fsync
+) -> tuple[Path, int]:
+    """Where it is now, durable, and how many bytes it has; raises as `export_journal`."""
+    name = f"campus-{content.terminal.hex()}-{content.epoch}-{content.head.seq}.journal"
     draft, size_bytes = folder / f".{name}.part", 0
-    pieces = journal_file(journal.terminal, journal.epoch, _messages(journal, key, head, reports))
+    pieces = journal_file(content.terminal, content.epoch, _messages(content, key))
     try:
         with draft.open("wb") as file:
             for piece in pieces:
@@ -93,12 +114,12 @@ def export_journal(
             file.flush()
             sync(file.fileno())
         draft.rename(folder / name)
-        _sync_folder(folder, sync)
+        sync_folder(folder, sync)
     except OSError as error:
         with suppress(OSError):  # the stick may be gone with it
             draft.unlink(missing_ok=True)
         raise _fault(folder, error) from error
-    return Exported(folder / name, head, len(reports), size_bytes)
+    return folder / name, size_bytes
 
 
 def _reports(journal: JournalReader) -> list[ShiftReport]:
@@ -108,25 +129,25 @@ def _reports(journal: JournalReader) -> list[ShiftReport]:
     return reports
 
 
-def _messages(
-    journal: JournalReader, key: Ed25519PrivateKey, head: JournalHead, reports: list[ShiftReport]
-) -> Iterator[Upload | ShiftReport]:
-    """The sealed taps up to `head` in signed batches, then the reports of shifts that ended by then."""
-    state, hash_before, total_fen = CodingState(), genesis_hash(journal.terminal, journal.epoch), 0
+def _messages(content: JournalContent, key: Ed25519PrivateKey) -> Iterator[Upload | ShiftReport]:
+    """The sealed taps up to the head in signed batches, then the reports of shifts that ended by then."""
+    head, state, total_fen = content.head, CodingState(), 0
+    hash_before = genesis_hash(content.terminal, content.epoch)
     for first_seq in range(1, head.seq + 1, TAPS_MAX):
         batch = SettlementBatch(
-            terminal=journal.terminal,
-            epoch=journal.epoch,
+            terminal=content.terminal,
+            epoch=content.epoch,
             hash_before=hash_before,
             total_before_fen=total_fen,
-            records=tuple(journal.records(first_seq, min(TAPS_MAX, head.seq + 1 - first_seq))),
+            records=tuple(content.records(first_seq, min(TAPS_MAX, head.seq + 1 - first_seq))),
         )
         yield Upload(sign_batch(batch, key, state))
         hash_before, total_fen = batch.head_hash, total_fen + batch.total_fen
-    yield from (report.signed(key) for report in reports if report.next_seq <= head.seq + 1)
+    yield from (report.signed(key) for report in content.reports if report.next_seq <= head.seq + 1)
 
 
-def _sync_folder(folder: Path, sync: Callable[[int], None]) -> None:
+def sync_folder(folder: Path, sync: Callable[[int], None] = os.fsync) -> None:
+    """Make renames in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         sync(descriptor)

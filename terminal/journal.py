@@ -348,7 +348,7 @@ class Journal(JournalReader):
         `witness` sees every sealed record, those that are there and each that comes. Raises `JournalForeign`,
         `JournalLost`, `JournalInUse`, `JournalDamaged` or `JournalUnwritable`, having changed nothing.
         """
-        lock_fd = _lock(path)
+        lock_fd = lock_journal(path)
         try:
             if not path.exists():
                 _must_be_new(path, acknowledged)
@@ -362,6 +362,7 @@ class Journal(JournalReader):
             journal.verify(witness)
             journal.must_hold(acknowledged)
             journal.remember_meals()
+            journal._db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
         except BaseException:
             os.close(lock_fd)
             raise
@@ -482,7 +483,7 @@ class Journal(JournalReader):
         try:
             yield
         except _NOT_TAKEN as error:
-            raise _unwritable(f"{self._path.name} could not be written", error) from error
+            raise unwritable(f"{self._path.name} could not be written", error) from error
         except (apsw.CorruptError, apsw.NotADBError) as error:
             raise JournalDamaged(f"{self._path.name} cannot be written: {error}") from error
 
@@ -497,6 +498,8 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
     """Open an existing file and assert the one safe setting (see TERMINAL.md, "Power cuts")."""
     try:
         connection = apsw.Connection(str(path), flags=flags)
+        # To close what turns out to be damaged must not write the -wal into it.
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
         connection.set_busy_timeout(_BUSY_MS)
         connection.execute("PRAGMA synchronous = FULL")
         mode = connection.pragma("journal_mode")
@@ -506,7 +509,7 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
         raise JournalInUse(f"another program keeps {path.name} locked") from error
     except (apsw.Error, UnicodeDecodeError) as error:
         if flags & apsw.SQLITE_OPEN_READWRITE and isinstance(error, _NOT_TAKEN):
-            raise _unwritable(f"{path.name} cannot be opened for writing", error) from error
+            raise unwritable(f"{path.name} cannot be opened for writing", error) from error
         raise JournalDamaged(f"{path.name} cannot be opened: {error}") from error
     if mode != "wal" or synchronous != _SYNCHRONOUS_FULL or not tables:
         connection.close()
@@ -514,7 +517,8 @@ def _connect(path: Path, flags: int) -> apsw.Connection:
     return connection
 
 
-def _unwritable(words: str, error: Exception) -> JournalUnwritable:
+def unwritable(words: str, error: Exception) -> JournalUnwritable:
+    """What a disk that took no write is called, by its error."""
     number = error.errno if isinstance(error, OSError) else None
     kind = JournalUnwritable
     if isinstance(error, apsw.FullError) or number == errno.ENOSPC:
@@ -553,15 +557,15 @@ def _create(path: Path, terminal: TerminalId, epoch: int) -> None:
         finally:
             os.close(directory)
     except (apsw.Error, OSError) as error:
-        raise _unwritable(f"no journal could be made in {path.parent}", error) from error
+        raise unwritable(f"no journal could be made in {path.parent}", error) from error
 
 
-def _lock(path: Path) -> int:
+def lock_journal(path: Path) -> int:
     """Hold the lock file beside the journal until the process ends; `JournalInUse` if somebody else does."""
     try:
         lock_fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise _unwritable(f"{path.parent} cannot be written", error) from error
+        raise unwritable(f"{path.parent} cannot be written", error) from error
     try:
         fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

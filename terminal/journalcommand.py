@@ -1,17 +1,23 @@
-"""`campus-terminal journal`: list, show, verify, and export to a USB stick. Reads only, also beside a running till."""
+"""`campus-terminal journal`: list, show, verify, export to a USB stick; put a damaged one aside.
+
+All but the last read only, also beside a running till.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from terminal.downlink import Downlink, DownlinkUnreadable, NotEnrolled
-from terminal.journal import JournalReader
+from terminal.journal import JournalDamaged, JournalInUse, JournalReader
 from terminal.journalview import (
     Shown,
     Wanted,
@@ -23,17 +29,28 @@ from terminal.journalview import (
     parse_suffix,
     show_lines,
 )
-from wire.money import format_fen
+from terminal.words.codes import NUMBERS
+from wire.money import Fen, format_fen
 from wire.record import TapRecord
 from wire.shift import ShiftReport
 
+if TYPE_CHECKING:
+    from terminal.setaside import Findings
+
 _PAGE_TAPS: Final = 1_000
+_LOCK_S: Final = 10.0  # a till on its stop screen reads a long journal for seconds at each try
+_LOOK_S: Final = 0.2
+_NOT_MOUNTED: Final = (
+    "{0} 不在 U 盘上，可能没有挂载；文件已写在本机。 "
+    "{0} is on no drive of its own, the stick may not be mounted; the file was written here."
+)
 _EXAMPLES: Final = """examples:
   campus-terminal journal list --since 2026-03-02 --card-suffix 1234
   campus-terminal journal list --shift 7 --json
   campus-terminal journal show 12
   campus-terminal journal verify
-  campus-terminal journal export /media/usb"""
+  campus-terminal journal export /media/usb
+  campus-terminal journal set-aside"""
 
 Parsed = TypeVar("Parsed")
 
@@ -42,15 +59,18 @@ def add_journal_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
     """Add the command; the parser is for what all commands share."""
     parser = commands.add_parser(
         "journal",
-        help="look at the journal, or export it to a USB stick, also while the till is running",
-        description="Shows what the till has recorded, or writes it to a USB stick. Never changes the journal.",
+        help="look at the journal, export it to a USB stick, or put a damaged one aside",
+        description="Shows what the till has recorded, or writes it to a USB stick, also while the till is running.\n"
+        "set-aside puts a damaged journal into a folder of its own, with what could be learnt from it, and ends its\n"
+        "epoch: then this terminal needs a new ticket. A journal that is whole is never changed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "action",
-        choices=("list", "show", "verify", "export"),
-        help="taps by number; one tap with its evidence; recompute the chain; write all to a folder, signed",
+        choices=("list", "show", "verify", "export", "set-aside"),
+        help="taps by number; one tap with its evidence; recompute the chain; write all to a folder, signed; "
+        "put a damaged journal aside",
     )
     parser.add_argument("what", nargs="?", metavar="TAP|DIR", help="the tap's number, for show; the folder, for export")
     parser.add_argument("--shift", type=int, metavar="N", help="list only the taps of this shift, closed or open")
@@ -64,8 +84,12 @@ def add_journal_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
     return parser
 
 
-def run_journal(folder: Path, arguments: argparse.Namespace) -> int:
+def run_journal(
+    folder: Path, arguments: argparse.Namespace, *, utc_s: Callable[[], float], monotonic_s: Callable[[], float]
+) -> int:
     """Run it on a terminal's folder; the exit status."""
+    if (arguments.action, arguments.what) == ("set-aside", None):
+        return _set_aside(folder, utc_s=int(utc_s()), monotonic_s=monotonic_s, as_json=arguments.json)
     with closing(JournalReader.open(folder / "journal.db")) as reader:
         match arguments.action, arguments.what:
             case "list", None:
@@ -139,9 +163,11 @@ def _export(reader: JournalReader, folder: Path, stick: Path, *, as_json: bool) 
     from terminal.export import export_journal, load_terminal_key  # the till that starts needs nothing of it
 
     exported = export_journal(reader, load_terminal_key(folder / "terminal.key"), stick)
-    head = exported.head
+    head, mounted = exported.head, _is_mounted(stick, folder)
+    if not mounted:
+        print(f"campus-terminal: {_NOT_MOUNTED.format(stick)}", file=sys.stderr)
     if as_json:
-        facts = {"file": str(exported.path), "taps": head.seq, "total_fen": head.total_fen}
+        facts = {"file": str(exported.path), "taps": head.seq, "total_fen": head.total_fen, "mounted": mounted}
         print(json.dumps({**facts, "shift_reports": exported.reports, "size_bytes": exported.size_bytes}))
         return 0
     rows = [
@@ -154,6 +180,66 @@ def _export(reader: JournalReader, folder: Path, stick: Path, *, as_json: bool) 
     if (opened := reader.opened_tap()) is not None:
         print(f"tap {opened.tap_id.seq} is open and not in it: its card has to come back, or the tap to be given up")
     return 0
+
+
+def _is_mounted(stick: Path, folder: Path) -> bool:
+    """Whether the stick's folder is on a file system of its own, neither the system's nor the journal's."""
+    place = stick.resolve()
+    while not place.is_mount():
+        place = place.parent
+    return place != Path("/") and os.stat(place).st_dev != os.stat(folder).st_dev
+
+
+def _set_aside(folder: Path, *, utc_s: int, monotonic_s: Callable[[], float], as_json: bool) -> int:
+    from terminal.setaside import set_aside  # needed once in a terminal's life, if ever
+
+    found = None
+    ends_s = monotonic_s() + _LOCK_S
+    while found is None:
+        try:
+            found = set_aside(folder, utc_s=utc_s)
+        except JournalInUse:
+            if monotonic_s() > ends_s:
+                raise
+            time.sleep(_LOOK_S)  # a till that cannot start holds the journal only while it tries to, and tells nobody
+    done, findings = found
+    if as_json:
+        print(json.dumps({"folder": str(done), **asdict(findings)}, ensure_ascii=False))
+    else:
+        print(*_aside_lines(done, findings), sep="\n")
+    return 0
+
+
+def _aside_lines(done: Path, found: Findings) -> list[str]:
+    """What was found, and what to do next."""
+    acknowledged = "未知 not known here" if found.acknowledged_taps is None else f"{found.acknowledged_taps}"
+    export = f"{done / found.export}" if found.export else f"无 none: {found.no_export}"
+    paid, asked = format_fen(Fen(found.evidence_paid_fen)), format_fen(Fen(found.evidence_asked_fen))
+    records = len({line["seq"] for line in found.evidence})
+    rows = [
+        ("损坏 damage", found.damage),
+        ("完整交易 whole taps", f"{found.proven_taps}, {format_fen(Fen(found.proven_fen))} yuan"),
+        ("服务器已收 at the server", acknowledged),
+        ("新导出 exported beyond that", f"{found.exported_new_taps}, {format_fen(Fen(found.exported_new_fen))} yuan"),
+        ("签名文件 signed file", export),
+        ("班次 shift reports in it", str(found.shift_reports)),
+        ("此号起无证明 nothing is proven from tap", str(found.lost_from)),
+        ("其后可读 still legible behind it", f"{records}, paid {paid} yuan, asked of the card {asked} yuan"),
+        ("存放 put aside in", str(done)),
+    ]
+    steps = [
+        f"下一步 next (代码 code {NUMBERS[JournalDamaged.code]}):",
+        "1. 打电话给运营方，报终端号、代码和上面各数；文件夹整个保留。",
+        "   Call the operator with the terminal's number, the code and these figures; keep the folder whole.",
+    ]
+    if found.export:
+        steps.append(f"2. 服务器上 on the server: campus-settlement import-journal {found.export}")
+    if found.ends_enrolment:
+        steps += [
+            f"{3 if found.export else 2}. 用新票据登记，日志从新的一期开始；收款程序会自己启动。",
+            "   Enrol with a new ticket (campus-syncd enrol TICKET): a new epoch begins; the till starts by itself.",
+        ]
+    return [*columns(rows, frozenset()), *steps]
 
 
 def _records(reader: JournalReader, seqs: range | None) -> Iterator[TapRecord]:

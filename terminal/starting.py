@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final, TypeVar
 
 from terminal.events import TillEvent, TillFailed
-from terminal.journal import JournalReader
+from terminal.journal import JournalDamaged, JournalReader
 from terminal.program import Redraw, Screen, Stop
 from terminal.standing import DeviceNotice, Standing
 from terminal.till import Till
@@ -19,6 +19,7 @@ from wire.errors import CampusError
 from wire.record import TapTime
 
 RETRY_S: Final = 5.0  # a damaged journal is read whole at each try
+_SET_ASIDE: Final = "campus-terminal journal set-aside"
 CLOCK_BACK_S: Final = 60  # less is a clock that was set right
 
 Events = queue.SimpleQueue[TillEvent | Redraw | Stop]
@@ -34,7 +35,8 @@ def started(
         try:
             return start()
         except CampusError as error:
-            fault = f"{error} [{error.code}]"
+            way_on = f"; {_SET_ASIDE}" if isinstance(error, JournalDamaged) else ""
+            fault = f"{error}{way_on} [{error.code}]"
         till = Till(None)
         till.handle(TillFailed(fault))
         screen.show(till, Standing(terminal="", at=now(), sealed=0, unsent=0, unsent_fen=0))

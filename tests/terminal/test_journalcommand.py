@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +14,10 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from terminal.journal import Journal
+from terminal.journal import Journal, JournalInUse
 from terminal.journalcommand import add_journal_command, run_journal
 from terminal.shiftbook import Shiftbook
-from tests.terminal.conftest import INTENT, TERMINAL, at, make_uplink
+from tests.terminal.conftest import INTENT, NOON, TERMINAL, at, make_uplink
 from wire.ids import Asn, CardId
 from wire.journalfile import read_journal_file
 from wire.money import Fen
@@ -42,7 +45,8 @@ def folder(tmp_path: Path) -> Path:
 def run(folder: Path, *words: str) -> int:
     parser = argparse.ArgumentParser()
     add_journal_command(parser.add_subparsers())
-    return run_journal(folder, parser.parse_args(["journal", *words]))
+    arguments = parser.parse_args(["journal", *words])
+    return run_journal(folder, arguments, utc_s=lambda: NOON.utc_s, monotonic_s=lambda: 0.0)
 
 
 @pytest.mark.parametrize(
@@ -146,3 +150,59 @@ def test_export_says_what_is_on_the_stick_and_what_is_not(folder: Path, capsys: 
     assert (found["taps"], found["total_fen"], found["shift_reports"]) == (3, 1200, 1)
     file = read_journal_file(Path(found["file"]).read_bytes())
     assert [report.number for report in file.reports] == [1]
+
+
+def test_export_beside_the_journal_warns_that_no_stick_is_mounted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_key(folder)
+    assert run(folder, "export", str(folder), "--json") == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["mounted"] is False
+    assert "没有挂载" in printed.err
+    assert "may not be mounted" in printed.err
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="no other file system here")
+def test_export_to_a_drive_of_its_own_warns_of_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_key(folder)
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as stick:
+        assert run(folder, "export", stick, "--json") == 0
+    printed = capsys.readouterr()
+    assert (json.loads(printed.out)["mounted"], printed.err) == (True, "")
+
+
+def test_set_aside_tells_people_and_programs_and_what_to_do_next(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_key(folder)
+    shutil.copytree(folder, other := folder / "other")
+    for place in (folder, other):
+        make_uplink(place / "uplink.db").close()
+        with (place / "journal.db").open("r+b") as file:
+            file.write(bytes(100))
+    assert run(folder, "set-aside") == 0
+    lines = capsys.readouterr().out
+    for words in ("411", "import-journal campus-610000000001-1-3.journal", "nothing is proven from tap  4", "新票据"):
+        assert words in lines
+    assert run(other, "set-aside", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["proven_taps"], found["exported_new_taps"], len(found["evidence"])) == (3, 3, 1)
+    assert Path(found["folder"]).is_dir()
+
+
+def test_journal_that_a_till_holds_is_not_set_aside(folder: Path) -> None:
+    times = iter(range(0, 100, 6))
+    parser = argparse.ArgumentParser()
+    add_journal_command(parser.add_subparsers())
+    arguments = parser.parse_args(["journal", "set-aside"])
+    with (folder / "journal.db.lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(JournalInUse):
+            run_journal(folder, arguments, utc_s=lambda: 0, monotonic_s=lambda: next(times))
+
+
+def make_key(folder: Path) -> None:
+    """The terminal's key."""
+    pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "terminal.key").write_bytes(Ed25519PrivateKey.generate().private_bytes(*pem))

@@ -19,13 +19,21 @@ from settlement.commands.common import (
 )
 from settlement.onecard.campusfile import ConfigurationInvalid, parse_campus
 from settlement.onecard.changes import change_lines
-from settlement.onecard.configuration import Changes, find_changes, put_changes, read_configurations, read_history
+from settlement.onecard.configuration import (
+    Changes,
+    find_changes,
+    put_changes,
+    read_configurations,
+    read_history,
+    unknown_staff,
+)
+from settlement.onecard.doubts import doubt_lines
 from settlement.onecard.outlets import assign, find_outlet, read_book, read_merchants, read_outlets
 from settlement.onecard.tickets import read_last_tickets
 from settlement.store.database import Database, open_reader
 from settlement.store.router import ONECARD
 from wire.configuration import Configuration, Name
-from wire.ids import CONSUMPTION_STREAMS
+from wire.ids import CONSUMPTION_STREAMS, mask_asn
 from wire.record import CAMPUS_ZONE
 
 
@@ -58,26 +66,40 @@ def add_commands(command: Add) -> None:
 def _configure(args: argparse.Namespace, host: Host) -> int:
     home = home_of(args)
     try:
-        text = args.file.read_text(encoding="utf-8")
+        text = args.file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise ConfigurationInvalid(f"{args.file} cannot be read: {error}") from error
     file = parse_campus(text)
     if args.dry_run:
         with open_reader(home.place(ONECARD), ONECARD) as db:
             changes = find_changes(db, file)
+            doubts = _doubts(db, changes)
     else:
         with registry_writer(home, host) as db:
             changes = put_changes(db, file, authority.load_ticket_key(home.ticket_key), now_utc_s=host.utc_s())
+            doubts = _doubts(db, changes)
     if args.json:
-        print(json.dumps(_changes_json(changes, in_force=not args.dry_run)))
+        print(json.dumps(_changes_json(changes, doubts, in_force=not args.dry_run)))
         return 0
     lines = _changes_text(changes)
+    lines += [f"LOOK AGAIN: outlet {outlet}: {doubt}" for outlet, told in doubts.items() for doubt in told]
     end = "nothing was put in force: --dry-run" if args.dry_run else "in force; connected terminals have it in seconds"
     print("\n".join((*lines, end)) if lines else "the file says what is in force already")
     return 0
 
 
-def _changes_json(changes: Changes, *, in_force: bool) -> dict[str, object]:
+def _doubts(db: Database, changes: Changes) -> dict[int, list[str]]:
+    """What may not be meant, by outlet."""
+    found = {}
+    for change in changes.outlets:
+        found[change.after.outlet] = doubt_lines(change.before, change.after) + [
+            f"staff card {mask_asn(member.card.asn)} of {member.name} is not registered; see import-cards"
+            for member in unknown_staff(db, change)
+        ]
+    return found
+
+
+def _changes_json(changes: Changes, doubts: dict[int, list[str]], *, in_force: bool) -> dict[str, object]:
     return {
         "in_force": in_force,
         "merchants": [merchant.number for merchant in changes.merchants],
@@ -87,6 +109,7 @@ def _changes_json(changes: Changes, *, in_force: bool) -> dict[str, object]:
                 "is_new": change.is_new,
                 "version": change.after.version,
                 "changes": change_lines(change.before, change.after),
+                "doubts": doubts[change.after.outlet],
             }
             for change in changes.outlets
         ],

@@ -80,13 +80,9 @@ def parse_campus(text: str) -> CampusFile:
     faults = _Faults(text)
     root = _Table(tree, (), faults)
     shared = {title: root.values.get(title) for title in _SHARED}
-    merchants = dict(root.entries("merchants", _merchant))
-    plans = root.entries("outlets", lambda table: _outlet(table, root, shared))
+    merchants = dict(root.entries("merchants", _merchant, "number"))
+    plans = root.entries("outlets", lambda table: _outlet(table, root, shared), "number")
     root.finish(*_SHARED)
-    for title, numbers in (("merchants", len(merchants)), ("outlets", len({plan[0] for plan in plans}))):
-        listed = tree.get(title, [])
-        if isinstance(listed, list) and not faults.found and numbers < len(listed):
-            faults.add((), None, f"two of the [[{title}]] have the same number")
     if not plans and not merchants:
         faults.add((), None, "there is neither [[merchants]] nor [[outlets]] in it")
     faults.raise_any()
@@ -159,7 +155,8 @@ class _Table:
         """A whole number that has to be there."""
         value = self._value(key)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            self.fault(key, f"{key} is a whole number from {least} to {most}")
+            unit = ", in fen: 1 yuan is 100" if "fen" in key else ""
+            self.fault(key, f"{key} is a whole number from {least} to {most}{unit}")
             return least
         return value
 
@@ -219,7 +216,7 @@ class _Table:
     def numbers(self, key: str) -> tuple[int, ...]:
         """A list of numbers in a byte, ascending; empty if it is not there."""
         value = self._value(key) if key in self.values else []
-        right = isinstance(value, list) and all(isinstance(one, int) and 0 <= one <= 0xFF for one in value)
+        right = isinstance(value, list) and all(type(one) is int and 0 <= one <= 0xFF for one in value)
         if not right or not isinstance(value, list):
             self.fault(key, f"{key} is a list of numbers, such as [1, 2]")
             return ()
@@ -232,23 +229,28 @@ class _Table:
         for card_class, fen in value.items() if isinstance(value, dict) else ((value, None),):
             number = int(card_class) if isinstance(card_class, str) and re.fullmatch(r"[0-9]{1,3}", card_class) else -1
             if not 0 <= number <= 0xFF or not isinstance(fen, int) or isinstance(fen, bool) or not 0 < fen <= FEN_MAX:
-                self.fault("class_fen", "class_fen is fen by class, such as { 2 = 900 }")
+                self.fault("class_fen", "class_fen is fen by class, such as { 2 = 900 } for 9.00 yuan")
                 return ()
             prices.append(ClassPrice(number, Fen(fen)))
         return tuple(sorted(prices, key=lambda price: price.number))
 
-    def entries(self, title: str, read: Callable[[_Table], _Entry]) -> list[_Entry]:
-        """What `read` makes of each table under [[title]]."""
+    def entries(self, title: str, read: Callable[[_Table], _Entry], *single: str) -> list[_Entry]:
+        """What `read` makes of each table under [[title]]; no two of them have the same values of a key of `single`."""
         tables = self._value(title) if title in self.values else []
         full = ".".join((*(heading for heading, _ in self._path), title)) if self._path else title
         if not isinstance(tables, list):
             self.fault(title, f"{title} is not a list of tables; each begins with [[{full}]]")
             return []
         found = []
+        places: dict[tuple[str, str], int] = {}
         for place, values in enumerate(tables, 1):
             table = _Table(values, (*self._path, (full, place)), self._faults)
             found.append(read(table))
             table.finish()
+            for key in single:
+                value = table.values.get(key)
+                if isinstance(value, int | str) and (first := places.setdefault((key, str(value)), place)) != place:
+                    table.fault(key, f"{key} {value} is that of [[{full}]] {first} already")
         return found
 
     def section(self, title: str) -> _Table:
@@ -294,10 +296,10 @@ def _outlet(table: _Table, campus: _Table, shared: Mapping[str, object]) -> tupl
         others=limits,
         offline_s_max=None if hours is None else hours * 3600,
         offline_fen_max=None if fen is None else Fen(fen),
-        classes=_sorted(owner("classes").entries("classes", _card_class)),
-        products=_sorted(owner("products").entries("products", _product)),
-        periods=_sorted(owner("periods").entries("periods", _period)),
-        subsidies=_sorted(owner("subsidies").entries("subsidies", _subsidy)),
+        classes=_sorted(owner("classes").entries("classes", _card_class, "number")),
+        products=_sorted(owner("products").entries("products", _product, "number", "barcode")),
+        periods=_sorted(owner("periods").entries("periods", _period, "number")),
+        subsidies=_sorted(owner("subsidies").entries("subsidies", _subsidy, "number")),
         staff=tuple(sorted(owner("staff").entries("staff", _staff), key=lambda member: member.card)),
     )
     try:
@@ -341,11 +343,14 @@ def _product(table: _Table) -> Product:
 
 def _period(table: _Table) -> MealPeriod:
     meal_fen = table.number_or_none("meal_fen", FEN_MAX)
+    from_min, to_min = table.minutes("from"), table.minutes("to")
+    if 0 < to_min <= from_min or table.values.get("to") == "00:00":
+        table.fault("to", 'to is later than from on the same day; over midnight are two, to "24:00" and from "00:00"')
     return MealPeriod(
         number=table.number("number", 0, 0xFF),
         name=table.name(),
-        from_min=table.minutes("from"),
-        to_min=table.minutes("to"),
+        from_min=from_min,
+        to_min=to_min,
         meal_fen=None if meal_fen is None else Fen(meal_fen),
         class_prices=table.class_prices(),
     )

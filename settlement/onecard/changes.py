@@ -12,7 +12,7 @@ Facts = dict[str, str]
 
 
 def change_lines(before: Configuration | None, after: Configuration) -> list[str]:
-    """What is added (+), changed (~) and gone (-); nothing before: how much there is of each kind."""
+    """What is added (+), changed (~) and gone (-); nothing before: what there is, products and staff in numbers."""
     if before is None:
         return [f"+ {line}" for line in _summary(after)]
     old, new = dict(_entries(before)), dict(_entries(after))
@@ -27,16 +27,13 @@ def change_lines(before: Configuration | None, after: Configuration) -> list[str
 
 
 def _summary(configuration: Configuration) -> Iterator[str]:
-    yield f"limits: {_told(_limits(configuration.others))}"
-    for word, entries in (
-        ("card classes", configuration.classes),
-        ("products", configuration.products),
-        ("meal periods", configuration.periods),
-        ("subsidy rules", configuration.subsidies),
-        ("staff cards", configuration.staff),
-    ):
-        if entries:
-            yield f"{word}: {len(entries)}"
+    for title, facts in _entries(configuration):
+        if title.split()[0] in ("limits", "offline", "class", "period", "subsidy") and facts:
+            yield f"{title}: {_told(facts)}"
+    if prices := [product.amount_fen for product in configuration.products]:
+        yield f"products: {len(prices)}, from {format_fen(min(prices))} to {format_fen(max(prices))}"
+    if configuration.staff:
+        yield f"staff cards: {len(configuration.staff)}"
 
 
 def _changed(old: Facts, new: Facts) -> list[str]:

@@ -23,9 +23,10 @@ from settlement.onecard.outlets import (
     read_merchants,
     read_outlets,
 )
+from settlement.onecard.registry import is_registered
 from settlement.onecard.restoration import numbers_lost
 from settlement.store.database import Database
-from wire.configuration import Configuration, Name, mark_of
+from wire.configuration import Configuration, Name, StaffMember, mark_of
 from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
 
 _NEWEST: Final = """
@@ -116,6 +117,12 @@ def put_changes(db: Database, file: CampusFile, operator: Ed25519PrivateKey, *, 
             made = change.after.signed(operator)
             db.execute(_ADD, (made.outlet, made.version, made.to_bytes(), now_utc_s))
     return changes
+
+
+def unknown_staff(db: Database, change: OutletChange) -> list[StaffMember]:
+    """Whose staff cards are new in this outlet and not in the card registry: their sign-ons cannot be booked."""
+    known = () if change.before is None else change.before.staff
+    return [member for member in change.after.staff if member not in known and not is_registered(db, member.card)]
 
 
 def _merchant_changes(file: CampusFile, known: dict[int, Merchant]) -> Iterator[MerchantChange]:

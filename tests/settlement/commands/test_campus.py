@@ -13,6 +13,7 @@ from settlement.settings import Home
 from tests.settlement.onecard.test_campusfile import CAMPUS
 
 TERMINAL = "000000000101"
+STAFF_DOUBT = "LOOK AGAIN: outlet 21: staff card ••0009 of 王芳 is not registered; see import-cards"
 IN_FORCE = "in force; connected terminals have it in seconds\n"
 
 
@@ -50,8 +51,8 @@ def test_file_is_tried_then_put_in_force_and_the_same_again_changes_nothing(oper
     tried = operator("configure", str(file), "--dry-run")
     assert "merchant 12 饮食服务中心 (Catering): is new\n" in tried
     assert "outlet 21 第一食堂 (Canteen 1) (canteen, merchant 12): version 1, a new outlet\n" in tried
-    assert "  + products: 2\n" in tried
-    assert tried.endswith("nothing was put in force: --dry-run\n")
+    assert "  + products: 2, from 1.50 to 3.20\n" in tried
+    assert tried.endswith(f"{STAFF_DOUBT}\nnothing was put in force: --dry-run\n")
     assert operator("configure", str(file)) == tried.replace("nothing was put in force: --dry-run\n", IN_FORCE)
     assert operator("configure", str(file)) == "the file says what is in force already\n"
     assert json.loads(operator("configure", str(file), "--json")) == {"in_force": True, "merchants": [], "outlets": []}
@@ -65,6 +66,16 @@ def test_file_is_tried_then_put_in_force_and_the_same_again_changes_nothing(oper
     assert history.endswith("  ~ product 1: price 1.50 -> 1.60\n")
     versions = json.loads(operator("outlets", "21", "--json"))["versions"]
     assert [version["changes"][-1] for version in versions] == ["+ staff cards: 1", "~ product 1: price 1.50 -> 1.60"]
+
+
+def test_what_may_not_be_meant_is_told_last_where_it_is_read(operator: Operator, file: Path) -> None:
+    operator("configure", str(file))
+    dropped = CAMPUS[: CAMPUS.index("[[outlets.products]]")] + CAMPUS[CAMPUS.index("[[outlets.periods]]") :]
+    file.write_text(dropped, encoding="utf-8-sig")  # as Windows writes it
+    doubt = "all of 2 products are gone"
+    assert operator("configure", str(file), "--dry-run").splitlines()[-2] == f"LOOK AGAIN: outlet 21: {doubt}"
+    [told] = json.loads(operator("configure", str(file), "--json"))["outlets"]
+    assert told["doubts"] == [doubt]
 
 
 def test_file_with_faults_is_refused_with_each_line(operator: Operator, file: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from tests.settlement.onecard.test_campusfile import CAMPUS
 from tests.wire.configurations import configurations
 from wire.configuration import Configuration
 
+DAYS = "from 2026-09-01, to 2027-01-15"
 BEFORE = parse_campus(CAMPUS).outlets[0].configuration
 
 
@@ -23,13 +24,16 @@ def after(*changes: tuple[str, str]) -> Configuration:
     return parse_campus(text).outlets[0].configuration
 
 
-def test_first_configuration_is_told_in_numbers() -> None:
+def test_first_configuration_is_told_whole_but_for_products_and_staff() -> None:
     assert change_lines(None, BEFORE) == [
         "+ limits: at most 50.00 a tap",
-        "+ card classes: 2",
-        "+ products: 2",
-        "+ meal periods: 2",
-        "+ subsidy rules: 1",
+        "+ offline: hours 24, yuan 2000.00",
+        "+ class 1: name 学生, in English students, at most 30.00 a tap, meals a period 2, a period 35.00, a day 80.00",
+        "+ class 2: name 教职工, at most nothing at all",
+        "+ period 1: name 早餐, from 06:30, to 09:00",
+        "+ period 2: name 午餐, from 11:00, to 24:00, a meal 12.00, class 2 pays 15.00",
+        f"+ subsidy 1: class 1, every month, amount 120.00, unused accumulate, periods 1+2, {DAYS}",
+        "+ products: 2, from 1.50 to 3.20",
         "+ staff cards: 1",
     ]
 

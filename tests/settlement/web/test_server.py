@@ -184,7 +184,7 @@ def test_trouble_is_told_on_every_page_in_both_languages(app: ASGI3Application) 
         assert "the audit objects: 3. books are complete" in english
         assert "4. x" not in english
     assert "21 第一食堂" in ask(app, "/zh/terminals").text
-    assert re.search(r'warn">7</td><td class="number">83\.50<', ask(app, "/en/terminals").text)
+    assert re.search(r'warn">7</td><td data-label="yuan" class="number">83\.50<', ask(app, "/en/terminals").text)
     assert "Last audit: 2025-11-24 23:00:00" in ask(app, "/en/overview").text
     assert "交易验证码错误" in ask(app, "/zh/suspense").text
     assert "1 min" in ask(app, "/en/suspense").text

@@ -19,6 +19,7 @@ from drivers.purse import CAMPUS_CARD
 from sim.campus import TERMINAL
 from sim.card.chip import PoweredCard
 from sim.card.faults import Fault, FaultyChip, OneCommand
+from sim.card.flaws import Flaw, give_flaw
 from sim.card.issue import issue_card
 from sim.card.memory import Memory, RamFile
 from sim.card.purse import Purse
@@ -26,9 +27,10 @@ from sim.crowd import Student, Trait, crowd
 from sim.pcsc.local import LocalReader
 from sim.psam.psam import Psam, issue_psam
 from sync.store import Enrolment, UplinkStore
+from terminal.devices import DevicesConfig
 from terminal.downlink import Downlink
 from terminal.journal import Journal
-from terminal.outputs import Outputs, WithDevices
+from terminal.outputs import Outputs, WithDevices, outputs_of
 from terminal.program import Program, Stop
 from terminal.psam import PsamSlot
 from terminal.rules import Limits
@@ -62,6 +64,7 @@ class Booth:
         seed: int = 1,
         language: Language = Language.ZH_HANS,
         outputs: Outputs | None = None,
+        printer: Path | None = None,
         watched: Callable[[PoweredCard], PoweredCard] = lambda chip: chip,
     ) -> None:
         rng = Random(seed)
@@ -95,8 +98,10 @@ class Booth:
             now=self._now,
             monotonic_s=monotonic_s,
         )
-        self.screen = CashierScreen(self.program.events, language=language, rings=False)
-        told = outputs or Outputs()
+        told = outputs or self._outputs(printer)
+        self.screen = CashierScreen(
+            self.program.events, language=language, rings=False, print_receipt=told.print_receipts
+        )
         self.screen.begin_with(lambda screen: self.program.run(WithDevices(screen, told, lambda: tuple(self.notices))))
 
     def __enter__(self) -> Self:
@@ -119,7 +124,14 @@ class Booth:
             sys.setswitchinterval(before_s)
 
     def issue(
-        self, student: Student, *, card_class: int, valid_from: bytes = _VALID_FROM, opening_counter: int = 0
+        self,
+        student: Student,
+        *,
+        card_class: int = _STUDENTS,
+        valid_from: bytes = _VALID_FROM,
+        opening_counter: int = 0,
+        purchase_key_index: int = 1,
+        flaw: Flaw | None = None,
     ) -> None:
         """Give this student another card than the crowd has."""
         path = self._folder / f"{student.number}.other"
@@ -132,8 +144,12 @@ class Booth:
             opening_balance_fen=_BALANCE,
             opening_counter=opening_counter,
             card_class=card_class,
+            purchase_key_index=purchase_key_index,
         )
-        self.chips[student.number] = Purse(Memory(RamFile(path.read_bytes())), Random(student.number))
+        memory = Memory(RamFile(path.read_bytes()))
+        if flaw is not None:
+            give_flaw(memory, flaw)
+        self.chips[student.number] = Purse(memory, Random(student.number))
 
     def hold(self, number: int, *, torn: bool = False) -> None:
         """Put this student's card on the reader; `torn`: the debit's answer is lost with the card."""
@@ -145,6 +161,12 @@ class Booth:
     def lift(self) -> None:
         """Take the card off the reader."""
         self.reader.remove()
+
+    def _outputs(self, printer: Path | None) -> Outputs:
+        config = DevicesConfig(printer=None if printer is None else str(printer))
+        made = outputs_of(config, folder=self._folder, terminal=TERMINAL.hex(), monotonic_s=self._monotonic_s)
+        self._stack.callback(made.close)
+        return made
 
     def _now(self) -> TapTime:
         elapsed_s = int(self._monotonic_s() - self._began_s + self.ahead_s)

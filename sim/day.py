@@ -1,4 +1,5 @@
-"""A cashier's day as a script: sign-on, sales in every mode, refusals, a torn card, undo, refund, cash, the Z-report.
+"""A cashier's day as a script: sign-on, sales in every mode, refusals, a torn card, paper out, undo, refund, cash, the
+Z-report.
 
 The same steps run against the app under a pilot (`sim.booth`) and against the real program on a terminal; what is to be
 seen is said in the catalogue's own words. Left out: who carries the steps out.
@@ -30,7 +31,7 @@ _WORDS: Final = WORDS[Language.ZH_HANS]  # a till begins in Chinese
 _PRICES_FEN: Final = tuple(range(4_00, 18_50, 50))
 _ABOVE_LIMIT: Final = "150"
 _FIXED_FEN: Final = 6_50
-_BLOCK: Final = 12  # so many sales in one mode
+_BLOCK: Final = 12  # so many sales in one mode, at most
 # The campus's hours leave gaps; the day's meals do not, whatever the clock says.
 _HOURS: Final = (
     ("06:00", "00:00"),
@@ -70,9 +71,28 @@ class See:
 
     texts: tuple[str, ...]
     new_tap: bool = False
+    gone: str = ""  # what must not stand there any more
+
+    def fits(self, screen: str) -> bool:
+        """Whether this screen is the one, but for the tap's number."""
+        return all(text in screen for text in self.texts) and not (self.gone and self.gone in screen)
 
 
-Step = Press | Hold | Lift | See
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """The printer has paper, or has none any more."""
+
+    there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """Wait until this is on paper."""
+
+    text: str
+
+
+Step = Press | Hold | Lift | See | Paper | Printed
 
 
 @dataclass(slots=True)
@@ -115,6 +135,7 @@ class Day:
         self._products = day_configuration().products
         # What each card may have paid last: the same again is a double tap. A meal costs what the hour says.
         self._last: dict[int, frozenset[int]] = {}
+        self._previous = 0
         self._meals_fen = frozenset(
             period.meal_fen for period in day_configuration().periods if period.meal_fen is not None
         )
@@ -123,17 +144,18 @@ class Day:
         """From sign-on to Z-report."""
         yield from self._sign_on()
         yield from self._refusals()
-        left = self._sales - 3  # the torn one, the one that is undone, and the double one
+        left = self._sales - 5  # the torn one, the one that is undone, the double one, and those without paper
         modes = (self._free, self._products_sold, self._fixed, self._meals)
-        turn = 0
+        turn, block = 0, min(_BLOCK, max(left // len(modes), 1))  # a short day has all modes too
         while left > 0:
-            count = min(left, _BLOCK)
+            count = min(left, block)
             yield from modes[turn % len(modes)](count)
             left -= count
             turn += 1
         yield Press("/71")
         yield See((_WORDS.type_amount,))
         yield from self._torn()
+        yield from self._without_paper()
         yield from self._double()
         yield from self._undo()
         yield from self._refund()
@@ -215,6 +237,7 @@ class Day:
         self.expected.sales += 1
         self.expected.sales_fen += fen or 0
         self._last[card] = self._meals_fen if fen is None else frozenset({fen})
+        self._previous = card
 
     def _torn(self) -> Iterator[Step]:
         card, fen = self._customer()
@@ -227,6 +250,22 @@ class Day:
         yield See((_headline("wrong-card"),))
         yield Lift()
         yield from self._paid(card, fen)
+
+    def _without_paper(self) -> Iterator[Step]:
+        """The roll ends: the till says so and goes on selling; with a new one the receipts come, and a copy."""
+        headline = _headline("printer-no-paper")
+        yield Paper(False)
+        for _ in range(2):
+            card, fen = self._customer()
+            yield from (Press(f"{format_fen(fen)}\n"), See((_WORDS.present_card,)))
+            yield from self._paid(card, fen)
+            yield See((headline, _WORDS.code.format(number=code_of("printer-no-paper", "").number)))
+        yield Paper(True)
+        yield See((), gone=headline)
+        yield Press("/.")
+        yield See((_WORDS.receipt_seq,))
+        yield Press("\n")
+        yield Printed(_WORDS.receipt_copy)
 
     def _double(self) -> Iterator[Step]:
         card, fen = self._customer()
@@ -295,6 +334,7 @@ class Day:
         yield See((_WORDS.counted_cash,))
         yield Press(f"{format_fen(OPENING_FEN + self.expected.cash_fen)}\n")
         yield See((_WORDS.z_report, _WORDS.report_difference))
+        yield Printed(_WORDS.z_report)
 
     def _refused(self, refusal: Refusal) -> None:
         self.expected.refusals[refusal] = self.expected.refusals.get(refusal, 0) + 1
@@ -304,8 +344,9 @@ class Day:
         return self._other_than(frozenset({fen})), fen
 
     def _other_than(self, prices_fen: frozenset[int]) -> int:
-        """A card that paid none of these last."""
-        return self._rng.choice([card for card in _ORDINARY if not prices_fen & self._last.get(card, frozenset())])
+        """A card that paid none of these last, nor anything just now: lifted, it would come twice."""
+        fresh = [card for card in _ORDINARY if not prices_fen & self._last.get(card, frozenset())]
+        return self._rng.choice([card for card in fresh if card != self._previous])
 
 
 def holder(students: list[Student], number: int) -> Student:

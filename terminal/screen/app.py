@@ -17,6 +17,7 @@ from textual import events, on
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Grid, Horizontal, Vertical
+from textual.css.query import NoMatches
 from textual.drivers.linux_driver import LinuxDriver
 from textual.message import Message
 from textual.strip import Strip
@@ -245,7 +246,11 @@ class TillApp(App[None]):
         self.draw()
 
     def draw(self) -> None:
-        """Everything that has changed."""
+        """Everything that has changed; nothing any more once the screen is being taken down."""
+        try:
+            self.query_one("#legend")
+        except NoMatches:
+            return
         if self._shown is None:
             self._say("head", bars.head(None, None, self.language, self.size.width))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +13,24 @@ from textual.pilot import Pilot
 
 from drivers.channel import ReaderMissing
 from sim.booth import Booth
-from sim.card.flaws import Mute
+from sim.card.flaws import Flaw, Mute
 from sim.crowd import crowd
-from sim.day import Day, Expected, Hold, Lift, Press, See, Step, day_configuration
+from sim.day import (
+    CASHIER,
+    PIN,
+    SUPERVISOR,
+    Day,
+    Expected,
+    Hold,
+    Lift,
+    Paper,
+    Press,
+    Printed,
+    See,
+    Step,
+    day_configuration,
+)
+from sim.devices.printer import SimulatedPrinter
 from sim.svg import text_of
 from terminal.standing import DeviceNotice
 from terminal.words import WORDS
@@ -23,10 +39,10 @@ from terminal.words.codes import code_of
 from tests.terminal.screen.conftest import in_loop
 from wire.configuration import CardClass, ClassLimits, Name
 from wire.money import Fen, format_fen
-from wire.record import Outcome, TapKind
+from wire.record import Outcome, TapKind, TapRecord
 from wire.shift import ShiftReport, add_up
 
-SALES = 25
+SALES = 17
 PATIENCE_S = 15.0
 WORDS_ZH = WORDS[Language.ZH_HANS]
 TAP = re.compile(WORDS[Language.ZH_HANS].tap_and_card.partition("{seq}")[0] + r"(\d+)")
@@ -35,8 +51,9 @@ TAP = re.compile(WORDS[Language.ZH_HANS].tap_and_card.partition("{seq}")[0] + r"
 class Cashier:
     """Carries the steps out; reads the screen as a person would."""
 
-    def __init__(self, booth: Booth, pilot: Pilot[None]) -> None:
+    def __init__(self, booth: Booth, pilot: Pilot[None], printer: SimulatedPrinter | None = None) -> None:
         self._booth = booth
+        self._printer = printer
         self._pilot = pilot
         self._last_tap = 0
 
@@ -52,15 +69,17 @@ class Cashier:
                 self._booth.hold(card, torn=torn)
             case Lift():
                 self._booth.lift()
-            case See():
+            case Paper(there):
+                put_paper(self._printer, there=there)
+            case See() | Printed():
                 deadline_s = time.monotonic() + PATIENCE_S
-                while not self.sees(step):
+                while not (self.sees(step) if isinstance(step, See) else is_printed(self._printer, step)):
                     assert time.monotonic() < deadline_s, f"{step} is not on:\n{text_of(app)}"
                     await self._pilot.pause(0.005)
 
     def sees(self, step: See) -> bool:
         text = text_of(self._booth.screen.app)
-        if not all(wanted in text for wanted in step.texts):
+        if not step.fits(text):
             return False
         if step.new_tap:
             found = TAP.search(text)
@@ -68,6 +87,27 @@ class Cashier:
                 return False
             self._last_tap = int(found[1])
         return True
+
+
+def put_paper(printer: SimulatedPrinter | None, *, there: bool) -> None:
+    """A new roll, or the end of the one that is in."""
+    assert printer is not None, "the day has a printer"
+    with printer.lock:
+        printer.engine.lines_left = None if there else 0
+
+
+def is_printed(printer: SimulatedPrinter | None, step: Printed) -> bool:
+    assert printer is not None, "the day has a printer"
+    assert printer.error is None
+    return step.text in printer.text()
+
+
+def check_paper(printer: SimulatedPrinter, records: Sequence[TapRecord]) -> None:
+    """Every sale's receipt is on paper, those too for which there was none at first."""
+    paper = printer.text()
+    sales = [record for record in records if record.kind is TapKind.SALE and record.outcome is Outcome.DEBITED]
+    missing = [record.tap_id.seq for record in sales if record.tac.hex().upper() not in paper.upper()]
+    assert not missing, f"no receipt of taps {missing}"
 
 
 def check_report(report: ShiftReport, expected: Expected) -> None:
@@ -87,9 +127,12 @@ def check_report(report: ShiftReport, expected: Expected) -> None:
 @in_loop
 async def test_cashiers_day_ends_in_a_z_report_that_equals_the_journal(tmp_path: Path) -> None:
     day = Day(sales=SALES, seed=1)
-    with Booth(tmp_path, day_configuration(), monotonic_s=time.monotonic) as booth:
+    with (
+        SimulatedPrinter(tmp_path / "printer") as printer,
+        Booth(tmp_path, day_configuration(), monotonic_s=time.monotonic, printer=printer.link) as booth,
+    ):
         async with booth.running(size=(100, 30)) as pilot:
-            cashier = Cashier(booth, pilot)
+            cashier = Cashier(booth, pilot, printer)
             for step in day.steps():
                 await cashier.do(step)
             report = booth.journal.reports(1, 1)[0]
@@ -100,6 +143,7 @@ async def test_cashiers_day_ends_in_a_z_report_that_equals_the_journal(tmp_path:
         assert report.taps == add_up(records)
         assert {record.reason for record in records if record.outcome is Outcome.REFUSED} == set(day.expected.refusals)
         check_report(report, day.expected)
+        check_paper(printer, records)
 
 
 NOBODY, LIMITED, STARVED = 7, 8, 9  # classes that may not pay here, once a meal, and little a day
@@ -163,3 +207,68 @@ async def test_other_refusals_and_faults_are_told_with_their_numbers_and_pass(tm
             await do(Press("5\n"), See((told("printer-no-paper")[0], WORDS_ZH.code.format(number=501))))
         reasons = [record.reason for record in booth.journal.records(1, 100) if record.outcome is Outcome.REFUSED]
         assert len(reasons) == len(set(reasons)) == 7
+
+
+class Watch:
+    """Seconds that may stand still: then nothing happens by itself."""
+
+    def __init__(self) -> None:
+        self.stopped_s: float | None = None
+
+    def __call__(self) -> float:
+        return time.monotonic() if self.stopped_s is None else self.stopped_s
+
+    def stop(self) -> None:
+        self.stopped_s = time.monotonic()
+
+
+BLOCKED, PURSELESS, EARLIER, LATER = 6, 7, 8, 9
+UNDO_S, SIX_HOURS_S = 400, 6 * 3_600
+
+
+@in_loop
+async def test_refusals_of_staff_undo_refund_and_a_meal_that_is_over_are_told_with_their_numbers(
+    tmp_path: Path,
+) -> None:
+    students, watch = {student.number: student for student in crowd(tmp_path)}, Watch()
+    with Booth(tmp_path, day_configuration(), monotonic_s=watch) as booth:
+        booth.issue(students[BLOCKED], flaw=Flaw.BLOCKED)
+        booth.issue(students[PURSELESS], purchase_key_index=2)
+        async with booth.running(size=(80, 24)) as pilot:
+            cashier = Cashier(booth, pilot)
+
+            async def do(*steps: Step) -> None:
+                for step in steps:
+                    await cashier.do(step)
+
+            async def at_once_later(card: int, seconds: float, *seen: str) -> None:
+                """The card comes before the till has looked at the clock again."""
+                watch.stop()
+                await pilot.pause(0.05)  # a look that had begun is over
+                booth.ahead_s += seconds
+                await do(Hold(card), See(seen), Lift())
+                watch.stopped_s = None
+
+            def staff(card: int, digits: str, who: str, *seen: str) -> list[Step]:
+                return [Press(f"{digits}\n"), See((who,)), Hold(card), See(seen), Lift()]
+
+            wanted = WORDS_ZH.staff_card_cashier
+            await do(See((WORDS_ZH.pin_cashier,)), *staff(EARLIER, PIN, wanted, *told("NOT_A_CASHIER")))
+            for left in (2, 1):
+                tries = WORDS_ZH.tries_left.format(count=left)
+                await do(*staff(CASHIER, "000000", wanted, *told("PIN_WRONG"), tries))
+            await do(*staff(CASHIER, "000000", wanted, *told("PIN_LOCKED")))
+            await do(*staff(CASHIER, PIN, wanted, *told("PIN_LOCKED")))
+            await do(*staff(SUPERVISOR, PIN, wanted, WORDS_ZH.opening_cash), Press("0\n"))
+            await do(See((WORDS_ZH.shift_opened.format(number=1),)), Press("-"))
+            await do(*sale(BLOCKED, "5", *told("CARD_BLOCKED")), *sale(PURSELESS, "5", *told("NO_PURSE")))
+            await do(*sale(EARLIER, "8", WORDS_ZH.approved))
+            for card, amount in ((LATER, "1"), (EARLIER, "8.01")):  # another card; more than it paid
+                await do(Press("-"), Press("/3"), See((WORDS_ZH.refund_seq,)), Press("8\n"))
+                await do(*staff(SUPERVISOR, PIN, WORDS_ZH.staff_card_supervisor, WORDS_ZH.refund_amount))
+                await do(Press(f"{amount}\n"), See((WORDS_ZH.refund_card,)))
+                await do(Hold(card), See(told("REFUND_NOT_ALLOWED")), Lift())
+            await do(Press("-"), Press("/2"), See((WORDS_ZH.undo_card,)))
+            await at_once_later(EARLIER, UNDO_S, *told("REVERSAL_NOT_ALLOWED"))
+            await do(Press("-"), Press("/74"), See((WORDS_ZH.meals.format(count=1),)))
+            await at_once_later(LATER, SIX_HOURS_S, *told("NOT_SOLD_NOW"))

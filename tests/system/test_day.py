@@ -21,14 +21,15 @@ import pytest
 from settlement.audit.auditor import findings_text
 from sim.campus import Campus
 from sim.card.faults import Fault, OneCommand
-from sim.day import Day, Hold, Lift, Press, See, Step, day_toml, holder
+from sim.day import Day, Hold, Lift, Paper, Press, Printed, See, Step, day_toml, holder
+from sim.devices.printer import SimulatedPrinter
 from sim.report import audit_campus, wait_until_booked
 from terminal.journal import JournalReader
 from terminal.screen.entry import BURST_GAP_S
 from terminal.words import WORDS
 from terminal.words.catalogue import Language
 from terminal.words.codes import code_of
-from tests.sim.test_day import check_report
+from tests.sim.test_day import check_paper, check_report, is_printed, put_paper
 from wire.record import TapKind
 from wire.shift import add_up
 
@@ -44,8 +45,9 @@ TAP = re.compile(WORDS[Language.ZH_HANS].tap_and_card.partition("{seq}")[0] + r"
 class Terminal:
     """A tmux server of its own with the till in it, and the hand that holds cards to its reader."""
 
-    def __init__(self, campus: Campus, socket: Path) -> None:
+    def __init__(self, campus: Campus, socket: Path, printer: SimulatedPrinter) -> None:
         self._campus = campus
+        self._printer = printer
         self._socket = socket
         self._hand = campus.hand()
         self._rng = Random(1)
@@ -73,6 +75,13 @@ class Terminal:
                 self._hold(OneCommand(DEBIT, Fault.ANSWER_LOST) if torn else None)
             case Lift():
                 self._hand.take_away()
+            case Paper(there):
+                put_paper(self._printer, there=there)
+            case Printed():
+                deadline_s = time.monotonic() + SEEN_S_MAX
+                while not is_printed(self._printer, step):
+                    assert time.monotonic() < deadline_s, f"{step} is not on:\n{self._printer.text()[-2000:]}"
+                    self._pause.wait(LOOK_S)
             case See():
                 self._until(step)
 
@@ -109,7 +118,7 @@ class Terminal:
             self._pause.wait(LOOK_S)
 
     def _sees(self, step: See, text: str) -> bool:
-        if not all(wanted in text for wanted in step.texts):
+        if not step.fits(text):
             return False
         if step.new_tap:
             found = TAP.search(text)
@@ -124,8 +133,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(campus: Campus, folder: Path) -> Iterator[Terminal]:
-    made = Terminal(campus, folder / "tmux")
+def terminal(campus: Campus, folder: Path, printer: SimulatedPrinter) -> Iterator[Terminal]:
+    made = Terminal(campus, folder / "tmux", printer)
     made.start()
     try:
         yield made
@@ -136,12 +145,17 @@ def terminal(campus: Campus, folder: Path) -> Iterator[Terminal]:
 @pytest.mark.slow
 def test_day_in_a_real_terminal_gives_one_sum_in_z_report_journal_and_ledger(tmp_path: Path) -> None:
     day, home = Day(sales=SALES, seed=7), tmp_path / "home"
-    with Campus(home, monotonic_s=time.monotonic, say=lambda line: None) as campus:
+    with (
+        Campus(home, monotonic_s=time.monotonic, say=lambda line: None) as campus,
+        SimulatedPrinter(tmp_path / "printer") as printer,
+    ):
+        with (campus.terminal_folder / "terminal.toml").open("a", encoding="utf-8") as settings:
+            settings.write(f'\n[devices]\nprinter = "{printer.link}"\n')
         file = tmp_path / "day.toml"
         file.write_text(day_toml(), encoding="utf-8")
         configure = [sys.executable, "-m", "settlement", "configure", str(file), "--home", str(home)]
         subprocess.run(configure, check=True, capture_output=True, env=campus.environment)
-        with terminal(campus, tmp_path) as till:
+        with terminal(campus, tmp_path, printer) as till:
             for step in day.steps():
                 till.do(step)
             till.end()
@@ -153,4 +167,5 @@ def test_day_in_a_real_terminal_gives_one_sum_in_z_report_journal_and_ledger(tmp
             records = journal.records(report.first_seq, report.next_seq - report.first_seq)
         assert report.taps == add_up(records)
         check_report(report, day.expected)
+        check_paper(printer, records)
         assert sum(record.kind is TapKind.SALE for record in records) >= SALES

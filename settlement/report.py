@@ -14,7 +14,7 @@ from settlement.ledger import store as ledger
 from settlement.ledger.counters import Awaited, Waiting
 from settlement.ledger.days import Close, last_close
 from settlement.ledger.decide import finished_journals
-from settlement.ledger.entries import date_of
+from settlement.ledger.entries import Account, EntryKind, date_of
 from settlement.ledger.pending import PendingLoad, pending_loads
 from settlement.ledger.unknown import Settled, Settlement, awaited, settlements
 from settlement.settings import Home
@@ -75,6 +75,7 @@ class Report:
     closed: Close | None
     coverage: dict[Stream, list[Coverage]]
     shifts: dict[Stream, list[AlarmedShift]]
+    last_day_shifts: list[str]
 
 
 def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
@@ -87,7 +88,7 @@ def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
         if item.missing or item.quarantined_because is not None
     }
     with open_reader(home.place(LEDGER), LEDGER) as db, db.transaction():
-        finished = finished_journals(db)
+        finished, closed = finished_journals(db), last_close(db)
         owed = bool(journals - finished)
         return Report(
             now_utc_s=now_utc_s,
@@ -98,9 +99,10 @@ def read_report(home: Home, *, now_utc_s: int, outage_s: int) -> Report:
             settlements=settlements(db),
             unbalanced=ledger.unbalanced_entries(db),
             finished=finished,
-            closed=last_close(db),
+            closed=closed,
             coverage=covered,
             shifts=shifts,
+            last_day_shifts=[] if closed is None else shift_alarms(home, db, first_day_of(db, closed), closed.day),
         )
 
 
@@ -130,6 +132,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
         "pending_loads": [
             {
                 "load": str(load.load_id),
+                "kind": load.kind.name,
                 "terminal": load.load_id.terminal.hex(),
                 "card": str(load.card),
                 "counter": load.counter,
@@ -142,6 +145,7 @@ def report_json(report: Report, *, resolved: bool = False) -> dict[str, object]:
         "suspense": [_suspense_json(report, item) for item in report.suspense],
         "terminals": _terminals_json(report),
         "shift_alarms": _shift_alarms_json(report),
+        "last_closed_day_shift_alarms": report.last_day_shifts,
     }
     if resolved:
         found["settled"] = [
@@ -222,6 +226,9 @@ def report_text(report: Report, *, resolved: bool = False) -> str:
         for account in report.balances
         if account.balance_fen
     ] or ["  nothing posted yet"]
+    owed_fen = -sum(account.balance_fen for account in report.balances if account.number == Account.REFUNDS_PAYABLE)
+    if owed_fen:
+        lines.append(f"  {format_fen(owed_fen)} owed to holders, who collect it at a top-up point")
     closed = "no day is closed yet" if report.closed is None else f"closed up to {date_of(report.closed.day)}"
     lines.append(f"  {closed}")
     if report.unbalanced:
@@ -237,6 +244,7 @@ def report_text(report: Report, *, resolved: bool = False) -> str:
         for stream, items in report.shifts.items()
         for item in items
     ]
+    alarms += [f"  ALARM: last closed day: {words}" for words in report.last_day_shifts]
     return "\n".join([*lines, *(["", "Shift reports", *alarms] if alarms else [])]) + "\n"
 
 
@@ -266,6 +274,7 @@ def _load_lines(report: Report) -> list[str]:
     lines += [
         f"  {load.load_id}  card {load.card}  {format_fen(load.amount_fen):>12}"
         f"  {_age(report.now_utc_s - load.since_utc_s)} old"
+        + ("  out of refunds" if load.kind is EntryKind.COLLECTION else "")
         for load in report.loads
     ]
     return [*lines, f"      awaited: {_LOAD_AWAITS}"]

@@ -157,9 +157,9 @@ class Campus:
         """The till for a program: amounts in, JSON lines out."""
         return self._start(stack, "till", "terminal", "run", "--json")
 
-    def start_point(self, stack: ExitStack, amount: str) -> Child:
+    def start_point(self, stack: ExitStack, *arguments: str) -> Child:
         """The top-up point for a program, for one load: JSON lines out, PINs in."""
-        command = ["sync", "top-up", "--json", "--amount", amount, "--home", str(self.point_home)]
+        command = ["sync", "top-up", "--json", *arguments, "--home", str(self.point_home)]
         environment = {**self.environment, "PCSCLITE_CSOCK_NAME": str(self._point_pcscd.socket_path)}
         child = Child.start("point", command, log=self.log("point"), environment=environment)
         stack.callback(child.end)

@@ -25,7 +25,7 @@ from wire.fields import FormatError
 from wire.ids import CardId, LoadId, Stream, TapId, TerminalId
 from wire.record import Outcome, TapRecord
 
-PURCHASE, LOAD = 2, 3  # an entry's kinds
+PURCHASE, LOAD, COLLECTION = 2, 3, 9  # an entry's kinds
 _MONEY_TABLES: Final = {
     "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
     "topup": ("load_event", "load_answer"),
@@ -271,7 +271,7 @@ def _entry(
 ) -> LedgerEntry:
     if terminal is None:
         return LedgerEntry(number, kind, None, amount_fen)
-    if kind == LOAD:
+    if kind in (LOAD, COLLECTION):
         return LedgerEntry(number, kind, None, amount_fen, _load_id(terminal, epoch, seq), resolved)
     return LedgerEntry(number, kind, _tap_id(terminal, epoch, seq), amount_fen)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from settlement.onecard.loads import LoadEvent, LoadEventKind
 from sim.card.issue import CardImage
-from sim.evidence import LOAD, DeskEvent, Evidence, LedgerEntry, Suspended
+from sim.evidence import COLLECTION, LOAD, DeskEvent, Evidence, LedgerEntry, Suspended
 from wire.ids import LoadId
 from wire.money import format_fen
 
@@ -132,7 +132,7 @@ def _ledger(evidence: Evidence, loads: dict[LoadId, Load]) -> list[str]:
     entries: dict[LoadId, list[LedgerEntry]] = defaultdict(list)
     parked: dict[LoadId, list[Suspended]] = defaultdict(list)
     for entry in evidence.entries:
-        if entry.kind == LOAD and entry.load_id is not None:
+        if entry.kind in (LOAD, COLLECTION) and entry.load_id is not None:
             entries[entry.load_id].append(entry)
     for item in evidence.suspense:
         if isinstance(item.tap_id, LoadId):

@@ -7,7 +7,7 @@ Now and then a card is pulled away in the middle, by seed, and put back. Left ou
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from random import Random
 from typing import Final
 
@@ -31,22 +31,39 @@ def drawn_fault(rng: Random) -> Fault | None:
 
 
 def top_up(campus: Campus, student: Student, amount_fen: Fen, rng: Random, *, torn: Fault | None = None) -> int:
-    """Load this card at the point, torn so at first; how often it had to be put back.
+    """Load this card with cash at the point, torn so at first; how often it had to be put back.
 
     Raises `ChildFailed` if it does not come to an end.
     """
+    return _load(campus, student, ("--amount", format_fen(amount_fen)), rng, torn)
+
+
+def collect(campus: Campus, student: Student, rng: Random, *, torn: Fault | None = None) -> int:
+    """Load this card with what the books owe its holder; else as `top_up`."""
+    return _load(campus, student, ("--collect",), rng, torn)
+
+
+def _load(campus: Campus, student: Student, arguments: tuple[str, ...], rng: Random, torn: Fault | None) -> int:
     plan = None if torn is None else OneCommand(_CREDIT, torn)
     with ExitStack() as stack:
-        point = campus.start_point(stack, format_fen(amount_fen))
+        point = campus.start_point(stack, *arguments)
         hand = campus.hand_at_point()
         stack.callback(hand.take_away)
         for presented in range(_PRESENTATIONS_MAX):
             said = _next_that_waits(point)
             if said == "loaded":
+                _hear_out(point)
                 return max(presented - 1, 0)
             hand.take_away()
             hand.present(student, Random(rng.random()), plan if presented == 0 else None)
     raise ChildFailed(f"card {student.card} was put on the point's reader {_PRESENTATIONS_MAX} times and is not loaded")
+
+
+def _hear_out(point: Child) -> None:
+    """All that it still says, until it has ended; whether that was well `Child.end` tells."""
+    with suppress(ChildFailed):
+        while point.line(_LINE_S_MAX) is not None:
+            pass
 
 
 def _next_that_waits(point: Child) -> str:

@@ -43,7 +43,8 @@ _SCHEMA: Final = """
                           total INT, heard_seq INT, heard_total INT, quarantined TEXT);
     CREATE TABLE fork (stream TEXT, terminal BLOB, epoch INT, seq INT, received INT);
     CREATE TABLE signed (stream TEXT, terminal BLOB, epoch INT, first_seq INT, next_seq INT);
-    CREATE TABLE load (position INT, kind INT, point BLOB, epoch INT, number INT, card BLOB, counter INT, amount INT);
+    CREATE TABLE load (position INT, kind INT, point BLOB, epoch INT, number INT, card BLOB, counter INT, amount INT,
+                       funding INT);
     CREATE TABLE opening (position INT, card BLOB, balance INT, counter INT);
     CREATE TABLE entry (id INT, kind INT, source TEXT, position INT, terminal BLOB, epoch INT, seq INT, card BLOB,
                         counter INT, ttsn INT, amount INT, subsidy INT, refers INT, day INT);
@@ -245,8 +246,8 @@ def _read_loads(evidence: Evidence, desk: Database) -> None:
             continue
         load = event.load_id
         purse = (event.card.to_bytes(), event.online_counter, int(event.amount_fen))
-        rows.append((position, int(event.kind), load.terminal, load.epoch, load.number, *purse))
-    _fill(evidence, "load", 8, [rows])
+        rows.append((position, int(event.kind), load.terminal, load.epoch, load.number, *purse, int(event.funding)))
+    _fill(evidence, "load", 9, [rows])
 
 
 def _read_decisions(evidence: Evidence, office: Database) -> None:

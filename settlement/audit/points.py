@@ -33,6 +33,7 @@ _PARKED: Final = f"EXISTS (SELECT 1 FROM item WHERE item.source <> 'topup' AND {
 _TAP_NAME: Final = "lower(hex(tap.terminal)) || '-' || tap.epoch || '-' || tap.seq"
 _MOVED: Final = "CASE WHEN tap.kind IN (2, 3) THEN tap.credit ELSE tap.amount END"
 _FLOAT: Final = 2001
+_REFUNDS: Final = 2006
 _MERCHANTS: Final = 2002
 _TWO_PEOPLE: Final = """
     decided AS proposal JOIN decided AS confirmed
@@ -49,6 +50,15 @@ _LOADED: Final = """
     SELECT card, sum(amount) FROM load JOIN cursor ON source = 'topup' AND load.position <= cursor.position
     WHERE kind = 2 AND NOT EXISTS (SELECT 1 FROM item WHERE item.source = 'topup' AND item.terminal = load.point
     AND item.epoch = load.epoch AND item.seq = load.number) GROUP BY card
+"""
+_COLLECTED_TOO_MUCH: Final = f"""
+    SELECT entry.card, sum(posting.amount) FROM posting JOIN entry ON entry.id = posting.entry
+    WHERE account = {_REFUNDS} GROUP BY entry.card HAVING sum(posting.amount) > 0
+"""
+_PAID_OTHERWISE: Final = """
+    SELECT lower(hex(point)) || '-' || load.epoch || '-' || number FROM load
+    JOIN entry ON entry.terminal = point AND entry.epoch = load.epoch AND entry.seq = number
+    WHERE load.kind = 1 AND entry.kind <> CASE funding WHEN 2 THEN 9 ELSE 3 END
 """
 _BOOKED_LATER: Final = f"""
     EXISTS (SELECT 1 FROM item JOIN resolution ON resolution.item = item.id JOIN entry ON entry.id = resolution.entry
@@ -114,7 +124,9 @@ def _finding(point: int, says: str, seen: str, objections: Iterable[str]) -> Fin
 
 
 def _conservation(evidence: Evidence) -> tuple[str, list[str]]:
-    """Every entry balances, and each purse holds in the books what openings, loads and taps make of it."""
+    """Every entry balances, each purse holds in the books what openings, loads and taps make of it; each load is paid
+    as it was granted, and nobody collected more than was owed.
+    """
     objections = [
         f"the postings of entry {entry} sum to {signed(total)}"
         for entry, total in evidence.rows(
@@ -140,6 +152,16 @@ def _conservation(evidence: Evidence) -> tuple[str, list[str]]:
                 f"purse {_masked(card)}: the books hold {signed(held.get(card, 0))}, openings, loads and taps make "
                 f"{signed(owed.get(card, 0))}"
             )
+    objections += [
+        f"load {name} is booked as paid otherwise than it was granted"
+        for name in evidence.rows(_PAID_OTHERWISE, into=str)
+    ]
+    # While taps that take sales back have not been read, a load may have collected of them already.
+    if evidence.number("SELECT count(*) FROM tap") == evidence.number(f"SELECT count(*) FROM {_PULLED}"):
+        objections += [
+            f"purse {_masked(card)}: {format_fen(more)} more were collected than refunds were owed"
+            for card, more in _sums(evidence, _COLLECTED_TOO_MUCH).items()
+        ]
     total = evidence.number("SELECT coalesce(sum(amount), 0) FROM posting")
     if total:
         objections.append(f"all postings together sum to {signed(total)}")

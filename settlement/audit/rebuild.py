@@ -54,7 +54,8 @@ _STATE: Final = f"""
            'booked ' || kind || ' ' || hex(card) || ' ' || counter || ' ' || amount || ' ' || subsidy || ' '
            || coalesce(refers, 0) || ' ' || coalesce((SELECT outcome FROM ended WHERE ended.entry = entry.id), 0),
            card, counter
-    FROM entry WHERE kind <= 6 AND id NOT IN (SELECT entry FROM resolution WHERE outcome IN (1, 4) AND entry NOTNULL)
+    FROM entry WHERE kind NOT IN (7, 8)
+    AND id NOT IN (SELECT entry FROM resolution WHERE outcome IN (1, 4) AND entry NOTNULL)
     UNION ALL
     SELECT lower(hex(terminal)) || '-' || epoch || '-' || seq, 'suspended ' || reason, card, counter
     FROM item WHERE id NOT IN (SELECT item FROM resolution WHERE outcome = 3) AND reason NOT IN ({_CONTESTED})

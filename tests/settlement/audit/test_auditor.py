@@ -179,6 +179,7 @@ def test_tap_that_never_arrived_is_stuck_once_all_is_healed(campus: Campus) -> N
     [
         ("ledger", "UPDATE posting SET amount_fen = amount_fen + 1 WHERE id = 9", {1}),
         ("ledger", "DELETE FROM posting WHERE entry_id = 6", {1}),
+        ("ledger", "UPDATE posting SET account_id = 2006 WHERE id = 1 AND account_id = 1010", {1}),
         ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE id = 7", {6}),
         ("ledger", "DELETE FROM suspense_item WHERE id = 1", {1, 6, 11}),
         ("ledger", "UPDATE suspense_item SET amount_fen = 1 WHERE id = 1", {11}),

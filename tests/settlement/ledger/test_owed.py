@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from settlement.ledger import store
+from settlement.ledger.clearing import Owner
+from settlement.ledger.days import close_days
 from settlement.ledger.entries import Account, Entry, LoadEnd, Resolved, Source, entry_for, load_for
 from settlement.ledger.owed import credited
 from settlement.ledger.pending import pending_loads, post_loads
 from settlement.ledger.store import Posted
+from settlement.ledger.trial import roll_forward
+from settlement.report import read_report, report_text
+from settlement.settings import Home
 from settlement.store.database import Database
 from wire.ids import CardId, LoadId, TerminalId
 from wire.load import Funding
@@ -27,6 +32,11 @@ POINT = TerminalId(bytes.fromhex("000000000901"))
 AT = 1_764_000_000
 
 pytestmark = pytest.mark.usefixtures("purses")
+
+
+class OneMerchant:
+    def owner_of(self, source: str, terminal: bytes, utc_s: int) -> Owner:
+        return Owner(1, 1, "merchant")
 
 
 def book(db: Database, record: TapRecord) -> None:
@@ -105,6 +115,26 @@ def test_collected_refund_leaves_what_was_credited_and_counts_unless_it_was_void
     assert balance(ledger_db, Account.CASH_POINTS) == 0
     assert bool(pending_loads(ledger_db)) is (resolved is None)
     assert store.unbalanced_entries(ledger_db) == []
+
+
+def test_report_names_what_is_owed_and_a_collection_on_its_way(home: Home, ledger_db: Database, till: FakeTill) -> None:
+    card = take_back(ledger_db, till, 350)
+    with ledger_db.transaction():
+        post_loads(ledger_db, [collection(card, 300)])
+    report = read_report(home, now_utc_s=AT, outage_s=1)
+    assert "3.50 owed to holders" in report_text(report)
+    assert "out of refunds" in report_text(report)
+    assert "2006  refunds payable" in report_text(report)
+
+
+def test_float_rolls_forward_with_what_was_collected_on_a_line_of_its_own(ledger_db: Database, till: FakeTill) -> None:
+    load = collection(take_back(ledger_db, till, 350), 350)
+    with ledger_db.transaction():
+        post_loads(ledger_db, [load, end(load, Resolved.POSTED)])
+    close_days(ledger_db, through=20251231, now_utc_s=AT + 99 * 86_400, owners=OneMerchant(), fee_per_10000=0)
+    roll = roll_forward(ledger_db, 20250101, 20251231)
+    assert (roll.loads_fen, roll.collected_fen, roll.refunds_payable_fen) == (0, 350, 0)
+    assert roll.is_right
 
 
 def test_end_of_a_collection_as_a_load_for_cash_is_suspended(ledger_db: Database, till: FakeTill) -> None:

@@ -12,10 +12,11 @@ from typing import Final
 
 from settlement.ledger import store as ledger
 from settlement.ledger.counters import Awaited, Waiting
-from settlement.ledger.days import Close, last_close
+from settlement.ledger.days import Close, first_day_of, last_close
 from settlement.ledger.decide import finished_journals
 from settlement.ledger.entries import Account, EntryKind, date_of
 from settlement.ledger.pending import PendingLoad, pending_loads
+from settlement.ledger.shifts import shift_alarms
 from settlement.ledger.unknown import Settled, Settlement, awaited, settlements
 from settlement.settings import Home
 from settlement.store.database import SchemaMissing, open_reader

@@ -28,9 +28,10 @@ from settlement.commands.common import (
 )
 from settlement.commands.processes import ledger_keeper
 from settlement.ledger import decide
-from settlement.ledger.days import last_close
+from settlement.ledger.days import closes, first_day_of, last_close
 from settlement.ledger.decide import Result, find_carried, find_item, proposals
-from settlement.ledger.entries import SuspenseItem, accounting_day, date_of, day_of
+from settlement.ledger.entries import SuspenseItem, accounting_day, date_of, day_of, next_day
+from settlement.ledger.shifts import shift_alarms
 from settlement.ledger.store import OpenSuspense, open_suspense
 from settlement.ledger.ways import How, ways_of, words_of
 from settlement.office import KEY_BYTES, Action, DecisionInvalid, find_decision, new_decision, put_decision
@@ -162,6 +163,11 @@ def _close_day(args: argparse.Namespace, host: Host) -> int:
         return f"closed up to {date_of(last.day)}: close {last.number}, {last.entries} entries that day"
 
     print(_decide(home, host, Action.CLOSE_DAY, {"day": day}, by=args.by, until=closed))
+    with open_reader(home.place(LEDGER), LEDGER) as db:
+        made = closes(db, 0 if last is None else next_day(last.day), day)
+        alarms = shift_alarms(home, db, first_day_of(db, made[0]), made[-1].day) if made else []
+    for words in alarms:
+        print(f"ALARM: {words}")
     return 0
 
 

@@ -25,10 +25,12 @@ from settlement.commands.common import (
     read_settings,
     stream_of,
 )
+from settlement.ledger.days import Close, first_day_of
 from settlement.ledger.keeper import Keeper
 from settlement.ledger.owed import LedgerBooks
 from settlement.ledger.owners import RegistryOwners
 from settlement.ledger.pull import JournalSource, LoadSource, OfficeSource, OpeningSource, StreamSource
+from settlement.ledger.shifts import shift_alarms
 from settlement.ledger.store import Posted
 from settlement.onecard.desk import LoadLimits, TopupDesk
 from settlement.onecard.keys import FileKeyStore
@@ -249,7 +251,7 @@ def _ledger(args: argparse.Namespace, host: Host) -> int:
         while not stop.is_set():
             with closing(ledger_keeper(home, settings)) as keeper:
                 try:
-                    _keep_until(stop, host, db, keeper)
+                    _keep_until(stop, host, home, db, keeper)
                 except StoreFault as error:
                     # Nothing of the turn was kept; a new keeper remembers nothing of it either.
                     _log.error("ledger: its own database: %s: %s", error.code, error)
@@ -286,7 +288,15 @@ def ledger_keeper(home: Home, settings: Settings) -> Keeper:
     )
 
 
-def _keep_until(stop: threading.Event, host: Host, db: Database, keeper: Keeper) -> None:
+def _tell_of_shifts(home: Home, db: Database, close: Close) -> None:
+    try:
+        for words in shift_alarms(home, db, first_day_of(db, close), close.day):
+            _log.error("ledger: ALARM: day %d: %s", close.day, words)
+    except CampusError as error:
+        _log.warning("ledger: shift reports of day %d were not compared: %s: %s", close.day, error.code, error)
+
+
+def _keep_until(stop: threading.Event, host: Host, home: Home, db: Database, keeper: Keeper) -> None:
     told: dict[str, str] = {}
     while not stop.is_set():
         turn = keeper.turn(db, now_utc_s=host.utc_s())
@@ -297,6 +307,7 @@ def _keep_until(stop: threading.Event, host: Host, db: Database, keeper: Keeper)
             _log.info("ledger: %d suspended taps booked: what they lacked has come", turn.booked_later)
         for close in turn.closed:
             _log.info("ledger: day %d closed with %d entries", close.day, close.entries)
+            _tell_of_shifts(home, db, close)
         for name, (was, now) in outcome.replaced.items():
             _log.error(
                 "ledger: ALARM: %s is not what was read up to %d; it is read again from %d: known taps change nothing",

@@ -13,11 +13,12 @@ from typing import Final
 
 from settlement.ledger import clearing
 from settlement.ledger.clearing import Owners
-from settlement.ledger.entries import Account
+from settlement.ledger.entries import Account, next_day
 from settlement.store.database import Database, Value
 from wire.errors import CampusError
 
 _CHUNK: Final = 5_000  # rows hashed at a time
+_FIRST_OF_ALL: Final = 19_700_102
 
 _LAST: Final = """
     SELECT number, day, closed_at_utc_s, entries, entries_seen, postings_seen, entries_last, postings_last,
@@ -202,6 +203,12 @@ def hash_day(db: Database, day: int, *, before: Close, entries_last: int, postin
     for row in _rows(db, _POSTINGS, before.postings_seen, postings_last, day):
         digest.update(_line(row))
     return entries, digest.digest()
+
+
+def first_day_of(db: Database, close: Close) -> int:
+    """The first day that the close is of: it follows the one that was closed before."""
+    before = next(iter(db.query(_BEFORE, (close.number,), into=Close)), None)
+    return _FIRST_OF_ALL if before is None else next_day(before.day)
 
 
 def wrong_closes(db: Database, first_day: int = 0, last_day: int = 99_999_999) -> list[str]:

@@ -84,7 +84,9 @@ _ALARMED_SHIFTS: Final = """
         GROUP BY terminal, epoch, number
     ) AS alarmed GROUP BY terminal, epoch, number ORDER BY 5, 1, 2, 3
 """
-_SHIFTS_SINCE: Final = "SELECT raw FROM shift_report WHERE received_at_utc_s >= %s ORDER BY id"
+_SHIFTS_BETWEEN: Final = """
+    SELECT raw FROM shift_report WHERE received_at_utc_s >= %s AND received_at_utc_s < %s ORDER BY id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,9 +373,9 @@ def alarmed_shifts(db: Database, *, contradicted: int) -> list[tuple[bytes, int,
     return db.query(sql, into=lambda terminal, epoch, number, *rest: (terminal, epoch, number, int(rest[0]), rest[1]))
 
 
-def shifts_since(db: Database, received_utc_s: int) -> list[ShiftReport]:
-    """The reports that came since then, in the order in which they came."""
-    return db.query(_SHIFTS_SINCE, (received_utc_s,), into=ShiftReport.from_bytes)
+def shifts_between(db: Database, since_utc_s: int, until_utc_s: int) -> list[ShiftReport]:
+    """The reports that came from then on and before the other time, in the order in which they came."""
+    return db.query(_SHIFTS_BETWEEN, (since_utc_s, until_utc_s), into=ShiftReport.from_bytes)
 
 
 def suspended_of(taps: Sequence[KnownTap]) -> tuple[tuple[int, Suspense], ...]:

@@ -73,7 +73,7 @@ def test_reports_are_taken_in_order_and_once(canteen: StreamDriver, day: FakeTil
     assert [take(canteen, shift) for shift in (second, first, first, second, first, empty)] == [0, 1, 1, 2, 2, 3]
     assert shifts(canteen) == (3, 0)
     assert alarmed_shifts(canteen.db) == []
-    assert store.shifts_since(canteen.db, NOW) == [first, second, empty]
+    assert store.shifts_between(canteen.db, NOW, NOW + 1) == [first, second, empty]
 
 
 def test_report_waits_for_its_taps(canteen: StreamDriver, day: FakeTill) -> None:
@@ -102,7 +102,7 @@ def test_report_that_does_not_fit_is_kept_with_its_alarm(
     [alarmed] = alarmed_shifts(canteen.db)
     assert (alarmed.terminal, alarmed.epoch, alarmed.number, alarmed.alarms) == (day.terminal, 1, 1, alarms)
     assert alarmed.words
-    assert store.shifts_since(canteen.db, 0) == [shift]
+    assert store.shifts_between(canteen.db, 0, NOW + 1) == [shift]
     following = report(day, 2, range(6, 6), shift)
     assert take(canteen, following) == 2
     assert len(alarmed_shifts(canteen.db)) == 1
@@ -122,7 +122,7 @@ def test_other_content_under_a_number_is_kept_beside_the_first_and_told(canteen:
     other = replace(first, counted_cash_fen=Fen(1)).signed(day.key)
     assert [take(canteen, shift) for shift in (first, other, other, first)] == [1, 1, 1, 1]
     assert shifts(canteen) == (1, 1)
-    assert store.shifts_since(canteen.db, 0) == [first]
+    assert store.shifts_between(canteen.db, 0, NOW + 1) == [first]
     [alarmed] = alarmed_shifts(canteen.db)
     assert (alarmed.number, alarmed.alarms) == (1, ShiftAlarm.CONTRADICTED)
 

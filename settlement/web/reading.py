@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,10 +31,13 @@ _CLOSED: Final = f"SELECT day, closed_at_utc_s, entries FROM day_close ORDER BY 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """How far one stream is, and how far the ledger has it; `heard_at_utc_s` is None before any terminal came."""
+    """How far one stream is, and how far the ledger has it.
+
+    `taps_here` is None where its database is not, `heard_at_utc_s` before any terminal came.
+    """
 
     stream: Stream
-    taps_here: int
+    taps_here: int | None
     taps_booked: int
     heard_at_utc_s: int | None
 
@@ -133,11 +137,9 @@ def read_last_audit(path: Path) -> LastAudit | None:
 
 def _streams(home: Home, ledger: Database, report: Report) -> Iterator[StreamState]:
     for stream in CONSUMPTION_STREAMS:
-        try:
-            with open_reader(home.place(stream.label, role=LEDGER), stream.label) as db:
-                here = journal_head(db, stream).position
-        except SchemaMissing:
-            continue  # this host does not run that stream
+        here: int | None = None
+        with suppress(SchemaMissing), open_reader(home.place(stream.label, role=LEDGER), stream.label) as db:
+            here = journal_head(db, stream).position
         cursor = read_cursor(ledger, stream.label)
         heard = [item.heard_at_utc_s for item in report.coverage.get(stream, [])]
         yield StreamState(stream, here, 0 if cursor is None else cursor.position, max(heard, default=None))

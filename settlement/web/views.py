@@ -115,9 +115,9 @@ def _stream(row: StreamState, words: Words, now_utc_s: int) -> dict[str, object]
     heard = row.heard_at_utc_s
     return {
         "name": words.stream_names[row.stream],
-        "here": row.taps_here,
+        "here": words.not_run_here if row.taps_here is None else row.taps_here,
         "booked": row.taps_booked,
-        "lag": row.taps_here - row.taps_booked,
+        "lag": 0 if row.taps_here is None else row.taps_here - row.taps_booked,
         "heard": "–" if heard is None else age_text(now_utc_s - heard, words),
     }
 

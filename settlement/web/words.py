@@ -53,7 +53,6 @@ class Words:
     condition: str
     quarantined: str
     rolled_back: str
-    complete: str
     none_enrolled: str
     tap: str
     card: str
@@ -122,7 +121,6 @@ ZH: Final = Words(
     condition="情况",
     quarantined="已隔离",
     rolled_back="存储曾被回退到",
-    complete="齐全",
     none_enrolled="还没有登记终端",
     tap="交易",
     card="卡",
@@ -210,7 +208,6 @@ EN: Final = Words(
     condition="condition",
     quarantined="quarantined",
     rolled_back="storage was rolled back to",
-    complete="complete",
     none_enrolled="No terminal is enrolled yet",
     tap="tap",
     card="card",

@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event, Thread
 from typing import Any, cast
 
@@ -195,6 +195,20 @@ def test_database_that_cannot_be_read_is_told_with_its_code(home: Home) -> None:
     answer = ask(make_app(site_of(home)), "/en/overview")
     assert answer.status == 503
     assert "[store-schema-missing]" in answer.text
+
+
+def test_server_of_the_databases_that_does_not_answer_is_told_with_its_code(home: Home) -> None:
+    nobody = replace(home, database_url="postgresql://campus@127.0.0.1:1/campus")
+    answer = ask(make_app(site_of(nobody)), "/zh/overview")
+    assert (answer.status, "[store-fault]" in answer.text, "现在读不到数据" in answer.text) == (503, True, True)
+
+
+def test_stream_without_a_database_is_told_as_that(home: Home, ledger_db: Database) -> None:
+    app = make_app(site_of(home))
+    assert "not run on this host" not in ask(app, "/en/overview").text
+    home.database("shops").unlink()
+    row = 'shops</td><td data-label="taps here" class="number">not run on this host<'
+    assert row in ask(make_app(site_of(home)), "/en/overview").text
 
 
 @pytest.fixture

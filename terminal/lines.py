@@ -198,7 +198,7 @@ def _facts(result: Result) -> dict[str, Fact]:
                 "subsidy_fen": subsidy_fen,
                 "balance_fen": balance_fen,
             }
-        case CashTaken(number, amount_fen):
+        case CashTaken(number, amount_fen, _):
             return {"number": number, "amount_fen": amount_fen}
         case ShiftOpened(number, cashier, _, opening_cash_fen):
             return {"number": number, "cashier": str(cashier), "opening_cash_fen": opening_cash_fen}

@@ -128,8 +128,8 @@ class Printing:
                         del self._fresh[next(iter(self._fresh))]
                 if self._every:
                     self._put(self._job_of(record, result, copy=False))
-            case CashTaken(number, amount_fen) if self._every:
-                self._put(self._report_job(lambda form, _: cash_receipt(number, amount_fen, form, None)))
+            case CashTaken(number, amount_fen, at) if self._every:
+                self._put(self._report_job(lambda form, _: cash_receipt(number, amount_fen, form, at)))
             case ShiftReported(totals):
                 self._put(self._report_job(lambda form, _: report(totals, form)))
             case ShiftClosed(totals, counted_cash_fen, closed_at):

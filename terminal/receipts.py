@@ -74,12 +74,11 @@ def receipt(record: TapRecord, form: Form, *, sold: Offer | None = None, copy: b
     return [*lines, Line(form.words("receipt_thanks"), centred=True)]
 
 
-def cash_receipt(number: int, amount_fen: Fen, form: Form, at: TapTime | None) -> list[Line]:
+def cash_receipt(number: int, amount_fen: Fen, form: Form, at: TapTime) -> list[Line]:
     """A cash sale's receipt."""
     lines = [*_head(form), Line(form.words("receipt_title"), bold=True, centred=True)]
     lines += form.row("receipt_terminal", form.terminal)
-    if at is not None:
-        lines += form.row("receipt_time", at.local().strftime(_TIME))
+    lines += form.row("receipt_time", at.local().strftime(_TIME))
     lines += [Line(text) for text in spread("No.", f"C{number}", form.columns)]
     lines += form.row("report_cash", format_fen(amount_fen))
     return [*lines, Line(form.words("receipt_thanks"), centred=True)]

@@ -130,6 +130,7 @@ class CashTaken:
 
     number: int
     amount_fen: Fen
+    at: TapTime
 
 
 @dataclass(frozen=True, slots=True)

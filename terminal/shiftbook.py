@@ -67,7 +67,7 @@ class Shiftbook:
             "INSERT INTO cash_sale VALUES (?, ?, ?, ?)", (number, self.totals.number, amount_fen, at.utc_s)
         )
         self.totals = self.totals.with_cash(amount_fen)
-        return CashTaken(number, amount_fen)
+        return CashTaken(number, amount_fen, at)
 
     def close(self, counted_cash_fen: Fen, at: TapTime) -> ShiftClosed:
         """Commit that the shift ends, with its report. No tap may be open."""

@@ -71,7 +71,7 @@ def _shown_result(result: Result) -> Shown | None:
             return _row("PAID", record.amount_fen), _row("LEFT", balance_fen)
         case Reversed(record) | Refunded(record):
             return _row("CREDIT", record.credit_fen), "COMES WITH NEXT LOAD"
-        case CashTaken(_, amount_fen):
+        case CashTaken(_, amount_fen, _):
             return _row("CASH", amount_fen), "THANK YOU"
         case BalanceRead(balance_fen=balance_fen):
             return "BALANCE", _row("", balance_fen)
@@ -96,7 +96,7 @@ def sentence_of(result: Result, language: Language) -> str | None:
             return words.reversed + _PAUSE[language] + _said("", record.credit_fen, language)
         case Refunded(record):
             return words.refunded + _PAUSE[language] + _said("", record.credit_fen, language)
-        case CashTaken(_, amount_fen):
+        case CashTaken(_, amount_fen, _):
             return _said(words.cash_taken, amount_fen, language)
         case Refused(refusal):
             return code_of(refusal.name, "not-paid").advice(language).headline

@@ -349,7 +349,7 @@ class _Speaker:
                 note = words.credit_note.format(amount=format_fen(record.credit_fen))
                 about = words.tap_and_card.format(seq=record.tap_id.seq, card=masked(record.card))
                 return self._paid(headline, record.credit_fen, balance_fen, [note, about], label="")
-            case CashTaken(number, amount_fen):
+            case CashTaken(number, amount_fen, _):
                 about = words.cash_number.format(number=number)
                 return View(tone=Tone.GOOD, headline=words.cash_taken, figure=format_fen(amount_fen), lines=(about,))
             case ShiftOpened(number):

@@ -225,7 +225,7 @@ class Counter(RuleBasedStateMachine):
             case ReportShift():
                 self.end(ShiftReported(TOTALS))
             case RecordCash(amount_fen):
-                self.end(CashTaken(1, amount_fen))
+                self.end(CashTaken(1, amount_fen, NOON))
             case ReadBalance():
                 read = BalanceRead(
                     card=INTENT.card, card_class=1, balance_fen=Fen(0), subsidy_left_fen=Fen(0), taps=(), log=()

@@ -134,7 +134,9 @@ def test_whole_day_is_in_journal_and_z_report_to_the_fen(counter: Counter, world
     assert isinstance(undone, Reversed)
     assert (undone.record.credit_fen, undone.record.refers_to) == (500, sold[-1].record.tap_id.seq)  # type: ignore[union-attr]  # all were approved
     counter.press(ProductPressed(RICE, 1), CashPressed())
-    assert counter.running.result() == CashTaken(1, Fen(100))
+    taken = counter.running.result()
+    assert isinstance(taken, CashTaken)
+    assert (taken.number, taken.amount_fen) == (1, 100)
     counter.press(RefundPressed(3))
     counter.wait(Phase.PIN)
     counter.press(PinEntered(PIN))

@@ -382,7 +382,7 @@ def test_cash_needs_a_shift_and_something_to_sell() -> None:
     run(staff, CashPressed())
     assert staff.notice is Notice.NOTHING_TO_SELL
     assert run(staff, ProductPressed(TEA), CashPressed()) == [None, RecordCash(Fen(300))]
-    run(staff, done(CashTaken(1, Fen(300))))
+    run(staff, done(CashTaken(1, Fen(300), NOON)))
     assert staff.phase is Phase.AMOUNT
 
 

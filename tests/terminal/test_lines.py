@@ -225,7 +225,7 @@ def test_every_result_is_a_line_without_card_number_or_pin(world: World) -> None
             card=INTENT.card, card_class=2, balance_fen=Fen(5), subsidy_left_fen=Fen(0), taps=(record,), log=()
         ),
         Trained(Refusal.EXPIRED, INTENT.card, Fen(1), Fen(2), Fen(3)),
-        CashTaken(1, Fen(500)),
+        CashTaken(1, Fen(500), NOON),
         ShiftOpened(1, INTENT.card, NOON, Fen(0)),
         ShiftReported(totals.with_cash(Fen(500))),
         ShiftClosed(totals, Fen(600), NOON),

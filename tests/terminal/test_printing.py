@@ -18,7 +18,7 @@ from terminal.printing import UNPRINTED_MAX, Printing, Unprinted
 from terminal.receipts import Form
 from terminal.result import Approved, CashTaken, Refused, ShiftReported
 from terminal.words.catalogue import Language
-from tests.terminal.conftest import INTENT
+from tests.terminal.conftest import INTENT, NOON
 from tests.terminal.test_receipts import CARD, totals
 from wire.money import Fen
 from wire.record import Mac2, Refusal, TapRecord
@@ -213,9 +213,10 @@ def test_asking_for_what_has_no_receipt_prints_nothing(journal: Journal, sim: Si
     journal.refuse_tap(INTENT, Refusal.HOTLISTED)
     printing = start()
     printing.ask(0, 1, 99)
-    printing.ended(CashTaken(1, Fen(5_00)))
+    printing.ended(CashTaken(1, Fen(5_00), NOON))
     until(lambda: cuts(sim) == 1)
     assert "C1" in sim.text()
+    assert "2026-03-02 12:00" in sim.text()
 
 
 def test_asking_for_the_last_tap_means_the_last_with_a_receipt(

@@ -41,7 +41,7 @@ def test_report_is_of_every_tap_since_the_report_before(open_journal: OpenJourna
     shifts = Shiftbook(journal)
     shifts.open(INTENT.card, FLOAT, NOON)
     sell(journal, reversal(sell(journal)))
-    assert shifts.take_cash(Fen(500), NOON) == CashTaken(1, Fen(500))
+    assert shifts.take_cash(Fen(500), NOON) == CashTaken(1, Fen(500), NOON)
     shifts.close(Fen(20_400), later(NOON, 60))
     sell(journal)
     shifts.open(INTENT.card, Fen(0), NOON)

@@ -27,6 +27,7 @@ from terminal.result import (
 from terminal.telling import IDLE, sentence_of, shown_of, signal_of
 from terminal.till import Till
 from terminal.words.catalogue import Language
+from tests.terminal.conftest import NOON
 from tests.terminal.test_receipts import CARD, SALE
 from wire.money import Fen
 from wire.record import Refusal
@@ -36,7 +37,7 @@ RESULTS: dict[Result, Signal | None] = {
     Reversed(SALE, Fen(0)): Signal.APPROVED,
     Refunded(SALE, Fen(0)): Signal.APPROVED,
     SignedOn(SALE): Signal.APPROVED,
-    CashTaken(1, Fen(5)): Signal.APPROVED,
+    CashTaken(1, Fen(5), NOON): Signal.APPROVED,
     Trained(None, CARD, Fen(1), Fen(0), Fen(0)): None,
     Trained(Refusal.EXPIRED, CARD, Fen(1), Fen(0), Fen(0)): None,
     Refused(Refusal.HOTLISTED, CARD, Fen(0)): Signal.REFUSED,

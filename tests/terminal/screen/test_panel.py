@@ -97,7 +97,7 @@ RESULTS: tuple[Result, ...] = (
     Unresolved(RECORD),
     Trained(None, INTENT.card, Fen(12_00), Fen(3_00), Fen(50_00)),
     Trained(Refusal.EXPIRED, INTENT.card, Fen(12_00), Fen(0), Fen(50_00)),
-    CashTaken(12, Fen(9_999_99)),
+    CashTaken(12, Fen(9_999_99), NOON),
     ShiftOpened(12, INTENT.card, NOON, Fen(100_00)),
     ShiftReported(SHIFT),
     ShiftClosed(SHIFT, Fen(200_00), NOON),

@@ -18,6 +18,7 @@ from typing import Final, Self, cast
 
 import apsw
 
+from terminal.salvage import last_number
 from terminal.schema import SCHEMA
 from wire.errors import CampusError
 from wire.fields import FormatError
@@ -210,6 +211,7 @@ class JournalReader:
 
     def verify(self, witness: Witness = lambda _record, _meals: None) -> JournalHead:
         """Recompute the whole chain and all totals; `JournalDamaged` names the first record that does not fit."""
+        last_in_wal = self._last_in_wal()
         if self._all("PRAGMA quick_check(1)") != [("ok",)]:
             raise JournalDamaged(f"{self._path.name} is damaged in its structure")
         head = JournalHead(0, genesis_hash(self.terminal, self.epoch), 0)
@@ -233,6 +235,10 @@ class JournalReader:
         number = 1
         while reports := self.reports(number, _REPORTS_PAGE):
             number += len(reports)
+        # SQLite leaves out, in silence, what follows a damaged piece of the -wal, and would write over it. A torn
+        # commit looks the same but for this: a tap is opened only once the one before is safely sealed.
+        if last_in_wal > head.seq + 1:
+            raise JournalDamaged(f"{self._path.name}-wal holds tap {last_in_wal}, but only {head.seq} can be read")
         return head
 
     def last_shift(self) -> int:
@@ -254,6 +260,14 @@ class JournalReader:
     def rows(self, sql: str, values: tuple[int | bytes | str, ...] = ()) -> list[tuple[object, ...]]:
         """What is committed in the shift tables by now."""
         return self._all(sql, values)
+
+    def _last_in_wal(self) -> int:
+        try:
+            return last_number(self._path.with_name(f"{self._path.name}-wal").read_bytes(), self.terminal, self.epoch)
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise JournalDamaged(f"{self._path.name}-wal cannot be read: {error}") from error
 
     def _report(self, number: int) -> ShiftReport | None:
         row = self._one("SELECT next_seq, report, hash FROM shift_closed WHERE number = ?", (number,))

@@ -21,6 +21,7 @@ _BLOB_TYPE: Final = 2 * RECORD_BYTES + 12
 _ROW_HEAD: Final = bytes((6, 0, 0x80 | _BLOB_TYPE >> 7, _BLOB_TYPE & 0x7F, 2 * HASH_BYTES + 12))
 _NUMBER_BYTES: Final = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _CONSTANTS: Final = {8: 0, 9: 1}
+_SEQ_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,17 @@ def find_rows(piece: bytes, terminal: TerminalId, epoch: int) -> Iterator[FoundR
         if (row := _row_at(piece, at)) is not None:
             yield row
         at = piece.find(name, at + 1)
+
+
+def last_number(piece: bytes, terminal: TerminalId, epoch: int) -> int:
+    """The highest number of a tap in the bytes, 0 if there is none; quick, for every start."""
+    name = bytes((RECORD_VERSION,)) + terminal + epoch.to_bytes(2, "big")
+    last, at = 0, piece.find(name)
+    while at >= 0:
+        if piece[max(at - len(_ROW_HEAD) - 1, 0) : max(at - 1, 0)] == _ROW_HEAD:
+            last = max(last, int.from_bytes(piece[at + len(name) : at + len(name) + _SEQ_BYTES], "big"))
+        at = piece.find(name, at + 1)
+    return last
 
 
 def _row_at(piece: bytes, at: int) -> FoundRow | None:

@@ -185,6 +185,32 @@ def test_lost_key_leaves_the_export_out_and_says_so(folder: Path) -> None:
     assert "campus-syncd enrol" in (found.no_export or "")
 
 
+def test_damage_in_the_wal_is_found_and_left_untouched_by_the_start_and_what_it_proves_is_exported(
+    folder: Path, tmp_path: Path
+) -> None:
+    """SQLite itself would leave out all that follows, and write over it."""
+    home = tmp_path / "cut"
+    home.mkdir()
+    with closing(Journal.open_for(folder / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)) as journal:
+        left = journal.opened_tap()
+        assert left is not None
+        journal.seal_tap(left, tac=b"TAC!", mac2=Mac2.VERIFIED)
+        for _ in range(5):
+            journal.seal_tap(journal.open_tap(INTENT), tac=b"TAC!", mac2=Mac2.VERIFIED)
+        for name in ("journal.db", "journal.db-wal", "uplink.db", "terminal.key"):
+            shutil.copy(folder / name, home)
+    wal = bytearray((home / "journal.db-wal").read_bytes())
+    wal[32 + 3 * (24 + 4096) + 8] ^= 1  # the fourth of its pages
+    (home / "journal.db-wal").write_bytes(wal)
+    before = {name: (home / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
+    with pytest.raises(JournalDamaged, match="holds tap 126"):
+        Journal.open_for(home / "journal.db", terminal=TERMINAL, epoch=1, acknowledged=None)
+    assert {name: (home / name).read_bytes() for name in before} == before
+    done, found = set_aside(home, utc_s=UTC_S)
+    assert (found.proven_taps, found.evidence) == (126, [])
+    assert {name: (done / name).read_bytes() for name in before} == before
+
+
 class PowerCut(BaseException):
     """The power is gone."""
 

@@ -108,8 +108,8 @@ class Usage:
     def _count(self, record: TapRecord, meals: int) -> None:
         recent = self._recent.setdefault(record.card, [])
         oldest_s = record.opened_at.utc_s - _RECENT_S
-        if recent and recent[0].at.utc_s < oldest_s:
-            recent[:] = [one for one in recent if one.at.utc_s >= oldest_s]
+        while recent and recent[0].at.utc_s < oldest_s:
+            del recent[0]
         day, minute = day_and_minute(record.opened_at)
         spent = Spent(record.tap_id.seq, record.opened_at, day, minute, record.amount_fen, record.subsidy_fen, meals)
         recent.append(spent)

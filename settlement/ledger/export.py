@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from settlement.store.database import Database
 from wire.errors import CampusError
 from wire.ids import CardId
 from wire.money import format_fen
+from wire.record import CAMPUS_ZONE
 
 XLSX_ROWS_MAX: Final = 1_048_575  # what a sheet takes, below its heading
 _CHUNK: Final = 5_000  # rows read at a time
@@ -77,8 +79,8 @@ def tables(db: Database, first_day: int, last_day: int) -> dict[str, Table]:
                 "kind",
                 "source",
                 "origin",
-                "happened_utc_s",
-                "received_utc_s",
+                "happened",
+                "received",
                 "account",
                 "card",
                 "amount",
@@ -111,12 +113,15 @@ def tables(db: Database, first_day: int, last_day: int) -> dict[str, Table]:
 
 
 def write_csv(found: dict[str, Table], folder: Path) -> list[Path]:
-    """A file for each table, in a folder that is made for them; amounts in yuan."""
+    """A file for each table, in a folder that is made for them; amounts in yuan, times on campus.
+
+    Each begins with a byte order mark: without one spreadsheets take Chinese names for another encoding.
+    """
     folder.mkdir(mode=0o700, parents=True)
     written = []
     for name, (headings, rows) in found.items():
         path = folder / f"{name}.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8-sig") as file:
             writer = csv.writer(file)
             writer.writerow(headings)
             writer.writerows(
@@ -131,6 +136,7 @@ def write_xlsx(found: dict[str, Table], path: Path) -> None:
     book = Workbook(write_only=True)
     for name, (headings, rows) in found.items():
         sheet = book.create_sheet(name)
+        sheet.freeze_panes = "A2"
         sheet.append(list(headings))
         for number, row in enumerate(rows(), start=1):
             if number > XLSX_ROWS_MAX:
@@ -142,7 +148,7 @@ def write_xlsx(found: dict[str, Table], path: Path) -> None:
                 if isinstance(cell, Amount):
                     amount = WriteOnlyCell(sheet, value=format_fen(cell.fen))
                     amount.data_type = "n"  # the digits go into the file as they are: no float between
-                    amount.number_format = "0.00"
+                    amount.number_format = "#,##0.00"
                     cells.append(amount)
                 else:
                     cells.append(WriteOnlyCell(sheet, value=cell))
@@ -204,6 +210,11 @@ def _kind(kind: int) -> str:
     return EntryKind(kind).name.lower().replace("_", "-")
 
 
+def _local(utc_s: int) -> str:
+    """A time on campus, as spreadsheets read it."""
+    return f"{datetime.fromtimestamp(utc_s, CAMPUS_ZONE):%Y-%m-%d %H:%M:%S}"
+
+
 def _entry_rows(db: Database, first_day: int, last_day: int) -> Iterator[Sequence[Cell]]:
     days = closes(db, first_day, last_day)
     after, last = _bounds(db, days)
@@ -216,8 +227,8 @@ def _entry_rows(db: Database, first_day: int, last_day: int) -> Iterator[Sequenc
                 _kind(kind),
                 source,
                 "" if origin[2] is None else str(read_origin(source, *origin)),
-                happened,
-                received,
+                _local(happened),
+                _local(received),
                 account,
                 "" if purse is None else str(CardId.from_bytes(purse)),
                 Amount(fen),

@@ -82,9 +82,11 @@ def test_beancounts_own_checker_finds_a_balance_that_is_one_fen_off(closed: Data
 def test_tables_are_written_as_csv_with_amounts_in_yuan_and_no_card_number(closed: Database, tmp_path: Path) -> None:
     written = write_csv(tables(closed, FIRST, LAST), tmp_path / "out")
     assert [path.name for path in written] == ["entries.csv", "day_totals.csv", "balances.csv", "statements.csv"]
-    with written[0].open(newline="", encoding="utf-8") as file:
+    assert written[0].read_bytes().startswith(b"\xef\xbb\xbf")  # without it spreadsheets garble Chinese names
+    with written[0].open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["amount"] for row in rows[:4]] == ["2.50", "-2.50", "7.50", "-7.50"]
+    assert rows[0]["received"] == "2025-11-25 12:00:00"  # campus time
     assert {row["day"] for row in rows} == {"2025-11-25", "2025-11-27"}
     assert {len(row["card"]) for row in rows if row["card"]} == {6}
     assert sum(round(100 * float(row["amount"])) for row in rows) == 0

@@ -62,11 +62,12 @@ _ANSWERED_SINCE: Final = "SELECT number FROM answer WHERE number >= %s"
 _ADD_ANSWER: Final = "INSERT INTO answer (number, terminal, text, received_at_utc_s) VALUES (%s, %s, %s, %s)"
 _FIND_ANSWER: Final = "SELECT text, received_at_utc_s FROM answer WHERE number = %s AND terminal = %s"
 _LAST_SHIFT: Final = """
-    SELECT number, next_seq, hash FROM shift_report WHERE terminal = %s AND epoch = %s ORDER BY number DESC LIMIT 1
+    SELECT number, hash FROM shift_report WHERE terminal = %s AND epoch = %s ORDER BY number DESC LIMIT 1
 """
 _FIND_SHIFT: Final = """
-    SELECT number, next_seq, hash FROM shift_report WHERE terminal = %s AND epoch = %s AND number = %s
+    SELECT number, hash FROM shift_report WHERE terminal = %s AND epoch = %s AND number = %s
 """
+_REPORTED: Final = "SELECT coalesce(max(next_seq), 1) FROM shift_report WHERE terminal = %s AND epoch = %s"
 _ADD_SHIFT: Final = """
     INSERT INTO shift_report (terminal, epoch, number, first_seq, next_seq, hash, raw, alarms, received_at_utc_s)
     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
@@ -146,7 +147,6 @@ class ShiftRow:
     """A closed shift, as the next one has to follow from it."""
 
     number: int
-    next_seq: int
     hash: bytes
 
 
@@ -353,6 +353,11 @@ def last_shift(db: Database, row: TerminalRow) -> ShiftRow | None:
 def find_shift(db: Database, row: TerminalRow, number: int) -> ShiftRow | None:
     """The report with this number."""
     return next(iter(db.query(_FIND_SHIFT, (row.terminal, row.epoch, number), into=ShiftRow)), None)
+
+
+def reported_up_to(db: Database, row: TerminalRow) -> int:
+    """The first tap that is behind all of the journal's reports here."""
+    return db.number(_REPORTED, (row.terminal, row.epoch))
 
 
 def add_shift(db: Database, row: TerminalRow, report: ShiftReport, *, alarms: int, now_utc_s: int) -> None:

@@ -117,6 +117,19 @@ def test_report_over_taps_of_another_or_of_none_is_an_alarm(canteen: StreamDrive
     assert (alarmed.number, alarmed.alarms) == (2, ShiftAlarm.RANGE)
 
 
+def test_report_over_taps_that_were_reported_is_an_alarm_whatever_came_between(
+    canteen: StreamDriver, day: FakeTill
+) -> None:
+    first = report(day, 1, range(1, 6))
+    back = report(day, 2, range(1, 1), first)
+    again = report(day, 3, range(1, 6), back)
+    assert [take(canteen, shift) for shift in (first, back, again)] == [1, 2, 3]
+    assert [(alarmed.number, alarmed.alarms) for alarmed in alarmed_shifts(canteen.db)] == [
+        (2, ShiftAlarm.RANGE),
+        (3, ShiftAlarm.RANGE),
+    ]
+
+
 def test_other_content_under_a_number_is_kept_beside_the_first_and_told(canteen: StreamDriver, day: FakeTill) -> None:
     first = report(day, 1, range(1, 4))
     other = replace(first, counted_cash_fen=Fen(1)).signed(day.key)

@@ -24,6 +24,7 @@ from sync.topup import (
     LoadOpen,
     OtherCard,
     PutCardBack,
+    RefundWaits,
     StillOpen,
     StillThere,
 )
@@ -339,3 +340,49 @@ def test_full_disk_after_credit_does_not_hide_the_proof_from_the_desk(
     monkeypatch.setattr(point.store, "save_tac", full)
     assert point.sell(50_00, (card, NO_FAULT)).delivered
     assert world.kinds() == ["GRANTED", "CONFIRMED"]
+
+
+def test_what_waits_is_told_after_a_load_and_collected_without_cash(world: World) -> None:
+    point, card = world.points[0], world.cards[0]
+    world.books.credited_fen[card.card] = 3_50
+    point.sell(50_00, (card, NO_FAULT))
+    assert point.clerk.told[-1] == RefundWaits(card.card, Fen(3_50))
+    assert point.collect(1_00, (card, NO_FAULT)).amount_fen == 1_00
+    assert point.clerk.told[-1] == RefundWaits(card.card, Fen(2_50))
+    loaded = point.collect(None, (card, NO_FAULT))
+    assert (loaded.amount_fen, loaded.new_balance_fen) == (2_50, OPENING + 53_50)
+    assert sum(isinstance(event, RefundWaits) for event in point.clerk.told) == 2
+    with pytest.raises(LoadFailed, match="nothing is owed"):
+        point.collect(None, (card, NO_FAULT))
+    world.assert_no_money_lost_or_made()
+
+
+@pytest.mark.parametrize("apdu", range(NORMAL_APDUS))
+@pytest.mark.parametrize("carried_out", [False, True])
+def test_refund_torn_at_any_command_is_collected_once(world: World, apdu: int, carried_out: bool) -> None:
+    point, card = world.points[0], world.cards[0]
+    world.books.credited_fen[card.card] = 3_50
+    point.collect(None, (card, Fault(apdu=apdu, carried_out=carried_out)), (card, NO_FAULT))
+    assert world.confirmed_fen(card) == 3_50
+    with pytest.raises(LoadFailed):
+        point.collect(None, (card, NO_FAULT))
+    world.assert_no_money_lost_or_made()
+
+
+def test_refund_left_open_is_settled_before_anything_is_owed_again(world: World) -> None:
+    point, card = world.points[0], world.cards[0]
+    world.books.credited_fen[card.card] = 3_50
+    with pytest.raises(LoadOpen):
+        point.collect(None, (card, Fault(apdu=CREDIT, carried_out=True)))
+    with pytest.raises(LoadFailed, match="nothing more was loaded"):
+        world.points[1].collect(None, (card, NO_FAULT))
+    assert EarlierSettled(card.card, Fen(3_50), posted=True) in world.points[1].clerk.told
+    with pytest.raises(LoadFailed, match="nothing is owed"):
+        world.points[1].collect(None, (card, NO_FAULT))
+
+
+def test_more_than_is_owed_is_refused_in_words(world: World) -> None:
+    world.books.credited_fen[world.cards[0].card] = 3_50
+    with pytest.raises(LoadFailed, match="NOT_OWED"):
+        world.points[0].collect(3_51, (world.cards[0], NO_FAULT))
+    assert world.kinds() == []

@@ -249,6 +249,13 @@ class Point:
         program.settle_kept()
         return program.sell(Fen(amount_fen))
 
+    def collect(self, amount_fen: int | None, *coming: tuple[SimCard, Fault]) -> Loaded:
+        """As `top-up --collect`, with `--amount` for a part."""
+        self.reader.coming = list(coming)
+        program = self.program()
+        program.settle_kept()
+        return program.collect(None if amount_fen is None else Fen(amount_fen))
+
 
 class World:
     """Points, cards, and the desk on its databases."""

@@ -80,6 +80,7 @@ ON_BOTH = {
 # Files that are copied, SQLite's own words, its query plans, and what it alone keeps in a column.
 ON_FILES = {
     "test_tampering_behind_the_triggers_is_found",
+    "test_tampering_with_credits_subsidies_and_shifts_is_found",
     "test_tampering_with_decisions_and_closed_days_is_found",
     "test_what_comes_out_otherwise_when_it_is_done_over_is_found",
     "test_answer_that_cannot_be_kept_costs_the_terminal_nothing",

@@ -24,11 +24,13 @@ from settlement.onecard.keys import FileKeyStore
 from settlement.onecard.registry import PurseOpening, import_cards
 from settlement.settings import Home
 from settlement.store.database import Database, open_reader, open_writer
+from settlement.streams.shifts import accept_report
 from settlement.streams.store import stream_genesis
 from wire.ids import CardId, Stream
 from wire.messages import Receipt
 from wire.money import Fen
-from wire.record import Outcome
+from wire.record import Outcome, TapKind
+from wire.shift import ShiftReport, Sum, add_up, shift_genesis
 
 if TYPE_CHECKING:
     from tests.settlement.conftest import FakeTill, StreamDriver
@@ -285,3 +287,79 @@ def test_tampering_with_decisions_and_closed_days_is_found(
     told = Circumstances(journals=decided.journals, healed=True, replayed=nothing, reordered=nothing)
     with closing(evidence.db):
         assert set(objecting(audit(evidence, told))) == points
+
+
+@pytest.fixture
+def shifted(campus: Campus) -> Campus:
+    """The same after a cashier signed on, sold with a subsidy, undid a sale, paid part of another back, and left."""
+    till, card = campus.tills[0], 0
+    first = len(till.records) + 1
+    for kind, amount_fen, more in (
+        (TapKind.SIGN_ON, 0, {}),
+        (TapKind.SALE, 300, {"subsidy_fen": Fen(200)}),
+        (TapKind.SALE, 400, {}),
+        (TapKind.REVERSAL, 0, {"credit_fen": Fen(300), "subsidy_fen": Fen(200), "refers_to": first + 1}),
+        (TapKind.REFUND, 0, {"credit_fen": Fen(150), "refers_to": first + 2}),
+    ):
+        campus.sell(0, card, amount_fen)
+        till.records[-1] = replace(till.records[-1], kind=kind, **more)
+    campus.upload(0)
+    report = ShiftReport(
+        terminal=till.terminal,
+        epoch=till.epoch,
+        number=1,
+        hash_before=shift_genesis(till.terminal, till.epoch),
+        first_seq=1,
+        next_seq=len(till.records) + 1,
+        journal_hash=till.head_hash(),
+        opened_at_utc_s=NOW - 3_600,
+        closed_at_utc_s=NOW,
+        cashier=campus.cards[card],
+        opening_cash_fen=Fen(0),
+        counted_cash_fen=Fen(0),
+        cash_count=0,
+        cash_fen=0,
+        taps=add_up(till.records),
+    )
+    assert accept_report(campus.canteen.db, report.signed(till.key), now_utc_s=NOW).number == 1
+    campus.pull()
+    return campus
+
+
+def test_installation_with_every_kind_of_tap_and_a_shift_holds_in_all_thirteen_points(shifted: Campus) -> None:
+    findings = shifted.audit()
+    assert objecting(findings) == [], findings_text(findings)
+    assert findings[12].seen == "1 shift reports, 0 closed days"
+    kinds = shifted.ledger.query("SELECT DISTINCT kind FROM entry ORDER BY kind", into=int)
+    assert kinds == [1, 2, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("file", "sql", "points"),
+    [
+        ("ledger", "UPDATE entry SET subsidy_fen = subsidy_fen + 1 WHERE kind = 2 AND subsidy_fen > 0", {6}),
+        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE kind = 4", {6}),
+        ("ledger", "UPDATE entry SET refers_to = 1 WHERE kind = 5", {6}),
+        ("ledger", "UPDATE entry SET counter = counter + 40 WHERE kind = 6", {6}),
+        ("canteen", "UPDATE shift_report SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB)", {2}),
+    ],
+)
+def test_tampering_with_credits_subsidies_and_shifts_is_found(
+    shifted: Campus, file: str, sql: str, points: set[int]
+) -> None:
+    shifted.tamper(file, sql)
+    evidence = gather(shifted.home, shifted.folder)
+    nothing: tuple[str, list[str]] = ("", [])
+    told = Circumstances(journals=shifted.journals, healed=True, replayed=nothing, reordered=nothing)
+    with closing(evidence.db):
+        assert set(objecting(audit(evidence, told))) == points
+
+
+def test_shift_report_that_says_more_than_its_taps_is_found(shifted: Campus) -> None:
+    till = shifted.tills[0]
+    (raw,) = shifted.canteen.db.query("SELECT raw FROM shift_report", into=bytes)
+    first = ShiftReport.from_bytes(raw)
+    more = {(TapKind.SALE, Outcome.DEBITED): Sum(count=1, amount_fen=500)}
+    report = replace(first, number=2, hash_before=first.hash, first_seq=first.next_seq, taps=more)
+    accept_report(shifted.canteen.db, report.signed(till.key), now_utc_s=NOW)
+    assert objecting(shifted.audit()) == [13]

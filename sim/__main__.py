@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _modem(arguments)
     if arguments.command == "devices":
         pause = time.sleep  # between two looks at what came; the devices have threads of their own
-        return devices_command.run(arguments, lines=sys.stdin, pause=pause, say=_say)
+        return devices_command.run(arguments, lines=devices_command.typed(sys.stdin.fileno()), pause=pause, say=_say)
     if arguments.command == "storm":
         return _storm(arguments)
     if arguments.command == "term":

@@ -56,6 +56,8 @@ linger_s = 3.0
 """
 
 
+_DEVICES: Final = "\n[devices]\n"
+
 _POINT_TOML: Final = """\
 [reader]
 card = "{card}"
@@ -250,7 +252,10 @@ class Campus:
     def _write_configs(self, port: int, desk_port: int) -> None:
         card, psam = PrivatePcscd.reader_names
         text = _TERMINAL_TOML.format(card=card, psam=psam, tap_fen_max=_TAP_FEN_MAX, port=port)
-        (self.terminal_folder / "terminal.toml").write_text(text, encoding="utf-8")
+        path = self.terminal_folder / "terminal.toml"
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        _, devices, about = before.partition(_DEVICES)  # somebody put them there, for good
+        path.write_text(text + devices + about, encoding="utf-8")
         (self._point_folder / "terminal.toml").write_text(
             _POINT_TOML.format(card=card, port=desk_port), encoding="utf-8"
         )

@@ -7,6 +7,7 @@ from typing import Final
 
 from drivers.printer import Line, fold, spread
 from terminal.basket import Offer
+from terminal.result import masked
 from terminal.totals import ShiftTotals
 from terminal.words import WORDS
 from terminal.words.catalogue import Language
@@ -60,7 +61,7 @@ def receipt(record: TapRecord, form: Form, *, sold: Offer | None = None, copy: b
         lines.append(Line(f"*** {form.words('receipt_copy')} ***", bold=True, centred=True))
     lines += form.row("receipt_terminal", form.terminal)
     lines += form.row("receipt_time", record.opened_at.local().strftime(_TIME))
-    lines += form.row("receipt_card", str(record.card))
+    lines += form.row("receipt_card", masked(record.card))
     lines += [Line(text) for text in spread("No.", str(record.tap_id.seq), form.columns)]
     lines.append(_rule(form))
     if record.kind is TapKind.SALE:
@@ -93,7 +94,7 @@ def report(
     lines = _head(form) + [Line(str(getattr(WORDS[language], title)), bold=True) for language in form.languages]
     lines += form.row("receipt_terminal", form.terminal)
     lines += [Line(text) for text in spread("No.", str(totals.number), form.columns)]
-    lines += form.row("receipt_card", str(totals.cashier))
+    lines += form.row("receipt_card", masked(totals.cashier))
     lines += form.row("receipt_time", totals.opened_at.local().strftime(_TIME))
     if closed_at is not None:
         lines += form.row("receipt_time", closed_at.local().strftime(_TIME))

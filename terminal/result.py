@@ -173,3 +173,8 @@ TapResult = (
     | Unresolved
 )
 Result = TapResult | BalanceRead | Trained | CashTaken | ShiftOpened | ShiftReported | ShiftClosed
+
+
+def masked(card: CardId) -> str:
+    """The card's last digits behind asterisks: its usual dots are wide in Chinese fonts, and no printer has them."""
+    return str(card).replace("\N{BULLET}", "*")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterable
+import os
+import select
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001  argparse has no public name for it
 
 _LOOK_S: Final = 0.2
+_READ_BYTES: Final = 4_096
 _ENTER: Final = 28
 _CODES: Final = {**dict(zip("1234567890", range(2, 12), strict=True)), ".": 52, "-": 12, " ": 57}
 
@@ -25,7 +28,7 @@ def add_parser(commands: Commands) -> None:
     devices = commands.add_parser(
         "devices",
         help="a simulated receipt printer and customer display",
-        description="Runs both until Ctrl-C or the end of the input; shows the paper and the display as they change.\n"
+        description="Runs both until Ctrl-C; shows the paper and the display as they change.\n"
         "Lines that it takes: paper out, paper in, cover open, cover shut, printer unplug, printer plug,\n"
         "display unplug, display plug. Started by umockdev-wrapper it also has a number pad and a scanner,\n"
         "for programs of that process alone: pad 12.50 and scan 6901234567892 type on them.",
@@ -37,6 +40,19 @@ def add_parser(commands: Commands) -> None:
     devices.add_argument("--baud", type=int, help="the printer's pace (default: as fast as it comes)")
 
 
+def typed(stdin: int) -> Iterator[str]:
+    """Lines as they come, and an empty one whenever there is none; until the end of the input."""
+    rest = b""
+    while True:
+        if not select.select([stdin], [], [], 0)[0]:
+            yield ""
+            continue
+        if not (data := os.read(stdin, _READ_BYTES)):
+            return
+        *whole, rest = (rest + data).split(b"\n")
+        yield from (line.decode(errors="replace") for line in whole)
+
+
 def run(
     arguments: argparse.Namespace,
     *,
@@ -44,7 +60,7 @@ def run(
     pause: Callable[[float], None],
     say: Callable[[str], None],
 ) -> int:
-    """Run them until interrupted or the lines end; 2 after something that a device did not understand."""
+    """Run them until interrupted; 2 after something that a device did not understand. An empty line: none was typed."""
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     printer = SimulatedPrinter(folder / "printer", columns=arguments.columns, baud=arguments.baud)
@@ -57,7 +73,8 @@ def run(
             say(f"{name}: {key.path}")
         shown = _Shown(printer, display, say)
         for line in lines:
-            say(_obey(line.strip(), printer, display, keys))
+            if line.strip():
+                say(_obey(line.strip(), printer, display, keys))
             pause(_LOOK_S)
             shown.look()
         while printer.error is None and display.error is None:

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from drivers.purse import LogRecord
-from terminal.result import BalanceRead, ShiftClosed
+from terminal.result import BalanceRead, ShiftClosed, masked
 from terminal.totals import ShiftTotals
 from terminal.words.catalogue import Words
-from wire.ids import CardId
 from wire.money import format_fen
 from wire.record import Outcome, TapKind, TapRecord
 from wire.shift import Sum
 
 Rows = tuple[tuple[str, ...], ...]
-
-
-def masked(card: CardId) -> str:
-    """The card's last digits behind asterisks: its usual dots are wide in Chinese fonts and narrow in a terminal."""
-    return str(card).replace("\N{BULLET}", "*")
 
 
 def x_rows(totals: ShiftTotals, words: Words) -> Rows:

@@ -29,9 +29,10 @@ from terminal.result import (
     Trained,
     Unresolved,
     WrongCard,
+    masked,
 )
 from terminal.screen.entry import Page, Typed
-from terminal.screen.report import balance_rows, masked, x_rows, z_rows
+from terminal.screen.report import balance_rows, x_rows, z_rows
 from terminal.screen.shown import Shown
 from terminal.standing import DeviceNotice
 from terminal.words import WORDS

@@ -71,6 +71,7 @@ def test_receipt_has_shop_time_lines_subsidy_paid_left_card_and_proof() -> None:
     assert rows["余额 Left"] == "41.50"
     assert rows["No."] == "12"
     assert "00006100000000001234" not in printed
+    assert rows["卡号 Card"] == "**1234"  # what no printer can print would be a question mark
     assert "补打" not in printed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,3 +44,15 @@ def test_receipt_is_shown_and_paper_can_be_taken_out(tmp_path: Path) -> None:
     assert "[PRICE               ] [12.50               ]" in said
     assert "'dance' means nothing here" in said
     assert not any("第二食堂" in line for line in said)
+
+
+def test_nothing_typed_is_an_empty_line_so_that_the_paper_is_shown_all_the_same() -> None:
+    reading, writing = os.pipe()
+    lines = command.typed(reading)
+    assert [next(lines), next(lines)] == ["", ""]
+    os.write(writing, b"paper out\npaper")
+    assert [next(lines), next(lines)] == ["paper out", ""]
+    os.write(writing, b" in\n")
+    os.close(writing)
+    assert list(lines) == ["paper in"]
+    os.close(reading)

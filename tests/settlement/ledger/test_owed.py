@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +13,14 @@ from settlement.ledger import store
 from settlement.ledger.clearing import Owner
 from settlement.ledger.days import close_days
 from settlement.ledger.entries import Account, Entry, LoadEnd, Resolved, Source, entry_for, load_for
-from settlement.ledger.owed import credited
+from settlement.ledger.owed import LedgerBooks, credited
 from settlement.ledger.pending import pending_loads, post_loads
 from settlement.ledger.store import Posted
 from settlement.ledger.trial import roll_forward
 from settlement.report import read_report, report_text
 from settlement.settings import Home
-from settlement.store.database import Database
+from settlement.store.database import Database, SchemaMissing
+from settlement.store.router import LEDGER, TOPUP
 from wire.ids import CardId, LoadId, TerminalId
 from wire.load import Funding
 from wire.money import Fen
@@ -144,3 +146,20 @@ def test_end_of_a_collection_as_a_load_for_cash_is_suspended(ledger_db: Database
     assert told == [Posted.CREATED, Posted.EXISTS_WITH_DIFFERENT_AMOUNT]
     assert [item.reason for item in store.open_suspense(ledger_db)] == [Suspense.TAP_DIFFERS]
     assert balance(ledger_db, Account.REFUNDS_PAYABLE) == -350
+
+
+def test_desk_reads_the_books_in_its_own_role_and_again_after_a_fault(
+    home: Home, ledger_db: Database, till: FakeTill
+) -> None:
+    books = LedgerBooks(home.place(LEDGER, role=TOPUP))
+    card = take_back(ledger_db, till, 350)
+    assert books.credited(card).credited_fen == 350
+    books.close()
+    take_back(ledger_db, till, 50)
+    assert books.credited(card).credited_fen == 400
+    books.close()
+
+
+def test_desk_without_a_ledger_says_so_with_a_code(tmp_path: Path, numbered_card: Callable[[int], CardId]) -> None:
+    with pytest.raises(SchemaMissing):
+        LedgerBooks(tmp_path / "ledger.db").credited(numbered_card(1))

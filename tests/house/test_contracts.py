@@ -60,6 +60,7 @@ BREACHES = {
         ("terminal/telling.py", "time"),
         ("terminal/till.py", "apsw"),
         ("terminal/rules.py", "time"),
+        ("terminal/salvage.py", "time"),
         ("terminal/selling.py", "time"),
         ("terminal/subsidy.py", "time"),
         ("terminal/totals.py", "random"),

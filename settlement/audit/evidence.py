@@ -369,7 +369,11 @@ def _read_reports(evidence: Evidence, db: Database, stream: Stream, keys: Mappin
     heads: dict[tuple[bytes, int], tuple[int, bytes]] = {}
     sql = "SELECT raw FROM shift_report ORDER BY terminal, epoch, number"
     for raw in db.query(sql, into=bytes):
-        report = ShiftReport.from_bytes(raw)
+        try:
+            report = ShiftReport.from_bytes(raw)
+        except FormatError as error:
+            evidence.object_to("chains", f"a shift report at {stream.label} cannot be read: {error}")
+            continue
         key = (bytes(report.terminal), report.epoch)
         name = f"shift {report.number} of {report.terminal.hex()}-{report.epoch}"
         number, before = heads.get(key) or (0, shift_genesis(report.terminal, report.epoch))

@@ -342,6 +342,7 @@ def test_installation_with_every_kind_of_tap_and_a_shift_holds_in_all_thirteen_p
         ("ledger", "UPDATE entry SET refers_to = 1 WHERE kind = 5", {6}),
         ("ledger", "UPDATE entry SET counter = counter + 40 WHERE kind = 6", {6}),
         ("canteen", "UPDATE shift_report SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB)", {2}),
+        ("canteen", "UPDATE shift_report SET raw = x'00'", {4}),
     ],
 )
 def test_tampering_with_credits_subsidies_and_shifts_is_found(
@@ -359,7 +360,18 @@ def test_shift_report_that_says_more_than_its_taps_is_found(shifted: Campus) -> 
     till = shifted.tills[0]
     (raw,) = shifted.canteen.db.query("SELECT raw FROM shift_report", into=bytes)
     first = ShiftReport.from_bytes(raw)
+    shifted.sell(0, 1, 400)
+    shifted.upload(0)
+    shifted.pull()
     more = {(TapKind.SALE, Outcome.DEBITED): Sum(count=1, amount_fen=500)}
-    report = replace(first, number=2, hash_before=first.hash, first_seq=first.next_seq, taps=more)
+    report = replace(
+        first,
+        number=2,
+        hash_before=first.hash,
+        first_seq=first.next_seq,
+        next_seq=first.next_seq + 1,
+        journal_hash=till.head_hash(),
+        taps=more,
+    )
     accept_report(shifted.canteen.db, report.signed(till.key), now_utc_s=NOW)
     assert objecting(shifted.audit()) == [13]

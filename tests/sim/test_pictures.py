@@ -6,9 +6,12 @@ import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from sim import pictures
 
 
+@pytest.mark.slow
 def test_pictures_of_a_small_terminal_come_in_both_languages(tmp_path: Path) -> None:
     said: list[str] = []
     assert pictures.run(tmp_path, monotonic_s=time.monotonic, say=said.append, sizes=((80, 24),)) == 0

@@ -33,6 +33,7 @@ from terminal.psam import PsamSlot
 from terminal.standing import DeviceNotice
 from terminal.starting import Events, clock_notice, started
 from terminal.usage import Usage
+from terminal.words.codes import in_chinese
 from wire.errors import CampusError
 from wire.record import ClockQuality
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _selftest(folder, as_json=arguments.json)
         return run_journal(folder, arguments, utc_s=time.time, monotonic_s=time.monotonic)
     except CampusError as error:
-        print(f"campus-terminal: {error} [{error.code}]", file=sys.stderr)
+        print(f"campus-terminal: {in_chinese(error.code)}{error} [{error.code}]", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads the list has seen enough; Python must not complain of it at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -94,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(folder: Path, *, as_json: bool) -> int:
     if not as_json and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("campus-terminal: 屏幕需要终端；程序请用 --json", file=sys.stderr)
         print("campus-terminal: the screen needs a terminal; use --json for a program", file=sys.stderr)
         return 2
     events: Events = queue.SimpleQueue()

@@ -107,3 +107,9 @@ def code_of(name: str, otherwise: str) -> Code:
 def found(digits: str) -> list[Code]:
     """The codes whose number begins with these digits."""
     return [code for code in CODES if str(code.number).startswith(digits)]
+
+
+def in_chinese(name: str) -> str:
+    """What goes before an error's English words on a command line; nothing for one that the table does not have."""
+    code = _BY_NAME.get(name)
+    return "" if code is None else f"{code.advice(Language.ZH_HANS).headline}（{code.number}） "

@@ -9,7 +9,7 @@ import pytest
 
 from terminal.words import advice_en, advice_zh
 from terminal.words.catalogue import Language
-from terminal.words.codes import CODES, NUMBERS, code_of, found
+from terminal.words.codes import CODES, NUMBERS, code_of, found, in_chinese
 from wire.record import Refusal
 
 DOCUMENT = Path(__file__).parents[3] / "terminal" / "TERMINAL.md"
@@ -62,3 +62,8 @@ def test_code_is_found_by_the_digits_typed_so_far() -> None:
 def test_unknown_code_is_told_as_something_known() -> None:
     assert code_of("never-heard-of", "not-paid").number == NUMBERS["not-paid"]
     assert code_of("FORK", "verdict").number == NUMBERS["FORK"]
+
+
+def test_error_on_a_command_line_begins_in_chinese_if_the_table_has_it() -> None:
+    assert in_chinese("journal-damaged") == "停机：日志损坏（411） "
+    assert in_chinese("never-heard-of") == ""

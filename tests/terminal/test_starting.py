@@ -46,7 +46,10 @@ def test_fault_stands_on_the_screen_until_it_is_gone(monkeypatch: pytest.MonkeyP
 
     screen = Seen(lambda: None)
     assert started(start, screen, queue.SimpleQueue(), now=lambda: NOON) == "started"
-    assert screen.failures == ["record 7 does not follow; campus-terminal journal set-aside [journal-damaged]", "no room [disk-full]"]
+    assert screen.failures == [
+        "record 7 does not follow; campus-terminal journal set-aside [journal-damaged]",
+        "no room [disk-full]",
+    ]
 
 
 def test_stop_ends_the_waiting_and_keys_do_not() -> None:

@@ -31,14 +31,15 @@ def serve() -> Iterator[Serve]:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def start(behaviour: Callable[[socket.socket], None]) -> TcpLink:
+        links.append(TcpLink("127.0.0.1", listener.getsockname()[1]))
+        connection, _ = listener.accept()  # here, or an earlier server's thread may get this connection
+
         def run() -> None:
-            connection, _ = listener.accept()
             with connection:
                 behaviour(connection)
 
         threads.append(threading.Thread(target=run, daemon=True))
         threads[-1].start()
-        links.append(TcpLink("127.0.0.1", listener.getsockname()[1]))
         return links[-1]
 
     yield start

@@ -65,12 +65,6 @@ class _Rule(Operation):
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Nothing changes for the models."""
 
-    def database_backwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
-    ) -> None:
-        """A rule is never taken back."""
-        raise NotImplementedError
-
 
 class _NeverWhen(_Rule):
     def __init__(self, rule: str, table: str, event: str, condition: str) -> None:

@@ -27,7 +27,15 @@ from wire.record import Outcome, TapRecord
 
 PURCHASE, LOAD, COLLECTION = 2, 3, 9  # an entry's kinds
 _MONEY_TABLES: Final = {
-    "ledger": ("entry", "posting", "suspense_item", "entry_resolution", "suspense_resolution"),
+    "ledger": (
+        "other_entry",
+        "other_posting",
+        "sale_run",
+        "sale",
+        "suspense_item",
+        "entry_resolution",
+        "suspense_resolution",
+    ),
     "topup": ("load_event", "load_answer"),
     "onecard": ("card", "purse_opening", "hotlist_entry"),
     "stream": ("intake", "suspended_tap", "batch", "fork", "shift_report", "shift_conflict"),
@@ -214,7 +222,7 @@ def _read(copies: dict[str, Path], *, stream: Stream, card_files: list[Path]) ->
         postings = [
             Posting(entry, account, None if purse is None else CardId.from_bytes(purse), amount_fen)
             for entry, account, purse, amount_fen in db.execute(
-                "SELECT entry_id, account_id, purse, amount_fen FROM posting ORDER BY id"
+                "SELECT entry_id, account_id, purse, amount_fen FROM posting ORDER BY entry_id"
             )
         ]
         suspense = [

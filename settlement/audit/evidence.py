@@ -71,17 +71,14 @@ _INDEXES: Final = """
     CREATE INDEX posting_by_entry ON posting (entry);
     CREATE INDEX item_by_id ON item (terminal, epoch, seq);
 """
+_ENTRY: Final = (
+    "id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen, refers_to,"
+    " accounting_day"
+)
 # What is copied as it is from the ledger: scratch table, table and columns there; the first is what it is read on by.
 _LEDGER: Final = (
-    (
-        "entry",
-        "entry",
-        (
-            "id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen,"
-            " refers_to, accounting_day"
-        ),
-    ),
-    ("posting", "posting", "id, entry_id, account_id, purse, amount_fen, accounting_day"),
+    ("entry", "other_entry", _ENTRY),
+    ("posting", "other_posting", "id, entry_id, account_id, purse, amount_fen, accounting_day"),
     ("ended", "entry_resolution", "entry_id, outcome"),
     (
         "item",
@@ -98,6 +95,23 @@ _LEDGER: Final = (
     ),
     ("day_close", "day_close", "number, day, entries"),
 )
+# The postings that follow from usual sales; the school's part goes through the purse.
+_SALES_POSTINGS: Final = """
+    INSERT INTO posting (entry, account, purse, amount, day)
+    SELECT id, 5003, NULL, subsidy, day FROM entry WHERE subsidy <> 0
+    UNION ALL SELECT id, 2001, card, -subsidy, day FROM entry WHERE subsidy <> 0
+    UNION ALL SELECT id, 2001, card, amount + subsidy, day FROM entry WHERE amount + subsidy <> 0
+    UNION ALL SELECT id, 2002, NULL, -(amount + subsidy), day FROM entry WHERE amount + subsidy <> 0
+"""
+_ODD_RUNS: Final = """
+    SELECT sale_run.id FROM sale_run LEFT JOIN (
+        SELECT run_id, count(*) AS taps, min(id) AS first, max(id) AS last, sum(amount_fen) AS amount_fen,
+               sum(subsidy_fen) AS subsidy_fen FROM sale GROUP BY run_id) its ON its.run_id = sale_run.id
+    WHERE its.run_id IS NULL OR its.taps <> sale_run.taps OR its.first <> sale_run.id
+    OR its.last <> sale_run.id + sale_run.taps - 1
+    OR its.amount_fen <> sale_run.amount_fen OR its.subsidy_fen <> sale_run.subsidy_fen
+"""
+_LOST_SALES: Final = "SELECT (SELECT count(*) FROM sale) - (SELECT count(*) FROM sale_entry)"
 _LEDGER_SMALL: Final = (
     ("cursor", "SELECT source, lineage, position FROM source_cursor"),
     ("day_total", "SELECT day, account_id, kind, debit_fen, credit_fen FROM day_total"),
@@ -185,6 +199,12 @@ def gather_ledger(place: Place, scratch: Path) -> Evidence:
 
 
 def _read_ledger(evidence: Evidence, ledger: Database) -> None:
+    _fill(evidence, "entry", _ENTRY.count(",") + 1, _pages(ledger, f"SELECT {_ENTRY}, id FROM sale_entry", "id"))
+    evidence.db.execute(_SALES_POSTINGS)
+    for run in ledger.query(_ODD_RUNS, into=int):
+        evidence.object_to("sales", f"the run of sales from entry {run} on is not what its sales are")
+    if lost := ledger.number(_LOST_SALES):
+        evidence.object_to("sales", f"{lost} sales are in no run, or of no purse that was opened")
     for table, source, columns in _LEDGER:
         width, key = columns.count(",") + 1, columns.split(",")[0]
         _fill(evidence, table, width, _pages(ledger, f"SELECT {columns}, {key} FROM {source}", key))

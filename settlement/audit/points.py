@@ -127,7 +127,8 @@ def _conservation(evidence: Evidence) -> tuple[str, list[str]]:
     """Every entry balances, each purse holds in the books what openings, loads and taps make of it; each load is paid
     as it was granted, and nobody collected more than was owed.
     """
-    objections = [
+    objections = list(evidence.objections["sales"])
+    objections += [
         f"the postings of entry {entry} sum to {signed(total)}"
         for entry, total in evidence.rows(
             "SELECT entry, sum(amount) FROM posting GROUP BY entry HAVING sum(amount) <> 0", into=lambda *row: row

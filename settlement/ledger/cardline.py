@@ -21,12 +21,15 @@ _COLUMNS: Final = """
     id, kind, source, terminal, epoch, seq, counter, amount_fen, balance_before_fen, happened_at_utc_s,
     received_at_utc_s
 """
-_TAPS: Final = f"SELECT {_COLUMNS} FROM entry WHERE ttsn IS NOT NULL AND kind <> 7 AND card = %s ORDER BY counter"
-_OPENING: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 1 AND card = %s"
-_ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NULL AND card = %s ORDER BY id"
-_PAID: Final = f"SELECT {_COLUMNS} FROM entry WHERE kind = 7 AND ttsn IS NOT NULL AND card = %s ORDER BY id"
+_TAPS: Final = f"""
+    SELECT {_COLUMNS} FROM other_entry WHERE ttsn IS NOT NULL AND kind <> 7 AND card = %s
+    UNION ALL SELECT {_COLUMNS} FROM sale_entry WHERE card = %s ORDER BY counter
+"""
+_OPENING: Final = f"SELECT {_COLUMNS} FROM other_entry WHERE kind = 1 AND card = %s"
+_ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM other_entry WHERE kind = 7 AND ttsn IS NULL AND card = %s ORDER BY id"
+_PAID: Final = f"SELECT {_COLUMNS} FROM other_entry WHERE kind = 7 AND ttsn IS NOT NULL AND card = %s ORDER BY id"
 _LOADS: Final = f"""
-    SELECT {_COLUMNS} FROM entry WHERE kind IN (3, 9) AND card = %s
+    SELECT {_COLUMNS} FROM other_entry entry WHERE kind IN (3, 9) AND card = %s
     AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 1) ORDER BY counter, id
 """
 _ITEMS: Final = f"""
@@ -35,9 +38,12 @@ _ITEMS: Final = f"""
 """
 _BALANCE: Final = """
     SELECT coalesce((SELECT balance_fen FROM purse_balance WHERE purse = %s), 0)
-         - coalesce((SELECT CAST(sum(amount_fen) AS bigint) FROM posting
+         - coalesce((SELECT CAST(sum(amount_fen) AS bigint) FROM other_posting
                      WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
                      AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close) AND purse = %s), 0)
+         - coalesce((SELECT CAST(sum(amount_fen) AS bigint) FROM sale_entry
+                     WHERE id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
+                     AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close) AND card = %s), 0)
 """
 # A copy of a genuine tap, or a tap of a card that is a copy: the stream found nothing wrong with the TAC.
 _CLONES: Final = (Suspense.COUNTER_TAKEN, Suspense.TTSN_TAKEN)
@@ -87,8 +93,9 @@ class CardLine:
 def read_line(db: Database, card: CardId, *, now_utc_s: int, outage_s: int) -> CardLine:
     """One card's line."""
     key = card.to_bytes()
-    parts = (_OPENING, _TAPS, _LOADS, _ADJUSTMENTS, _PAID)
-    opening, taps, loads, adjusted, paid = (db.query(sql, (key,), into=_step) for sql in parts)
+    taps = db.query(_TAPS, (key, key), into=_step)
+    parts = (_OPENING, _LOADS, _ADJUSTMENTS, _PAID)
+    opening, loads, adjusted, paid = (db.query(sql, (key,), into=_step) for sql in parts)
     items = [
         Step(
             kind=item.kind.name,
@@ -111,7 +118,7 @@ def read_line(db: Database, card: CardId, *, now_utc_s: int, outage_s: int) -> C
     ]
     unsorted = (*taps, *loads, *adjusted, *paid, *items)
     steps = sorted(unsorted, key=lambda step: (step.happened_at_utc_s, step.counter or 0))
-    return CardLine(db.number(_BALANCE, (key, key)), [*opening, *steps], problems)
+    return CardLine(db.number(_BALANCE, (key, key, key)), [*opening, *steps], problems)
 
 
 def _step(

@@ -20,14 +20,29 @@ from wire.record import ClockQuality
 FEE_BASE: Final = 10_000
 
 # A clock that was never set, or is ahead of the server's, does not say when a tap happened; the receipt does.
-_TAKEN: Final = """
-    SELECT entry.source, entry.terminal,
-           CASE WHEN clock_quality = 0 OR happened_at_utc_s > received_at_utc_s THEN received_at_utc_s
-                ELSE happened_at_utc_s END,
-           entry.kind, paid.amount_fen, entry.subsidy_fen
-    FROM (SELECT +entry_id AS entry_id, CAST(sum(amount_fen) AS bigint) AS amount_fen FROM posting
+_WHEN: Final = """
+    CASE WHEN {0}.clock_quality = 0 OR {1}.happened_at_utc_s > {0}.received_at_utc_s THEN {0}.received_at_utc_s
+         ELSE {1}.happened_at_utc_s END
+"""
+_TAKEN: Final = f"""
+    SELECT entry.source, entry.terminal, {_WHEN.format("entry", "entry")}, entry.kind, paid.amount_fen,
+           entry.subsidy_fen
+    FROM (SELECT +entry_id AS entry_id, CAST(sum(amount_fen) AS bigint) AS amount_fen FROM other_posting
           WHERE id > %s AND accounting_day = %s AND account_id = 2002 GROUP BY +entry_id) paid
-    JOIN entry ON entry.id = paid.entry_id WHERE entry.kind <> 8
+    JOIN other_entry entry ON entry.id = paid.entry_id WHERE entry.kind <> 8
+"""
+# Usual sales, a run in one piece: what moves a merchant's account, and the first and last time that it happened.
+_SOLD: Final = f"""
+    SELECT run.id, run.source, run.terminal, min({_WHEN.format("run", "sale")}), max({_WHEN.format("run", "sale")}),
+           count(*), run.amount_fen + run.subsidy_fen, run.subsidy_fen
+    FROM sale JOIN sale_run run ON run.id = sale.run_id
+    WHERE sale.id > %s AND run.accounting_day = %s AND sale.amount_fen + sale.subsidy_fen > 0
+    GROUP BY run.id, run.source, run.terminal, run.amount_fen, run.subsidy_fen
+"""
+_SOLD_EACH: Final = f"""
+    SELECT {_WHEN.format("run", "sale")}, sale.amount_fen + sale.subsidy_fen, sale.subsidy_fen
+    FROM sale_run run CROSS JOIN sale WHERE run.id = %s AND sale.id >= run.id AND sale.id < run.id + run.taps
+    AND sale.amount_fen + sale.subsidy_fen > 0
 """
 _LAST_TAKINGS: Final = "SELECT coalesce(max(id), 0) FROM terminal_day"
 _AMOUNTS: Final = ("taps", "gross_fen", "subsidy_fen", "reversed_fen", "refunded_fen", "corrected_fen")
@@ -58,6 +73,9 @@ class Owners(Protocol):
     def owner_of(self, source: str, terminal: bytes, utc_s: int) -> Owner:
         """Whose takings of that stream they are."""
 
+    def is_same(self, source: str, terminal: bytes, first_utc_s: int, last_utc_s: int) -> bool:
+        """Whether the terminal stood in one outlet all the time in between, both included."""
+
 
 @dataclass(slots=True)
 class Takings:
@@ -75,10 +93,10 @@ class Takings:
     refunded_fen: int = 0
     corrected_fen: int = 0
 
-    def add(self, kind: EntryKind, payable_fen: int, subsidy_fen: int) -> None:
-        """Count an entry with what it posted to the merchants' account: a credit, below zero, is theirs."""
+    def add(self, kind: EntryKind, payable_fen: int, subsidy_fen: int, count: int = 1) -> None:
+        """Count entries with what they posted to the merchants' account: a credit, below zero, is theirs."""
         if kind is EntryKind.PURCHASE:
-            self.taps += 1
+            self.taps += count
             self.gross_fen -= payable_fen
             self.subsidy_fen += subsidy_fen
         elif kind is EntryKind.REVERSAL:
@@ -122,10 +140,17 @@ class _Share:
 
 
 def clear_day(
-    db: Database, day: int, *, after_posting: int, owners: Owners, fee_per_10000: int, now_utc_s: int
+    db: Database,
+    day: int,
+    *,
+    after_entry: int,
+    after_posting: int,
+    owners: Owners,
+    fee_per_10000: int,
+    now_utc_s: int,
 ) -> None:
     """Keep the day's takings, and make each merchant's statement, in the transaction that closes the day."""
-    shares = _shares(db, day, after_posting, owners)
+    shares = _shares(db, day, after_entry, after_posting, owners)
     takings = [item for _, share in sorted(shares.items()) for _, item in sorted(share.takings.items())]
     first = db.number(_LAST_TAKINGS) + 1
     rows = [(n, *(getattr(item, name) for name in _TAKINGS_COLUMNS[1:])) for n, item in enumerate(takings, first)]
@@ -147,15 +172,27 @@ def takings_of(db: Database, first_day: int, last_day: int) -> list[Takings]:
     return db.query(_TAKINGS, (first_day, last_day), into=Takings)
 
 
-def _shares(db: Database, day: int, after_posting: int, owners: Owners) -> dict[int, _Share]:
+def _shares(db: Database, day: int, after_entry: int, after_posting: int, owners: Owners) -> dict[int, _Share]:
     shares: dict[int, _Share] = {}
-    for source, terminal, utc_s, kind, *amounts in db.query(_TAKEN, (after_posting, day), into=lambda *row: row):
+
+    def takings(source: str, terminal: bytes, utc_s: int) -> Takings:
         owner = owners.owner_of(source, terminal, utc_s)
         share = shares.setdefault(owner.merchant, _Share(owner.name))
         place = (source, terminal, owner.outlet)
         if place not in share.takings:
             share.takings[place] = Takings(day, *place, owner.merchant)
-        share.takings[place].add(EntryKind(kind), *amounts)
+        return share.takings[place]
+
+    for source, terminal, utc_s, kind, *amounts in db.query(_TAKEN, (after_posting, day), into=lambda *row: row):
+        takings(source, terminal, utc_s).add(EntryKind(kind), *amounts)
+    for run, source, terminal, first, last, count, payable_fen, subsidy_fen in db.query(
+        _SOLD, (after_entry, day), into=lambda *row: row
+    ):
+        if owners.is_same(source, terminal, first, last):
+            takings(source, terminal, first).add(EntryKind.PURCHASE, -payable_fen, subsidy_fen, count)
+            continue
+        for utc_s, price_fen, part_fen in db.query(_SOLD_EACH, (run,), into=lambda *row: row):
+            takings(source, terminal, utc_s).add(EntryKind.PURCHASE, -price_fen, part_fen)
     return shares
 
 

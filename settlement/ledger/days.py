@@ -7,11 +7,12 @@ A close reads what was booked since the one before, however long the books are. 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from settlement.ledger import clearing
+from settlement.ledger import clearing, store
 from settlement.ledger.clearing import Owners
 from settlement.ledger.entries import Account, next_day
 from settlement.store.database import Database, Value
@@ -33,24 +34,34 @@ _BEFORE: Final = """
            entries_hash, chain_hash FROM day_close WHERE number = %s - 1
 """
 _OPEN_DAYS: Final = """
-    SELECT accounting_day FROM entry WHERE id > %s AND accounting_day > %s AND accounting_day <= %s
-    UNION SELECT accounting_day FROM posting WHERE id > %s AND accounting_day > %s AND accounting_day <= %s
+    SELECT accounting_day FROM other_entry WHERE id > %s AND accounting_day > %s AND accounting_day <= %s
+    UNION SELECT accounting_day FROM sale_run WHERE id > %s AND accounting_day > %s AND accounting_day <= %s
+    UNION SELECT accounting_day FROM other_posting WHERE id > %s AND accounting_day > %s AND accounting_day <= %s
     ORDER BY 1
 """
-_LAST_IDS: Final = "SELECT (SELECT coalesce(max(id), 0) FROM entry), (SELECT coalesce(max(id), 0) FROM posting)"
 _LATER_IDS: Final = """
-    SELECT (SELECT min(id) FROM entry WHERE id > %s AND accounting_day > %s),
-           (SELECT min(id) FROM posting WHERE id > %s AND accounting_day > %s)
+    SELECT (SELECT min(id) FROM (
+                SELECT min(id) AS id FROM other_entry WHERE id > %s AND accounting_day > %s
+                UNION ALL SELECT min(id) FROM sale_run WHERE id > %s AND accounting_day > %s) AS entries),
+           (SELECT min(id) FROM other_posting WHERE id > %s AND accounting_day > %s)
 """
+# What runs of usual sales moved follows from their sums: the school's part goes through the purses.
 _ADD_TOTALS: Final = """
     INSERT INTO day_total (id, day, account_id, kind, debit_fen, credit_fen)
     SELECT (SELECT coalesce(max(id), 0) FROM day_total) + row_number() OVER (ORDER BY account_id, kind), *
-    FROM (SELECT posting.accounting_day, posting.account_id, entry.kind,
-                 CAST(sum(CASE WHEN posting.amount_fen > 0 THEN posting.amount_fen ELSE 0 END) AS bigint),
-                 CAST(sum(CASE WHEN posting.amount_fen < 0 THEN -posting.amount_fen ELSE 0 END) AS bigint)
-          FROM posting JOIN entry ON entry.id = posting.entry_id
-          WHERE posting.id > %s AND posting.accounting_day = %s
-          GROUP BY posting.accounting_day, posting.account_id, entry.kind) moved
+    FROM (SELECT day, account_id, kind, CAST(sum(debit_fen) AS bigint), CAST(sum(credit_fen) AS bigint) FROM (
+              SELECT posting.accounting_day AS day, posting.account_id, entry.kind,
+                     CASE WHEN posting.amount_fen > 0 THEN posting.amount_fen ELSE 0 END AS debit_fen,
+                     CASE WHEN posting.amount_fen < 0 THEN -posting.amount_fen ELSE 0 END AS credit_fen
+              FROM other_posting posting JOIN other_entry entry ON entry.id = posting.entry_id
+              WHERE posting.id > %s AND posting.accounting_day = %s
+              UNION ALL SELECT accounting_day, 2001, 2, amount_fen + subsidy_fen, subsidy_fen FROM sale_run
+              WHERE id > %s AND accounting_day = %s AND amount_fen + subsidy_fen > 0
+              UNION ALL SELECT accounting_day, 2002, 2, 0, amount_fen + subsidy_fen FROM sale_run
+              WHERE id > %s AND accounting_day = %s AND amount_fen + subsidy_fen > 0
+              UNION ALL SELECT accounting_day, 5003, 2, subsidy_fen, 0 FROM sale_run
+              WHERE id > %s AND accounting_day = %s AND subsidy_fen > 0
+          ) sides GROUP BY day, account_id, kind) moved
 """
 _ADD_BALANCES: Final = """
     INSERT INTO day_balance (id, day, account_id, balance_fen)
@@ -64,8 +75,14 @@ _ADD_BALANCES: Final = """
 """
 _ROLL_UP: Final = """
     INSERT INTO purse_balance (purse, balance_fen)
-    SELECT purse, CAST(-sum(amount_fen) AS bigint) FROM posting
-    WHERE id > %s AND accounting_day = %s AND purse IS NOT NULL GROUP BY purse
+    SELECT purse, CAST(-sum(amount_fen) AS bigint) FROM (
+        SELECT purse, amount_fen FROM other_posting WHERE id > %s AND accounting_day = %s AND purse IS NOT NULL
+        UNION ALL SELECT opening.card, paid.amount_fen FROM (
+            SELECT sale.purse_id, sum(sale.amount_fen) AS amount_fen
+            FROM sale JOIN sale_run run ON run.id = sale.run_id
+            WHERE sale.id > %s AND sale.id <= %s AND run.accounting_day = %s GROUP BY sale.purse_id
+        ) paid JOIN other_entry opening ON opening.id = paid.purse_id
+    ) moved GROUP BY purse
     ON CONFLICT (purse) DO UPDATE SET balance_fen = purse_balance.balance_fen + excluded.balance_fen
 """
 _PURSES: Final = "SELECT coalesce(CAST(sum(balance_fen) AS bigint), 0) FROM purse_balance"
@@ -78,15 +95,23 @@ _ADD_CLOSE: Final = """
 _ENTRIES: Final = """
     SELECT id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen,
            refers_to, balance_before_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day
-    FROM entry WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
+    FROM other_entry WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
 """
 _POSTINGS: Final = """
     SELECT id, entry_id, account_id, purse, amount_fen, accounting_day
-    FROM posting WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
+    FROM other_posting WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
 """
-_FIRST_DAY: Final = (
-    "SELECT coalesce(min(accounting_day), 0) FROM entry WHERE id <= 1000"  # later ones are of no earlier day
-)
+_RUNS: Final = """
+    SELECT id, taps, source, source_position, terminal, epoch, first_seq, first_ttsn, clock_quality,
+           received_at_utc_s, accounting_day, amount_fen, subsidy_fen
+    FROM sale_run WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
+"""
+_SALES: Final = """
+    SELECT id, run_id, purse_id, counter, amount_fen, subsidy_fen, balance_before_fen, happened_at_utc_s
+    FROM sale WHERE id >= %s AND id < (SELECT sale_run.id + taps FROM sale_run WHERE sale_run.id = %s) ORDER BY id
+"""
+_FIRST_DAY: Final = "SELECT coalesce(min(accounting_day), 0) FROM other_entry WHERE id <= 1000"  # openings come first
+_SALE: Final = struct.Struct(">8q")  # a sale as it enters a day's hash
 _GENESIS: Final = hashlib.sha256(b"campus days v1").digest()
 
 
@@ -143,7 +168,8 @@ def close_days(
     last = last_close(db) or _NONE
     if through <= last.day:
         return []
-    bounds = (last.entries_seen, last.day, through, last.postings_seen, last.day, through)
+    entries = (last.entries_seen, last.day, through)
+    bounds = (*entries, *entries, last.postings_seen, last.day, through)
     days = db.query(_OPEN_DAYS, bounds, into=int)
     for day in sorted({*days, through})[:count_max]:
         with db.transaction():
@@ -156,14 +182,17 @@ def _close(db: Database, before: Close, day: int, now_utc_s: int, owners: Owners
     clearing.clear_day(
         db,
         day,
+        after_entry=before.entries_seen,
         after_posting=before.postings_seen,
         owners=owners,
         fee_per_10000=fee_per_10000,
         now_utc_s=now_utc_s,
     )
-    db.execute(_ADD_TOTALS, (before.postings_seen, day))
+    entries_last, postings_last = store.last_entry(db), store.last_posting(db)
+    postings, runs = (before.postings_seen, day), (before.entries_seen, day)
+    db.execute(_ADD_TOTALS, (*postings, *runs, *runs, *runs))
     db.execute(_ADD_BALANCES, (day, before.day, day))
-    db.execute(_ROLL_UP, (before.postings_seen, day))
+    db.execute(_ROLL_UP, (*postings, before.entries_seen, entries_last, day))
     balances = dict(db.query(_BALANCES, (day,), into=lambda account, fen: (account, fen)))
     purses_fen = db.number(_PURSES)
     if sum(balances.values()) or purses_fen != -balances[Account.CARD_FLOAT]:
@@ -171,9 +200,8 @@ def _close(db: Database, before: Close, day: int, now_utc_s: int, owners: Owners
             f"{day} cannot be closed: all accounts sum to {sum(balances.values())} fen, purses to {purses_fen}, "
             f"the card float is {-balances[Account.CARD_FLOAT]}"
         )
-    ((entries_last, postings_last),) = db.query(_LAST_IDS, into=lambda *row: row)
     entries, entries_hash = hash_day(db, day, before=before, entries_last=entries_last, postings_last=postings_last)
-    later = (before.entries_seen, day, before.postings_seen, day)
+    later = (*runs, *runs, *postings)
     ((next_entry, next_posting),) = db.query(_LATER_IDS, later, into=lambda *row: row)
     close = Close(
         number=before.number + 1,
@@ -194,7 +222,10 @@ def _close(db: Database, before: Close, day: int, now_utc_s: int, owners: Owners
 
 
 def hash_day(db: Database, day: int, *, before: Close, entries_last: int, postings_last: int) -> tuple[int, bytes]:
-    """How many entries the day has, and the hash over them and its postings, each in the order of their numbers."""
+    """How many entries the day has, and the hash over them and their postings, each in the order of their numbers.
+
+    Usual sales come last: their runs line by line, and behind each its sales as they are kept.
+    """
     digest, entries = hashlib.sha256(), 0
     for row in _rows(db, _ENTRIES, before.entries_seen, entries_last, day):
         digest.update(_line(row))
@@ -202,6 +233,12 @@ def hash_day(db: Database, day: int, *, before: Close, entries_last: int, postin
     digest.update(b"\n")
     for row in _rows(db, _POSTINGS, before.postings_seen, postings_last, day):
         digest.update(_line(row))
+    digest.update(b"\n")
+    for run in _rows(db, _RUNS, before.entries_seen, entries_last, day):
+        digest.update(_line(run))
+        sales = db.query(_SALES, (run[0], run[0]), into=_SALE.pack)
+        digest.update(b"".join(sales))
+        entries += len(sales)
     return entries, digest.digest()
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
+from settlement.ledger.booked import counts_taken, facts_of_taps, serials_taken
 from settlement.ledger.entries import SuspenseItem
 from settlement.ledger.store import ITEM_COLUMNS, Posted, add_entries, origin_key, read_item
 from settlement.ledger.ways import How, adjustment_for, ways_of, words_of
@@ -27,11 +28,7 @@ _ADD: Final = """
 """
 _ITEM: Final = f"SELECT {ITEM_COLUMNS} FROM suspense_item item WHERE id = %s"
 _RESOLVED: Final = "SELECT count(*) FROM suspense_resolution WHERE suspense_item_id = %s"
-_OPENED: Final = "SELECT count(*) FROM entry WHERE kind = 1 AND card = %s"
-_TAP_IS_THERE: Final = "SELECT count(*) FROM entry WHERE terminal = %s AND epoch = %s AND seq = %s"
-_COUNT_IS_THERE: Final = """
-    SELECT count(*) FROM entry WHERE ttsn IS NOT NULL AND (card = %s AND counter = %s OR terminal = %s AND ttsn = %s)
-"""
+_OPENED: Final = "SELECT count(*) FROM other_entry WHERE kind = 1 AND card = %s"
 _RESOLVE: Final = """
     INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s, how, because,
                                      proposed_by, confirmed_by)
@@ -211,15 +208,14 @@ def _resolve(db: Database, proposal: Decision, confirmed: Decision) -> tuple[Res
     assert item is not None, "the objection would have said so"
     assigned_to = _purse(proposal, item, how) if how is How.ASSIGN else None
     at_utc_s = confirmed.decided_at_utc_s
-    origin = origin_key(item.origin)
-    count = (item.card.to_bytes(), item.counter, item.origin.terminal, item.ttsn)
+    count, serial = (item.card.to_bytes(), item.counter), (bytes(item.origin.terminal), item.ttsn)
     adjustment = adjustment_for(
         item,
         how,
         assigned_to=assigned_to,
         decided_at_utc_s=at_utc_s,
-        tap_is_free=db.number(_TAP_IS_THERE, origin) == 0,
-        count_is_free=db.number(_COUNT_IS_THERE, count) == 0,
+        tap_is_free=not facts_of_taps(db, [origin_key(item.origin)]),
+        count_is_free=not counts_taken(db, [count]) and not serials_taken(db, [serial]),
     )
     (entry,) = add_entries(db, [adjustment])
     people = (proposal.words("because"), proposal.by, confirmed.by)

@@ -19,14 +19,14 @@ from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
 
 from settlement.ledger.clearing import statements
-from settlement.ledger.days import Close, closes
-from settlement.ledger.entries import EntryKind, date_of, next_day
+from settlement.ledger.days import closes
+from settlement.ledger.entries import EntryKind, date_of, next_day, tap_postings
 from settlement.ledger.store import read_origin
 from settlement.ledger.trial import TrialLine, trial_balance
 from settlement.store.database import Database
 from wire.errors import CampusError
 from wire.ids import CardId
-from wire.money import format_fen
+from wire.money import Fen, format_fen
 from wire.record import CAMPUS_ZONE
 
 XLSX_ROWS_MAX: Final = 1_048_575  # what a sheet takes, below its heading
@@ -34,11 +34,15 @@ _CHUNK: Final = 5_000  # rows read at a time
 
 _POSTINGS: Final = """
     SELECT posting.id, posting.accounting_day, entry.id, entry.kind, entry.source, entry.terminal, entry.epoch,
-           entry.seq, entry.happened_at_utc_s, entry.received_at_utc_s, posting.account_id, posting.purse,
+           entry.seq, posting.purse, entry.happened_at_utc_s, entry.received_at_utc_s, posting.account_id,
            posting.amount_fen
-    FROM posting JOIN entry ON entry.id = posting.entry_id
-    WHERE posting.id > %s AND posting.id <= %s AND posting.accounting_day >= %s AND posting.accounting_day <= %s
-    ORDER BY posting.id LIMIT %s
+    FROM other_posting posting JOIN other_entry entry ON entry.id = posting.entry_id
+    WHERE posting.id > %s AND posting.id <= %s AND posting.accounting_day = %s ORDER BY posting.id LIMIT %s
+"""
+_SALES: Final = """
+    SELECT id, accounting_day, source, terminal, epoch, seq, card, happened_at_utc_s, received_at_utc_s, amount_fen,
+           subsidy_fen
+    FROM sale_entry WHERE id > %s AND id <= %s AND accounting_day = %s ORDER BY id LIMIT %s
 """
 _TOTALS: Final = """
     SELECT day, account_id, account.name, kind, debit_fen, credit_fen FROM day_total
@@ -216,32 +220,65 @@ def _local(utc_s: int) -> str:
 
 
 def _entry_rows(db: Database, first_day: int, last_day: int) -> Iterator[Sequence[Cell]]:
-    days = closes(db, first_day, last_day)
-    after, last = _bounds(db, days)
+    """Day by day, usual sales behind all else, each in the order of its numbers."""
+    before = {close.number + 1: close for close in closes(db, 0, last_day)}
+    for close in closes(db, first_day, last_day):
+        earlier = before.get(close.number)
+        postings = earlier.postings_seen if earlier else 0, close.postings_last
+        entries = earlier.entries_seen if earlier else 0, close.entries_last
+        yield from _read(db, _POSTINGS, *postings, close.day, into=_posting_row)
+        yield from _read(db, _SALES, *entries, close.day, into=_sale_rows)
+
+
+_Numbered = tuple[int, list[Sequence[Cell]]]
+
+
+def _read(
+    db: Database, sql: str, after: int, last: int, day: int, *, into: Callable[..., _Numbered]
+) -> Iterator[Sequence[Cell]]:
+    """What rows in the order of their numbers make, some thousand at a time."""
     while True:
-        rows = db.query(_POSTINGS, (after, last, first_day, last_day, _CHUNK), into=lambda *row: row)
-        for _, day, entry, kind, source, *origin, happened, received, account, purse, fen in rows:
-            yield (
-                str(date_of(day)),
-                entry,
-                _kind(kind),
-                source,
-                "" if origin[2] is None else str(read_origin(source, *origin)),
-                _local(happened),
-                _local(received),
-                account,
-                "" if purse is None else str(CardId.from_bytes(purse)),
-                Amount(fen),
-            )
-        if len(rows) < _CHUNK:
+        found = db.query(sql, (after, last, day, _CHUNK), into=into)
+        for _, rows in found:
+            yield from rows
+        if len(found) < _CHUNK:
             return
-        after = rows[-1][0]
+        after = found[-1][0]
 
 
-def _bounds(db: Database, days: Sequence[Close]) -> tuple[int, int]:
-    """Between which numbers all postings of these days are."""
-    before = [close for close in closes(db, 0, days[0].day) if close.number == days[0].number - 1]
-    return (before[0].postings_seen if before else 0), days[-1].postings_last
+def _posting_row(
+    number: int,
+    day: int,
+    entry: int,
+    kind: int,
+    source: str,
+    terminal: bytes | None,
+    epoch: int | None,
+    seq: int | None,
+    purse: bytes | None,
+    *rest: int,
+) -> _Numbered:
+    happened, received, account, fen = rest
+    origin = "" if terminal is None or epoch is None or seq is None else str(read_origin(source, terminal, epoch, seq))
+    head = (str(date_of(day)), entry, _kind(kind), source, origin, _local(happened), _local(received))
+    return number, [(*head, account, _shown(purse), Amount(fen))]
+
+
+def _sale_rows(
+    entry: int, day: int, source: str, terminal: bytes, epoch: int, seq: int, card: bytes, *rest: int
+) -> _Numbered:
+    happened, received, amount_fen, subsidy_fen = rest
+    origin = str(read_origin(source, terminal, epoch, seq))
+    head = (str(date_of(day)), entry, _kind(EntryKind.PURCHASE), source, origin, _local(happened), _local(received))
+    postings = tap_postings(EntryKind.PURCHASE, CardId.from_bytes(card), Fen(amount_fen), Fen(subsidy_fen))
+    return entry, [
+        (*head, int(posting.account), "" if posting.purse is None else str(posting.purse), Amount(posting.amount_fen))
+        for posting in postings
+    ]
+
+
+def _shown(purse: bytes | None) -> str:
+    return "" if purse is None else str(CardId.from_bytes(purse))
 
 
 def _total_rows(db: Database, first_day: int, last_day: int) -> Iterator[Sequence[Cell]]:

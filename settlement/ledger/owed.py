@@ -20,15 +20,15 @@ from wire.money import Fen
 # is the collecting load's own matter, which the desk knows.
 _CREDITED: Final = """
     SELECT CAST(coalesce(sum(-posting.amount_fen), 0) AS bigint) FROM (
-        SELECT id FROM entry WHERE ttsn IS NOT NULL AND card = %s AND kind IN (4, 5)
+        SELECT id FROM other_entry entry WHERE ttsn IS NOT NULL AND card = %s AND kind IN (4, 5)
         UNION ALL
-        SELECT id FROM entry WHERE kind = 7 AND card = %s AND NOT EXISTS (
+        SELECT id FROM other_entry entry WHERE kind = 7 AND card = %s AND NOT EXISTS (
             SELECT 1 FROM suspense_resolution CROSS JOIN suspense_item item
             WHERE suspense_resolution.entry_id = entry.id AND item.id = suspense_item_id AND item.kind = 9)
-    ) credit JOIN posting ON posting.entry_id = credit.id WHERE posting.account_id = 2006
+    ) credit JOIN other_posting posting ON posting.entry_id = credit.id WHERE posting.account_id = 2006
 """
 _COLLECTED: Final = """
-    SELECT terminal, epoch, seq, amount_fen FROM entry WHERE kind IN (3, 9) AND kind = 9 AND card = %s
+    SELECT terminal, epoch, seq, amount_fen FROM other_entry entry WHERE kind IN (3, 9) AND kind = 9 AND card = %s
     AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 2)
 """
 

@@ -29,3 +29,8 @@ class RegistryOwners:
         (stream,) = (stream for stream in CONSUMPTION_STREAMS if stream.label == source)
         outlet = self.book.outlet_at(TerminalId(terminal), stream, utc_s)
         return Owner(outlet.number, outlet.merchant, self.merchants[outlet.merchant].name.zh)
+
+    def is_same(self, source: str, terminal: bytes, first_utc_s: int, last_utc_s: int) -> bool:
+        """See `Owners` of clearing."""
+        moved = self.book.assignments.get(TerminalId(terminal), ())
+        return not any(first_utc_s < assignment.from_utc_s <= last_utc_s for assignment in moved)

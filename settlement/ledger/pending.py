@@ -29,12 +29,12 @@ from wire.receipt import Suspense
 
 _KNOWN: Final = """
     SELECT entry.id, entry.kind, entry.card, entry.counter, entry.amount_fen, entry_resolution.outcome
-    FROM entry LEFT JOIN entry_resolution ON entry_resolution.entry_id = entry.id
+    FROM other_entry entry LEFT JOIN entry_resolution ON entry_resolution.entry_id = entry.id
     WHERE entry.terminal = %s AND entry.epoch = %s AND entry.seq = %s
 """
-_OPENED: Final = "SELECT count(*) FROM entry WHERE kind = 1 AND card = %s"
+_OPENED: Final = "SELECT count(*) FROM other_entry WHERE kind = 1 AND card = %s"
 _LIVE_AT_COUNT: Final = """
-    SELECT count(*) FROM entry WHERE kind IN (3, 9) AND card = %s AND counter = %s
+    SELECT count(*) FROM other_entry entry WHERE kind IN (3, 9) AND card = %s AND counter = %s
     AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = entry.id AND outcome = 2)
 """
 _RESOLVE: Final = """
@@ -45,7 +45,7 @@ _ADD_PENDING: Final = "INSERT INTO pending_load (entry_id) VALUES (%s)"
 _END_PENDING: Final = "DELETE FROM pending_load WHERE entry_id = %s"
 _PENDING: Final = """
     SELECT terminal, epoch, seq, kind, card, counter, amount_fen, received_at_utc_s
-    FROM pending_load CROSS JOIN entry WHERE entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
+    FROM pending_load CROSS JOIN other_entry entry WHERE entry.id = pending_load.entry_id ORDER BY received_at_utc_s, id
 """
 
 

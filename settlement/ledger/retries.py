@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from settlement.ledger.booked import placeholders
 from settlement.ledger.entries import Entry, settled_tap
-from settlement.ledger.store import ITEM_COLUMNS, Posted, judge, origin_key, placeholders, post, read_item
+from settlement.ledger.store import ITEM_COLUMNS, Posted, judge, origin_key, post, read_item
 from settlement.store.database import Database
 
 PORTION_MAX: Final = 200  # items tried in a turn; the others have theirs in the next ones
@@ -24,7 +25,7 @@ _ITEMS: Final = f"""
     SELECT {ITEM_COLUMNS} FROM suspense_item item WHERE id IN (VALUES {{rows}})
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id) ORDER BY id
 """
-_ENTRY_OF: Final = "SELECT id FROM entry WHERE terminal = %s AND epoch = %s AND seq = %s"
+_ENTRY_OF: Final = "SELECT id FROM other_entry WHERE terminal = %s AND epoch = %s AND seq = %s"
 _RESOLVE: Final = """
     INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)
     VALUES (%s, %s, NULL, %s, %s)

@@ -15,6 +15,7 @@ from settlement.store.database import Database, SchemaMissing, open_reader
 from settlement.store.router import LEDGER, TOPUP
 from settlement.streams.shifts import AlarmedShift, alarmed_shifts
 from settlement.streams.store import shifts_between
+from wire.batch import TAPS_MAX
 from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import format_fen
 from wire.record import CAMPUS_ZONE, Outcome, TapKind
@@ -23,8 +24,13 @@ from wire.shift import ShiftReport
 # A tap is in the books once, be it as an entry, in suspense, or first the one and then the other.
 _CLAIMS: Final = f"""
     SELECT kind, count(*), CAST(sum(amount_fen) AS bigint), CAST(sum(subsidy_fen) AS bigint) FROM (
-        SELECT seq, kind, amount_fen, subsidy_fen FROM entry
+        SELECT seq, kind, amount_fen, subsidy_fen FROM other_entry
         WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s AND kind <> {int(EntryKind.ADJUSTMENT)}
+        UNION SELECT run.first_seq + sale.id - run.id, {int(EntryKind.PURCHASE)}, sale.amount_fen, sale.subsidy_fen
+        FROM sale_run run CROSS JOIN sale
+        WHERE run.terminal = %s AND run.epoch = %s AND run.first_seq > %s - {TAPS_MAX} AND run.first_seq < %s
+        AND sale.id >= run.id AND sale.id < run.id + run.taps
+        AND run.first_seq + sale.id - run.id >= %s AND run.first_seq + sale.id - run.id < %s
         UNION SELECT seq, kind, amount_fen, subsidy_fen FROM suspense_item
         WHERE terminal = %s AND epoch = %s AND seq >= %s AND seq < %s AND source <> '{TOPUP}'
     ) claims GROUP BY kind
@@ -61,7 +67,9 @@ def differences(books: Database, report: ShiftReport) -> Iterator[str]:
     span = (report.terminal, report.epoch, report.first_seq, report.next_seq)
     here: dict[int, _Sum] = {
         kind: (count, amount_fen, subsidy_fen)
-        for kind, count, amount_fen, subsidy_fen in books.query(_CLAIMS, (*span, *span), into=lambda *row: row)
+        for kind, count, amount_fen, subsidy_fen in books.query(
+            _CLAIMS, (*span, *span, *span[2:], *span), into=lambda *row: row
+        )
     }
     for kind, booked_as in _KINDS.items():
         said, booked = _said(report, kind, is_credit=booked_as in CREDITS), here.get(booked_as, (0, 0, 0))

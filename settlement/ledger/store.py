@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
+from settlement.ledger.booked import (
+    Facts,
+    TapKey,
+    counts_taken,
+    facts_of_taps,
+    placeholders,
+    serials_taken,
+)
 from settlement.ledger.entries import (
     CREDITS,
     LOADS,
@@ -32,31 +40,17 @@ from wire.record import ClockQuality
 CHECKPOINT_ROWS: Final = 500  # rows of a source between two checkpoints: so much is read again when it was restored
 
 # CROSS JOIN keeps SQLite to one index look-up for each row of a portion; asked with IN, it scans all entries.
-_TAPS_KNOWN: Final = """
-    WITH asked (terminal, epoch, seq) AS (VALUES {rows})
-    SELECT entry.terminal, entry.epoch, entry.seq,
-           kind, card, counter, ttsn, amount_fen, subsidy_fen, coalesce(refers_to, 0) FROM asked CROSS JOIN entry
-    WHERE entry.terminal = asked.terminal AND entry.epoch = asked.epoch AND entry.seq = asked.seq
-"""
-_COUNTERS_KNOWN: Final = """
-    WITH asked (card, counter) AS (VALUES {rows})
-    SELECT entry.card, entry.counter FROM asked CROSS JOIN entry
-    WHERE ttsn IS NOT NULL AND entry.card = asked.card AND entry.counter = asked.counter
-"""
-_SERIALS_KNOWN: Final = """
-    WITH asked (terminal, ttsn) AS (VALUES {rows})
-    SELECT entry.terminal, entry.ttsn FROM asked CROSS JOIN entry
-    WHERE entry.ttsn IS NOT NULL AND entry.terminal = asked.terminal AND entry.ttsn = asked.ttsn
-"""
 _CREDITS_KNOWN: Final = """
     WITH asked (terminal, epoch, seq) AS (VALUES {rows})
-    SELECT entry.terminal, entry.epoch, entry.refers_to, entry.kind, entry.amount_fen FROM asked CROSS JOIN entry
+    SELECT entry.terminal, entry.epoch, entry.refers_to, entry.kind, entry.amount_fen
+    FROM asked CROSS JOIN other_entry entry
     WHERE entry.refers_to IS NOT NULL
     AND entry.terminal = asked.terminal AND entry.epoch = asked.epoch AND entry.refers_to = asked.seq
 """
-_OPENINGS_KNOWN: Final = "SELECT card, counter, amount_fen FROM entry WHERE kind = 1 AND card IN (VALUES {rows})"
-_LAST_ENTRY: Final = "SELECT coalesce(max(id), 0) FROM entry"
-_LAST_POSTING: Final = "SELECT coalesce(max(id), 0) FROM posting"
+_OPENINGS_KNOWN: Final = "SELECT card, counter, amount_fen FROM other_entry WHERE kind = 1 AND card IN (VALUES {rows})"
+_LAST_OTHER: Final = "SELECT coalesce(max(id), 0) FROM other_entry"
+_LAST_SALE: Final = "SELECT coalesce((SELECT id + taps - 1 FROM sale_run ORDER BY id DESC LIMIT 1), 0)"
+_LAST_POSTING: Final = "SELECT coalesce(max(id), 0) FROM other_posting"
 _LAST_CLOSED: Final = "SELECT coalesce(max(day), 0) FROM day_close"
 _ENTRY_COLUMNS: Final = (
     "id",
@@ -79,6 +73,31 @@ _ENTRY_COLUMNS: Final = (
     "accounting_day",
 )
 _POSTING_COLUMNS: Final = ("id", "entry_id", "account_id", "purse", "amount_fen", "accounting_day")
+_RUN_COLUMNS: Final = (
+    "id",
+    "taps",
+    "source",
+    "source_position",
+    "terminal",
+    "epoch",
+    "first_seq",
+    "first_ttsn",
+    "clock_quality",
+    "received_at_utc_s",
+    "accounting_day",
+    "amount_fen",
+    "subsidy_fen",
+)
+_SALE_COLUMNS: Final = (
+    "id",
+    "run_id",
+    "purse_id",
+    "counter",
+    "amount_fen",
+    "subsidy_fen",
+    "balance_before_fen",
+    "happened_at_utc_s",
+)
 _ADD_SUSPENSE: Final = """
     INSERT INTO suspense_item (id, source_position, since_utc_s, balance_before_fen, happened_at_utc_s, clock_quality,
                                terminal, epoch, seq, source, reason, kind, card, counter, ttsn, amount_fen, subsidy_fen,
@@ -119,20 +138,30 @@ _BALANCES: Final = """
     FROM account
     LEFT JOIN day_balance closed ON closed.account_id = account.number
          AND closed.day = (SELECT day FROM day_close ORDER BY number DESC LIMIT 1)
-    LEFT JOIN (SELECT account_id, CAST(sum(amount_fen) AS bigint) amount_fen FROM posting
-               WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
-               AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
-               GROUP BY account_id) since ON since.account_id = account.number
+    LEFT JOIN (SELECT account_id, CAST(sum(amount_fen) AS bigint) amount_fen FROM (
+        SELECT account_id, amount_fen FROM other_posting
+        WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
+        AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
+        UNION ALL SELECT 2001, amount_fen FROM sale_run
+        WHERE id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
+        AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
+        UNION ALL SELECT 2002, -(amount_fen + subsidy_fen) FROM sale_run
+        WHERE id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
+        AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
+        UNION ALL SELECT 5003, subsidy_fen FROM sale_run
+        WHERE id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
+        AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close)
+    ) moved GROUP BY account_id) since ON since.account_id = account.number
     ORDER BY account.number
 """
 # The sign keeps SQLite from walking the index of all entries instead of the end of the table.
 _UNBALANCED: Final = """
-    SELECT +entry_id FROM posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
+    SELECT +entry_id FROM other_posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
     GROUP BY +entry_id HAVING sum(amount_fen) <> 0 ORDER BY 1
 """
 _SUSPENSE: Final = f"""
     SELECT id, source, terminal, epoch, seq, reason, card, counter, amount_fen, since_utc_s,
-           (SELECT entry.id FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
+           (SELECT entry.id FROM other_entry entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
             WHERE settled.outcome IN (1, 4) AND reason = 4 AND suspense_item.source <> '{TOPUP}'
             AND entry.ttsn IS NOT NULL
             AND entry.card = suspense_item.card AND entry.counter = suspense_item.counter) AS contradicts
@@ -212,19 +241,15 @@ def judge(db: Database, items: Sequence[Entry | SuspenseItem]) -> list[tuple[Pos
     return [(Posted.SUSPENDED, None) if isinstance(item, SuspenseItem) else known.place(item) for item in items]
 
 
-_TapKey = tuple[bytes, int, int]
-_Facts = tuple[int, bytes, int | None, int | None, int, int, int]
-
-
 class _Known:
     """What the ledger has of the keys in one portion, and what the portion itself has added so far."""
 
     def __init__(self) -> None:
-        self._taps: dict[_TapKey, _Facts] = {}
+        self._taps: dict[TapKey, Facts] = {}
         self._counters: set[tuple[bytes, int]] = set()
         self._serials: set[tuple[bytes, int]] = set()
         self._openings: dict[bytes, tuple[int, int]] = {}
-        self._credits: dict[_TapKey, list[tuple[int, int]]] = defaultdict(list)
+        self._credits: dict[TapKey, list[tuple[int, int]]] = defaultdict(list)
 
     @classmethod
     def of(cls, db: Database, entries: Sequence[Entry]) -> _Known:
@@ -232,17 +257,9 @@ class _Known:
         taps = [entry for entry in entries if entry.ttsn is not None]
         if taps:
             sales = {_sale_key(entry) for entry in taps if entry.refers_to is not None}
-            keys = [key for entry in taps for key in _tap_key(entry)] + [part for sale in sales for part in sale]
-            sql = _TAPS_KNOWN.format(rows=placeholders(3, len(taps) + len(sales)))
-            for terminal, epoch, seq, *facts in db.query(sql, keys, into=lambda *row: row):
-                kind, card, counter, ttsn, amount_fen, subsidy_fen, refers_to = facts
-                known._taps[terminal, epoch, seq] = (kind, card, counter, ttsn, amount_fen, subsidy_fen, refers_to)
-            counters: list[Value] = [value for entry in taps for value in _count_key(entry)]
-            sql = _COUNTERS_KNOWN.format(rows=placeholders(2, len(taps)))
-            known._counters = set(db.query(sql, counters, into=lambda card, counter: (card, counter)))
-            serials: list[Value] = [value for entry in taps for value in _serial_key(entry)]
-            sql = _SERIALS_KNOWN.format(rows=placeholders(2, len(taps)))
-            known._serials = set(db.query(sql, serials, into=lambda terminal, ttsn: (terminal, ttsn)))
+            known._taps = facts_of_taps(db, [*(_tap_key(entry) for entry in taps), *sales])
+            known._counters = counts_taken(db, [_count_key(entry) for entry in taps])
+            known._serials = serials_taken(db, [_serial_key(entry) for entry in taps])
             known._read_credits(db, [part for sale in sales for part in sale])
         cards: list[Value] = list({_card(entry) for entry in entries})
         if cards:
@@ -289,7 +306,7 @@ class _Known:
         self._serials.add(_serial_key(entry))
         return Posted.CREATED, None
 
-    def _doubt(self, credit: Entry, facts: _Facts) -> Suspense | None:
+    def _doubt(self, credit: Entry, facts: Facts) -> Suspense | None:
         """What speaks against taking a sale back: it is not there, or another card's, or was taken back, or is less."""
         sale = None if credit.refers_to is None else self._taps.get(_sale_key(credit))
         if sale is None or sale[0] != EntryKind.PURCHASE or sale[1] != facts[1]:
@@ -335,31 +352,25 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
         rows.append((*source, *origin, card, entry.counter, entry.ttsn, *amounts, *dates, day))
         if entry.kind not in LOADS.values():
             postings += posting_rows(number, entry.postings, day)
-    db.append("entry", _ENTRY_COLUMNS, rows)
+    db.append("other_entry", _ENTRY_COLUMNS, rows)
     add_postings(db, postings)
     return list(range(first, first + len(entries)))
 
 
-def append(db: Database, entries: Sequence[Sequence[Value]], postings: Sequence[Sequence[Value]]) -> None:
-    """Add rows that are ready, with their numbers."""
-    db.append("entry", _ENTRY_COLUMNS, entries)
-    db.append("posting", _POSTING_COLUMNS, postings)
+def append_runs(db: Database, runs: Sequence[Sequence[Value]], sales: Sequence[Sequence[Value]]) -> None:
+    """Add rows that are ready, with their numbers: the sales first, since a run is checked against them."""
+    db.append("sale", _SALE_COLUMNS, sales)
+    db.append("sale_run", _RUN_COLUMNS, runs)
 
 
 def last_entry(db: Database) -> int:
     """The highest number of an entry, 0 for none."""
-    return db.number(_LAST_ENTRY)
+    return max(db.number(_LAST_OTHER), db.number(_LAST_SALE))
 
 
 def last_posting(db: Database) -> int:
-    """The highest number of a posting, 0 for none."""
+    """The highest number of a posting that has one, 0 for none: those of usual sales follow from these."""
     return db.number(_LAST_POSTING)
-
-
-def openings_of(db: Database, cards: Sequence[bytes]) -> dict[bytes, int]:
-    """With which count each of these purses was taken over; one that was not is left out."""
-    sql = _OPENINGS_KNOWN.format(rows=placeholders(1, len(cards)))
-    return dict(db.query(sql, cards, into=lambda card, counter, _: (card, counter)))
 
 
 def posting_rows(entry: int, postings: Sequence[Posting], day: int) -> list[tuple[Value, ...]]:
@@ -381,7 +392,7 @@ def add_postings(db: Database, rows: Sequence[Sequence[Value]]) -> None:
     """Add postings; all of an entry's in the transaction that makes them count."""
     if rows:
         first = last_posting(db) + 1
-        db.append("posting", _POSTING_COLUMNS, [(number, *row) for number, row in enumerate(rows, start=first)])
+        db.append("other_posting", _POSTING_COLUMNS, [(number, *row) for number, row in enumerate(rows, start=first)])
 
 
 def suspend(db: Database, items: Sequence[SuspenseItem]) -> None:
@@ -444,12 +455,12 @@ def read_item(
     )
 
 
-def _tap_key(entry: Entry) -> _TapKey:
+def _tap_key(entry: Entry) -> TapKey:
     assert entry.origin is not None, "it comes from a tap"
     return origin_key(entry.origin)
 
 
-def _sale_key(entry: Entry) -> _TapKey:
+def _sale_key(entry: Entry) -> TapKey:
     """The sale that it takes back, which is in the same journal."""
     terminal, epoch, _ = _tap_key(entry)
     return terminal, epoch, entry.refers_to or 0
@@ -470,23 +481,18 @@ def _serial_key(entry: Entry) -> tuple[bytes, int]:
     return _tap_key(entry)[0], entry.ttsn
 
 
-def _facts(entry: Entry) -> _Facts:
+def _facts(entry: Entry) -> Facts:
     """What a repeat has to agree with."""
     card = (int(entry.kind), _card(entry), entry.counter, entry.ttsn)
     return *card, int(entry.amount_fen), int(entry.subsidy_fen), entry.refers_to or 0
 
 
-def _is_repeat(known: _Facts, facts: _Facts) -> bool:
+def _is_repeat(known: Facts, facts: Facts) -> bool:
     """Whether it is the tap that the books have, be it that people decided about it."""
     if known[0] == EntryKind.ADJUSTMENT:
         same_purse = known[3] is None or known[1] == facts[1]  # it is another one's that people assigned it to
         return same_purse and (known[2], known[4:6]) == (facts[2], facts[4:6])
     return known == facts
-
-
-def placeholders(columns: int, rows: int) -> str:
-    """So many rows of so many parameters, for VALUES."""
-    return ",".join(["(" + ",".join(["%s"] * columns) + ")"] * rows)
 
 
 def read_cursor(db: Database, source: str) -> SourceCursor | None:

@@ -38,7 +38,7 @@ _PURSES: Final = """
 """
 _PENDING: Final = """
     SELECT count(*), coalesce(CAST(sum(amount_fen) AS bigint), 0)
-    FROM pending_load CROSS JOIN entry WHERE entry.id = pending_load.entry_id
+    FROM pending_load CROSS JOIN other_entry entry WHERE entry.id = pending_load.entry_id
 """
 _SUSPENDED: Final = """
     SELECT count(*), coalesce(CAST(sum(amount_fen) AS bigint), 0) FROM suspense_item

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
+from settlement.ledger.booked import BookedTap, placeholders, taps_numbered
 from settlement.ledger.counters import (
     Decision,
     Executed,
@@ -24,9 +25,10 @@ from settlement.ledger.counters import (
     decide,
 )
 from settlement.ledger.entries import EntryKind, SuspenseItem, settled_tap
-from settlement.ledger.store import ITEM_COLUMNS, Posted, placeholders, post, read_item, read_origin
+from settlement.ledger.store import ITEM_COLUMNS, Posted, post, read_item, read_origin
 from settlement.store.database import Database, Value
 from settlement.store.router import TOPUP
+from wire.batch import TAPS_MAX
 from wire.ids import CardId, LoadId, TapId
 from wire.money import Fen
 
@@ -42,10 +44,15 @@ _COUNTS: Final = "SELECT DISTINCT card, counter FROM suspense_item WHERE id IN (
 # and when people said that something else with its count was paid.
 _ITEMS: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
-    SELECT EXISTS (SELECT 1 FROM entry WHERE entry.ttsn IS NOT NULL
+    SELECT EXISTS (SELECT 1 FROM other_entry entry WHERE entry.ttsn IS NOT NULL
                           AND entry.terminal = item.terminal AND entry.ttsn = item.ttsn)
-           OR EXISTS (SELECT 1 FROM entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
-           OR EXISTS (SELECT 1 FROM entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
+           OR EXISTS (SELECT 1 FROM sale_run run WHERE run.terminal = item.terminal AND run.first_ttsn <= item.ttsn
+                      AND run.first_ttsn > item.ttsn - {TAPS_MAX} AND run.first_ttsn + run.taps > item.ttsn)
+           OR EXISTS (SELECT 1 FROM other_entry WHERE (terminal, epoch, seq) = (item.terminal, item.epoch, item.seq))
+           OR EXISTS (SELECT 1 FROM sale_run run WHERE (run.terminal, run.epoch) = (item.terminal, item.epoch)
+                      AND run.first_seq <= item.seq AND run.first_seq > item.seq - {TAPS_MAX}
+                      AND run.first_seq + run.taps > item.seq)
+           OR EXISTS (SELECT 1 FROM other_entry entry JOIN suspense_resolution settled ON settled.entry_id = entry.id
                       WHERE entry.ttsn IS NOT NULL AND entry.card = item.card AND entry.counter = item.counter
                       AND (settled.outcome = 4 OR settled.outcome = 1
                       AND NOT (entry.terminal = item.terminal AND entry.epoch = item.epoch AND entry.seq > item.seq))),
@@ -55,32 +62,38 @@ _ITEMS: Final = f"""
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id)
 """
 # What was settled from counters or by people is no proof for others, nor is a tap whose TAC is not there.
+_IS_PROOF: Final = "NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome IN (1, 4))"
+_SALE_OF_CARD: Final = """
+    other_entry opening CROSS JOIN sale
+    WHERE opening.kind = 1 AND opening.card = line.card AND sale.purse_id = opening.id
+"""
+# The taps on a card's line by their numbers: with the count itself, the next one, and the one before or the opening.
 _LINES: Final = f"""
     WITH line (card, counter) AS (VALUES {{rows}})
-    SELECT line.card, line.counter, same.id, later.id, later.received_at_utc_s, later.counter,
-           later.balance_before_fen, later.happened_at_utc_s, later.terminal,
-           CASE before.kind WHEN 1 THEN before.amount_fen WHEN 2 THEN before.balance_before_fen - before.amount_fen
-                ELSE before.balance_before_fen END,
-           before.happened_at_utc_s, before.terminal,
+    SELECT line.card, line.counter,
+           coalesce((SELECT entry.id FROM other_entry entry
+                     WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter = line.counter),
+                    (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter = line.counter)),
+           (SELECT entry.id FROM other_entry entry
+            WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter > line.counter AND {_IS_PROOF}
+            ORDER BY entry.counter LIMIT 1),
+           (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter > line.counter ORDER BY sale.counter LIMIT 1),
+           coalesce(
+               (SELECT entry.id FROM other_entry entry
+                WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
+               (SELECT entry.id FROM other_entry entry WHERE ttsn IS NOT NULL AND entry.card = line.card
+                AND entry.counter = line.counter - 1 AND {_IS_PROOF}),
+               (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter = line.counter - 1)),
            EXISTS (SELECT 1 FROM suspense_item other WHERE other.card = line.card AND other.counter = line.counter
                    AND other.reason <> 3 AND other.source <> '{TOPUP}')
-           OR EXISTS (SELECT 1 FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter > line.counter)
+           OR EXISTS (SELECT 1 FROM other_entry entry
+                      WHERE kind = 1 AND entry.card = line.card AND entry.counter > line.counter)
     FROM line
-    LEFT JOIN entry same ON same.ttsn IS NOT NULL AND same.card = line.card AND same.counter = line.counter
-    LEFT JOIN entry later ON later.id = (
-        SELECT entry.id FROM entry WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter > line.counter
-        AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome IN (1, 4))
-        ORDER BY entry.counter LIMIT 1)
-    LEFT JOIN entry before ON before.id = coalesce(
-        (SELECT entry.id FROM entry WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
-        (SELECT entry.id FROM entry
-         WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter = line.counter - 1
-         AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE entry_id = entry.id AND outcome IN (1, 4))))
 """
 # A load that was torn is confirmed late; its money came on the card when it was granted.
 _LOADS: Final = """
     WITH line (card, counter, since, until) AS (VALUES {rows})
-    SELECT line.card, line.counter, load.amount_fen, load.happened_at_utc_s FROM line CROSS JOIN entry load
+    SELECT line.card, line.counter, load.amount_fen, load.happened_at_utc_s FROM line CROSS JOIN other_entry load
     WHERE load.kind IN (3, 9) AND load.card = line.card
     AND load.happened_at_utc_s > line.since AND load.happened_at_utc_s <= line.until
     AND EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = load.id AND outcome = 1)
@@ -89,15 +102,13 @@ _RESOLVE: Final = """
     INSERT INTO suspense_resolution (suspense_item_id, outcome, evidence_id, entry_id, resolved_at_utc_s)
     VALUES (%s, %s, %s, %s, %s)
 """
-_ENTRY_OF: Final = "SELECT id FROM entry WHERE terminal = %s AND epoch = %s AND seq = %s"
+_ENTRY_OF: Final = "SELECT id FROM other_entry WHERE terminal = %s AND epoch = %s AND seq = %s"
 _SETTLED: Final = """
     SELECT item.source, item.terminal, item.epoch, item.seq, item.card, item.counter, item.amount_fen,
-           resolution.outcome, evidence.id, evidence.source, evidence.terminal, evidence.epoch, evidence.seq,
-           evidence.counter, resolution.entry_id, resolution.resolved_at_utc_s
+           resolution.outcome, resolution.evidence_id, resolution.entry_id, resolution.resolved_at_utc_s
     FROM suspense_resolution resolution
     JOIN suspense_item item ON item.id = resolution.suspense_item_id
-    JOIN entry evidence ON evidence.id = resolution.evidence_id
-    ORDER BY resolution.resolved_at_utc_s, item.id
+    WHERE resolution.evidence_id IS NOT NULL ORDER BY resolution.resolved_at_utc_s, item.id
 """
 
 
@@ -172,7 +183,9 @@ def awaited(db: Database, *, now_utc_s: int, outage_s: int, complete: bool) -> d
 
 def settlements(db: Database) -> list[Settlement]:
     """Everything that was settled, in that order."""
-    return db.query(_SETTLED, into=_settlement)
+    rows = db.query(_SETTLED, into=lambda *row: row)
+    evidence = taps_numbered(db, {row[8] for row in rows})
+    return [_settlement(evidence[row[8]], *row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +219,7 @@ def _groups(db: Database, items: Sequence[int]) -> list[_Group]:
     read = db.query(sql, params, into=lambda claimed, *item: (bool(claimed), read_item(*item))) if counts else []
     for item in [_Item(number, claimed, suspended) for claimed, (number, suspended) in read]:
         by_count[item.suspended.card.to_bytes(), item.suspended.counter].append(item)
-    lines = db.query(_LINES.format(rows=rows), params, into=_line) if counts else []
+    lines = _lines(db, _LINES.format(rows=rows), params) if counts else []
     return _with_loads(db, [(count, _Group(by_count[count], line)) for count, line in lines if count in by_count])
 
 
@@ -268,33 +281,44 @@ def _settle(db: Database, group: _Group, decision: NotExecuted | Executed, now_u
     return {decision.item}
 
 
-def _line(
-    card: bytes,
-    counter: int,
-    same: int | None,
-    later: int | None,
-    received_at_utc_s: int,
-    later_counter: int,
-    later_fen: int | None,
-    later_at_utc_s: int,
-    later_terminal: bytes,
-    before_fen: int | None,
-    before_at_utc_s: int,
-    before_terminal: bytes | None,
-    contested: int,
-) -> tuple[tuple[bytes, int], Line]:
-    """The columns of a purchase that there is none of are empty; only its number and balance are asked for that."""
-    after = None if later_fen is None else Held(later_fen, later_at_utc_s, later_terminal)
-    return (card, counter), Line(
-        counter=counter,
-        same=same,
-        later=None if later is None else Later(later, received_at_utc_s, later_counter, after),
-        before=None if before_fen is None else Held(before_fen, before_at_utc_s, before_terminal),
-        contested=bool(contested),
-    )
+def _lines(db: Database, sql: str, params: Sequence[Value]) -> list[tuple[tuple[bytes, int], Line]]:
+    rows = db.query(sql, params, into=lambda *row: row)
+    taps = taps_numbered(db, {number for row in rows for number in row[3:6] if number is not None})
+    found = []
+    for card, counter, same, *nearby, contested in rows:
+        laters = [taps[number] for number in nearby[:2] if number is not None]
+        later = min(laters, key=lambda tap: tap.counter, default=None)
+        before = None if nearby[2] is None else _held_after(taps[nearby[2]])
+        line = Line(
+            counter=counter,
+            same=same,
+            later=None if later is None else _later(later),
+            before=before,
+            contested=bool(contested),
+        )
+        found.append(((card, counter), line))
+    return found
+
+
+def _later(tap: BookedTap) -> Later:
+    held = None
+    if tap.balance_before_fen is not None:
+        held = Held(tap.balance_before_fen, tap.happened_at_utc_s, tap.terminal)
+    return Later(tap.id, tap.received_at_utc_s, tap.counter, held)
+
+
+def _held_after(tap: BookedTap) -> Held | None:
+    """What the purse held after a tap, or when it was taken over; None where balances were not kept yet."""
+    if tap.kind == EntryKind.OPENING:
+        return Held(tap.amount_fen, tap.happened_at_utc_s, None)
+    if tap.balance_before_fen is None:
+        return None
+    spent_fen = tap.amount_fen if tap.kind == EntryKind.PURCHASE else 0
+    return Held(tap.balance_before_fen - spent_fen, tap.happened_at_utc_s, tap.terminal)
 
 
 def _settlement(
+    evidence: BookedTap,
     source: str,
     terminal: bytes,
     epoch: int,
@@ -303,24 +327,18 @@ def _settlement(
     counter: int,
     amount_fen: int,
     outcome: int,
-    evidence: int,
-    by_source: str,
-    by_terminal: bytes,
-    by_epoch: int,
-    by_seq: int,
-    by_counter: int,
     *booked: int,
 ) -> Settlement:
-    entry, resolved_at_utc_s = booked
+    _, entry, resolved_at_utc_s = booked
     return Settlement(
         read_origin(source, terminal, epoch, seq),
         CardId.from_bytes(card),
         counter,
         Fen(amount_fen),
         Settled(outcome),
-        evidence,
-        read_origin(by_source, by_terminal, by_epoch, by_seq),
-        by_counter,
+        evidence.id,
+        read_origin(evidence.source, evidence.terminal, evidence.epoch, evidence.seq),
+        evidence.counter,
         entry,
         resolved_at_utc_s,
     )

@@ -1,79 +1,114 @@
-"""Usual sales, straight from a stream's canonical bytes to rows: nine hundred and ninety-nine of a thousand taps.
+"""Usual sales, straight from a stream's canonical bytes to dense rows: nine hundred and ninety-nine of a thousand taps.
 
 A usual sale is debited, judged by its stream to be right, and of a purse that is known; nothing else claims its number,
-its count or its serial. It gets the entry and the postings that `settlement.ledger.entries` and `store` would make of
-it, without an object for each. Whatever is not usual is left to them: the rules are theirs, and the database's.
+its count or its serial. Those that follow each other in a journal make a run: what they have in common is kept once,
+and their postings follow from them. The views `entry` and `posting` show what `settlement.ledger.entries` and `store`
+would make of each. Whatever is not usual is left to these: the rules are theirs, and the database's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Final
 
 from settlement.ledger import store
-from settlement.ledger.entries import Account, Entry, EntryKind, Source, SuspenseItem, accounting_day, entry_for
+from settlement.ledger.booked import purses_of
+from settlement.ledger.entries import Entry, Source, SuspenseItem, accounting_day, entry_for
 from settlement.ledger.store import Posted
 from settlement.store.database import Database, RuleBroken, Value
 from settlement.streams.store import IntakeRow
+from wire.fields import FormatError
 from wire.money import FEN_MAX
 from wire.receipt import Suspense
-from wire.record import LAYOUT, RECORD_BYTES, RECORD_VERSION, ClockQuality, Mac2, Outcome, TapKind, TapRecord
+from wire.record import RECORD_BYTES, RECORD_VERSION, ClockQuality, Mac2, Outcome, TapKind, TapRecord
 
-_SALE, _DEBITED = int(TapKind.SALE), int(Outcome.DEBITED)
-_MAC2_MAX, _QUALITY_MAX = max(Mac2), max(ClockQuality)
-_PURCHASE: Final = int(EntryKind.PURCHASE)
-_FLOAT, _MERCHANT = int(Account.CARD_FLOAT), int(Account.MERCHANT_PAYABLE)
-_SUBSIDIES: Final = int(Account.SUBSIDIES)
+# Of a record (`wire.record.LAYOUT`): version, terminal and epoch; seq; kind, outcome, reason and MAC2; card, amount,
+# subsidy, credit, balance before, counter, ttsn, refers_to, time, clock quality.
+_SALE: Final = struct.Struct(">9sI4s18sIIIIHI4xII8xB")
+assert _SALE.size == RECORD_BYTES, "it is a view of a whole record"
 
-# Position, terminal, epoch, seq, card, counter, ttsn, amount, subsidy, balance before, time, clock quality.
-Sale = tuple[int, bytes, int, int, bytes, int, int, int, int, int, int, int]
+_VERSION: Final = bytes((RECORD_VERSION,))
+_TERMINAL: Final = slice(1, 7)
+_EPOCH: Final = slice(7, 9)
+_NO_EPOCH: Final = bytes(2)
+_DEBITED: Final = frozenset(bytes((TapKind.SALE, Outcome.DEBITED, 0, mac2)) for mac2 in Mac2)
+_QUALITY_MAX: Final = max(ClockQuality)
+
+# Card, counter, amount, subsidy, balance before, time.
+Sale = tuple[bytes, int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Sales:
-    """Usual sales that follow each other in a source, all received at one time."""
+@dataclass(slots=True)
+class Run:
+    """Usual sales with what they have in common; see `SaleRun` of the tables."""
 
-    source: str
+    position: int
+    journal: bytes  # version, terminal and epoch as they stand in each record
+    first_seq: int
+    first_ttsn: int
+    clock_quality: int
     received_at_utc_s: int
-    rows: list[Sale]
+    sales: list[Sale] = field(default_factory=list)
 
 
-def usual_sales(records: bytes, position: int) -> Iterator[Sale | None]:
-    """Each of these canonical records as a usual sale, None where it is none; the first stands at `position`."""
-    for at, fields in enumerate(LAYOUT.iter_unpack(records), start=position):
-        (
-            version, terminal, epoch, seq, kind, outcome, reason, mac2, card, amount_fen, subsidy_fen, credit_fen,
-            balance_fen, counter, ttsn, _, refers_to, utc_s, _, _, quality,
-        ) = fields  # fmt: skip
+def usual_runs(intake: IntakeRow, doubted: frozenset[int]) -> Iterator[Run | int]:
+    """The intake's records in their order: runs of usual sales, and for each other record its place in the intake.
+
+    `doubted` are positions that are not usual whatever stands there.
+    """
+    run: Run | None = None
+    next_seq = next_ttsn = 0
+    for at, (
+        journal, seq, marks, card, amount_fen, subsidy_fen, credit_fen, balance_fen, counter, ttsn, refers_to, utc_s,
+        quality,
+    ) in enumerate(_SALE.iter_unpack(intake.records)):  # fmt: skip
         if (
-            (version, kind, outcome, reason, credit_fen, refers_to) == (RECORD_VERSION, _SALE, _DEBITED, 0, 0, 0)
-            and mac2 <= _MAC2_MAX
-            and quality <= _QUALITY_MAX
-            and epoch
-            and seq
-            and amount_fen + subsidy_fen <= FEN_MAX
+            marks not in _DEBITED
+            or credit_fen
+            or refers_to
+            or not seq
+            or quality > _QUALITY_MAX
+            or amount_fen + subsidy_fen > FEN_MAX
+            or journal[:1] != _VERSION
+            or journal[_EPOCH] == _NO_EPOCH
+            or (doubted and intake.position + at in doubted)
         ):
-            yield (
-                at, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen, balance_fen, utc_s, quality,
-            )  # fmt: skip
-        else:
-            yield None
+            if run is not None:
+                yield run
+                run = None
+            yield at
+            continue
+        if (
+            run is None
+            or (seq, ttsn) != (next_seq, next_ttsn)
+            or (journal, quality) != (run.journal, run.clock_quality)
+        ):
+            if run is not None:
+                yield run
+            run = Run(intake.position + at, journal, seq, ttsn, quality, intake.received_at_utc_s)
+            next_seq, next_ttsn = seq, ttsn
+        run.sales.append((card, counter, amount_fen, subsidy_fen, balance_fen, utc_s))
+        next_seq += 1
+        next_ttsn += 1
+    if run is not None:
+        yield run
 
 
 class Openings:
-    """With which count each purse was taken over, as far as it was asked for; they never change."""
+    """The numbers of the purses' openings, as far as they were asked for; they never change."""
 
     def __init__(self) -> None:
-        self._counters: dict[bytes, int] = {}
+        self._purses: dict[bytes, int] = {}
 
-    def cover(self, db: Database, sales: Sequence[Sale]) -> bool:
-        """Whether every sale's purse is known, with a count from its opening on."""
-        counters = self._counters
-        if unknown := {sale[4] for sale in sales} - counters.keys():
-            counters.update(store.openings_of(db, list(unknown)))
-        return all(sale[5] >= counters.get(sale[4], FEN_MAX) for sale in sales)
+    def of(self, db: Database, cards: set[bytes]) -> Mapping[bytes, int]:
+        """Those of these cards, and of others; a purse that was never opened is not there."""
+        if unknown := cards - self._purses.keys():
+            self._purses.update(purses_of(db, list(unknown)))
+        return self._purses
 
 
 class Taps:
@@ -85,30 +120,31 @@ class Taps:
     def __init__(self, source: str, reasons: dict[int, int]) -> None:
         self._source = source
         self._reasons = reasons
+        self._doubted = frozenset(reasons)
         self._intakes: list[IntakeRow] = []
-        self._steps: list[Sales | Entry | SuspenseItem] = []
+        self._steps: list[Run | Entry | SuspenseItem] = []
 
     def read(self, intake: IntakeRow) -> None:
         """The next one."""
+        if len(intake.records) % RECORD_BYTES:
+            raise FormatError("an intake holds whole records")
         self._intakes.append(intake)
-        run: list[Sale] = []
-        for at, sale in enumerate(usual_sales(intake.records, intake.position)):
-            if sale is not None and intake.position + at not in self._reasons:
-                if not run:
-                    self._steps.append(Sales(self._source, intake.received_at_utc_s, run))
-                run.append(sale)
-            elif (item := self._item(intake, at)) is not None:
+        for step in usual_runs(intake, self._doubted):
+            if isinstance(step, Run):
+                self._steps.append(step)
+            elif (item := self._item(intake, step)) is not None:
                 self._steps.append(item)
-                run = []
 
     def post(self, db: Database, openings: Openings) -> list[Posted]:
         """As `store.post` would post them one after the other; that does where what looked usual is not.
 
         The database's own rules find what speaks against a sale, and undo all of this: nothing is asked before.
         """
-        if all(openings.cover(db, step.rows) for step in self._steps if isinstance(step, Sales)):
+        cards = {sale[0] for step in self._steps if isinstance(step, Run) for sale in step.sales}
+        purses = openings.of(db, cards)
+        if cards <= purses.keys():
             with suppress(RuleBroken), db.savepoint():
-                return self._post_steps(db)
+                return self._post_steps(db, purses)
         return self.post_straight(db)
 
     def post_straight(self, db: Database) -> list[Posted]:
@@ -116,14 +152,15 @@ class Taps:
         items = (self._item(row, at) for row in self._intakes for at in range(row.next_position - row.position))
         return store.post(db, [item for item in items if item is not None])
 
-    def _post_steps(self, db: Database) -> list[Posted]:
+    def _post_steps(self, db: Database, purses: Mapping[bytes, int]) -> list[Posted]:
         results: list[Posted] = []
-        for step in self._steps:
-            if isinstance(step, Sales):
-                add_sales(db, step)
-                results += [Posted.CREATED] * len(step.rows)
+        for usual, steps in groupby(self._steps, lambda step: isinstance(step, Run)):
+            if usual:
+                runs = [step for step in steps if isinstance(step, Run)]
+                add_runs(db, self._source, runs, purses)
+                results += [Posted.CREATED] * sum(len(run.sales) for run in runs)
             else:
-                results += store.post(db, [step])
+                results += store.post(db, [step for step in steps if not isinstance(step, Run)])
         return results
 
     def _item(self, intake: IntakeRow, at: int) -> Entry | SuspenseItem | None:
@@ -136,26 +173,23 @@ class Taps:
         )
 
 
-def add_sales(db: Database, sales: Sales) -> None:
-    """Add them as `store.add_entries` would; raises `RuleBroken` where something else claims what one of them does."""
-    number, posting, day_min = store.last_entry(db), store.last_posting(db), store.open_day(db)
-    day = max(accounting_day(sales.received_at_utc_s), day_min)
-    source, received = sales.source, sales.received_at_utc_s
-    rows: list[tuple[Value, ...]] = []
-    postings: list[tuple[Value, ...]] = []
-    for sale in sales.rows:
-        position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen, balance, utc_s, quality = sale
-        number += 1
-        rows.append((
-            number, _PURCHASE, source, position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen,
-            None, balance, utc_s, quality, received, day,
+def add_runs(db: Database, source: str, runs: Sequence[Run], purses: Mapping[bytes, int]) -> None:
+    """Add them with their sales, numbered on; raises `RuleBroken` where something else claims what one of them does.
+
+    `purses` has every card's opening.
+    """
+    number, day_min = store.last_entry(db) + 1, store.open_day(db)
+    sales: list[tuple[Value, ...]] = []
+    heads: list[tuple[Value, ...]] = []
+    for run in runs:
+        first = number
+        for card, counter, amount_fen, subsidy_fen, balance_fen, utc_s in run.sales:
+            sales.append((number, first, purses[card], counter, amount_fen, subsidy_fen, balance_fen, utc_s))
+            number += 1
+        heads.append((
+            first, number - first, source, run.position, run.journal[_TERMINAL], int.from_bytes(run.journal[_EPOCH]),
+            run.first_seq, run.first_ttsn, run.clock_quality, run.received_at_utc_s,
+            max(accounting_day(run.received_at_utc_s), day_min), sum(sale[2] for sale in run.sales),
+            sum(sale[3] for sale in run.sales),
         ))  # fmt: skip
-        if subsidy_fen:
-            postings.append((posting + 1, number, _SUBSIDIES, None, subsidy_fen, day))
-            postings.append((posting + 2, number, _FLOAT, card, -subsidy_fen, day))
-            posting += 2
-        if price_fen := amount_fen + subsidy_fen:
-            postings.append((posting + 1, number, _FLOAT, card, price_fen, day))
-            postings.append((posting + 2, number, _MERCHANT, None, -price_fen, day))
-            posting += 2
-    store.append(db, rows, postings)
+    store.append_runs(db, heads, sales)

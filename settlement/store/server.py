@@ -33,8 +33,9 @@ _FLAGS: Final = b"""
     SELECT column_name FROM information_schema.columns WHERE table_name = %s AND data_type = 'boolean'
 """
 _UNNUMBERED: Final = b"""
-    SELECT table_name FROM information_schema.columns
+    SELECT table_name FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
     WHERE table_schema = 'public' AND column_name = 'id' AND data_type IN ('integer', 'bigint') AND is_identity = 'NO'
+    AND table_type = 'BASE TABLE'
 """
 
 _NUMBERED: Final = b"""

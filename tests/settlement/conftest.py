@@ -76,6 +76,7 @@ ON_BOTH = {
     "test_terminals",
     "test_tickets",
     "test_unknown",
+    "test_usual",
 }
 # Files that are copied, SQLite's own words, its query plans, and what it alone keeps in a column.
 ON_FILES = {

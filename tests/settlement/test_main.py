@@ -228,7 +228,8 @@ def test_report_of_a_ledger_out_of_balance_ends_with_status_1(
         store.post(ledger_db, [opening])
     assert run(capsys, home, "report")[0] == 0
     ledger_db.execute(
-        "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (9, 1, 1001, 5, 20991231)"
+        "INSERT INTO other_posting (id, entry_id, account_id, amount_fen, accounting_day)"
+        " VALUES (9, 1, 1001, 5, 20991231)"
     )
     code, out, _ = run(capsys, home, "report")
     assert (code, "ENTRIES OUT OF BALANCE: 1\n" in out) == (1, True)

@@ -177,14 +177,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
         db.execute("INSERT INTO batch VALUES (1, x'', x'', 1, 1, 2, x'', x'', 0)")
     with closing(sqlite3.connect(copies["ledger"])) as db, db:
         db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen, "
+            "INSERT INTO other_entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen, "
             "happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day) "
             "VALUES (1, 1, '', 1, x'', 0, 1, 0, 0, 0, 0, 20250101)"
         )
         db.execute(
-            "INSERT INTO posting (id, entry_id, account_id, purse, amount_fen, accounting_day) "
+            "INSERT INTO other_posting (id, entry_id, account_id, purse, amount_fen, accounting_day) "
             "VALUES (1, 1, 1010, NULL, 1, 20250101)"
         )
+        db.execute("INSERT INTO sale VALUES (2, 2, 1, 0, 0, 0, 1, 0)")
+        db.execute("INSERT INTO sale_run VALUES (2, 1, '', 1, x'', 1, 1, 1, 0, 0, 20250101, 0, 0)")
     return Files(copies)
 
 
@@ -399,9 +401,9 @@ def test_every_table_without_its_rules_is_seen_full_or_empty(evidence: Evidence,
 def test_rule_that_guards_one_column_alone_is_seen(evidence: Evidence, files: Files, tmp_path: Path) -> None:
     copies = files.copied_to(tmp_path).copies
     with closing(sqlite3.connect(copies["ledger"])) as db:
-        db.execute("DROP TRIGGER posting_is_never_changed")
+        db.execute("DROP TRIGGER other_posting_is_never_changed")
         db.execute(
-            "CREATE TRIGGER posting_is_never_changed BEFORE UPDATE OF entry_id ON posting "
+            "CREATE TRIGGER other_posting_is_never_changed BEFORE UPDATE OF entry_id ON other_posting "
             "BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     assert broken(replace(evidence, copies=copies)) == {RULES}
@@ -418,7 +420,7 @@ def test_missing_table_is_seen(evidence: Evidence, files: Files, tmp_path: Path)
 def test_attempts_to_change_a_copy_leave_it_as_it_was(evidence: Evidence, files: Files, tmp_path: Path) -> None:
     copies = files.copied_to(tmp_path).copies
     with closing(sqlite3.connect(copies["ledger"])) as db:
-        db.execute("DROP TRIGGER posting_is_never_deleted")
+        db.execute("DROP TRIGGER other_posting_is_never_deleted")
     assert broken(replace(evidence, copies=copies)) == {RULES}
     with closing(sqlite3.connect(copies["ledger"])) as db:
         assert db.execute("SELECT count(*) FROM posting").fetchone() == (1,)

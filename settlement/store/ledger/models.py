@@ -8,6 +8,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+_RUN_TAPS_MAX = 500  # a stream takes no more in at once; so short that the run of a tap is found by its first number
+
 _OPENING, _LOAD, _REVERSAL, _ADJUSTMENT, _FEE, _COLLECTION = 1, 3, 4, 7, 8, 9
 _POSTED, _VOIDED = 1, 2
 _EXECUTED, _NOT_EXECUTED, _BOOKED_LATER, _BY_PEOPLE = 1, 2, 3, 4
@@ -23,10 +25,11 @@ class Account(models.Model):
         db_table = "account"
 
 
-class Entry(models.Model):
-    """Something that moved money, or a tap that proved a card, with its three dates.
+class OtherEntry(models.Model):
+    """Whatever is no usual sale (`Sale`): something that moved money, or a tap that proved a card; with three dates.
 
-    A load is pending until its resolution is here, and has its postings from then on, if any. `terminal`, `epoch` and
+    The views `entry` and `posting` show all of both. A load is pending until its resolution is here, and has its
+    postings from then on, if any. `terminal`, `epoch` and
     `seq` name a tap, or a load by its point's own number; an adjustment of a load has the terminal alone. `counter` is
     the card's offline one, or a load's online one; `ttsn` is there for taps, and for adjustments by which the purse
     paid. `amount_fen` is what left the purse, was loaded, or is owed back; `refers_to` is the sale that a reversal or
@@ -53,7 +56,7 @@ class Entry(models.Model):
     accounting_day: models.Field[int, int] = models.IntegerField()
 
     class Meta:
-        db_table = "entry"
+        db_table = "other_entry"
         constraints = [
             models.UniqueConstraint(fields=["terminal", "epoch", "seq"], name="a_tap_is_posted_once"),
             models.UniqueConstraint(
@@ -88,30 +91,87 @@ class Entry(models.Model):
         ]
 
 
-class Posting(models.Model):
-    """One side of an entry: debit above zero, credit below; an entry's postings sum to zero.
+class OtherPosting(models.Model):
+    """One side of an `OtherEntry`: debit above zero, credit below; an entry's postings sum to zero.
 
     `accounting_day` is the entry's, or for a load the day that it was confirmed on.
     """
 
     id: models.Field[int, int] = models.IntegerField(primary_key=True)
-    entry: models.ForeignKey[Entry, Entry] = models.ForeignKey(Entry, on_delete=models.PROTECT)
+    entry: models.ForeignKey[OtherEntry, OtherEntry] = models.ForeignKey(OtherEntry, on_delete=models.PROTECT)
     account: models.ForeignKey[Account, Account] = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     purse: models.Field[bytes | None, bytes | None] = models.BinaryField(null=True)
     amount_fen: models.Field[int, int] = models.BigIntegerField()
     accounting_day: models.Field[int, int] = models.IntegerField()
 
     class Meta:
-        db_table = "posting"
+        db_table = "other_posting"
         constraints = [
             models.CheckConstraint(condition=~Q(amount_fen=0), name="a_posting_moves_money"),
+        ]
+
+
+class SaleRun(models.Model):
+    """Usual sales of one journal that follow each other without a gap, received together: what they have in common.
+
+    `id` is the first one's number as an entry; the others, and their positions in the source, their seqs and serials,
+    count on from there. `amount_fen` and `subsidy_fen` are the sums over all of them.
+    """
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    taps: models.Field[int, int] = models.IntegerField()
+    source: models.Field[str, str] = models.TextField()
+    source_position: models.Field[int, int] = models.BigIntegerField()
+    terminal: models.Field[bytes, bytes] = models.BinaryField()
+    epoch: models.Field[int, int] = models.IntegerField()
+    first_seq: models.Field[int, int] = models.BigIntegerField()
+    first_ttsn: models.Field[int, int] = models.BigIntegerField()
+    clock_quality: models.Field[int, int] = models.SmallIntegerField()
+    received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    accounting_day: models.Field[int, int] = models.IntegerField()
+    amount_fen: models.Field[int, int] = models.BigIntegerField()
+    subsidy_fen: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "sale_run"
+        constraints = [
+            models.UniqueConstraint(fields=["terminal", "epoch", "first_seq"], name="a_run_begins_once"),
+            models.CheckConstraint(condition=Q(taps__gte=1, taps__lte=_RUN_TAPS_MAX), name="a_run_is_short"),
+        ]
+        indexes = [models.Index(fields=["terminal", "first_ttsn"], name="run_by_serial")]
+
+
+class Sale(models.Model):
+    """One usual sale: an entry whose postings follow from it, the purse to the merchant and the school's part with it.
+
+    `purse_id` is the number of the purse's opening, which names the card; `id` is the entry's.
+    """
+
+    id: models.Field[int, int] = models.IntegerField(primary_key=True)
+    run_id: models.Field[int, int] = models.IntegerField()
+    purse_id: models.Field[int, int] = models.IntegerField()
+    counter: models.Field[int, int] = models.IntegerField()
+    amount_fen: models.Field[int, int] = models.BigIntegerField()
+    subsidy_fen: models.Field[int, int] = models.BigIntegerField()
+    balance_before_fen: models.Field[int, int] = models.BigIntegerField()
+    happened_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+
+    class Meta:
+        db_table = "sale"
+        constraints = [
+            models.UniqueConstraint(fields=["purse_id", "counter"], name="a_card_counts_each_sale_once"),
+            models.CheckConstraint(
+                condition=Q(amount_fen__gte=0, subsidy_fen__gte=0), name="a_sale_amount_is_not_negative"
+            ),
         ]
 
 
 class EntryResolution(models.Model):
     """How a pending entry ended, on the word of its source; `accounting_day` is that of the postings made with it."""
 
-    entry: models.OneToOneField[Entry, Entry] = models.OneToOneField(Entry, primary_key=True, on_delete=models.PROTECT)
+    entry: models.OneToOneField[OtherEntry, OtherEntry] = models.OneToOneField(
+        OtherEntry, primary_key=True, on_delete=models.PROTECT
+    )
     outcome: models.Field[int, int] = models.SmallIntegerField()
     source: models.Field[str, str] = models.TextField()
     source_position: models.Field[int, int] = models.BigIntegerField()
@@ -128,7 +188,9 @@ class EntryResolution(models.Model):
 class PendingLoad(models.Model):
     """The loads that have not ended: a list to work by, which follows from entries and their resolutions."""
 
-    entry: models.OneToOneField[Entry, Entry] = models.OneToOneField(Entry, primary_key=True, on_delete=models.PROTECT)
+    entry: models.OneToOneField[OtherEntry, OtherEntry] = models.OneToOneField(
+        OtherEntry, primary_key=True, on_delete=models.PROTECT
+    )
 
     class Meta:
         db_table = "pending_load"
@@ -191,18 +253,16 @@ class SuspenseResolution(models.Model):
     EXECUTED and NOT_EXECUTED: what the card's later counters proved of a tap with an unknown outcome; `evidence` is the
     tap that proves it: the one with the same count if it was not executed, one with a higher count if it was.
     BOOKED_LATER: what it lacked came. BY_PEOPLE: one proposed it, `how` and why, and another confirmed it.
-    `entry` is what was booked for it.
+    `entry` is what was booked for it. The evidence may be a usual sale: a trigger sees that it is there.
     """
 
     suspense_item: models.OneToOneField[SuspenseItem, SuspenseItem] = models.OneToOneField(
         SuspenseItem, primary_key=True, on_delete=models.PROTECT
     )
     outcome: models.Field[int, int] = models.SmallIntegerField()
-    evidence: models.ForeignKey[Entry | None, Entry | None] = models.ForeignKey(
-        Entry, null=True, on_delete=models.PROTECT, db_index=False, related_name="+"
-    )
-    entry: models.OneToOneField[Entry | None, Entry | None] = models.OneToOneField(
-        Entry, null=True, on_delete=models.PROTECT
+    evidence_id: models.Field[int | None, int | None] = models.IntegerField(null=True)
+    entry: models.OneToOneField[OtherEntry | None, OtherEntry | None] = models.OneToOneField(
+        OtherEntry, null=True, on_delete=models.PROTECT
     )
     resolved_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     how: models.Field[int | None, int | None] = models.SmallIntegerField(null=True)
@@ -214,9 +274,9 @@ class SuspenseResolution(models.Model):
         db_table = "suspense_resolution"
         constraints = [
             models.CheckConstraint(
-                condition=Q(outcome=_EXECUTED, entry__isnull=False, evidence__isnull=False)
-                | Q(outcome=_NOT_EXECUTED, entry__isnull=True, evidence__isnull=False)
-                | Q(outcome__in=(_BOOKED_LATER, _BY_PEOPLE), entry__isnull=False, evidence__isnull=True),
+                condition=Q(outcome=_EXECUTED, entry__isnull=False, evidence_id__isnull=False)
+                | Q(outcome=_NOT_EXECUTED, entry__isnull=True, evidence_id__isnull=False)
+                | Q(outcome__in=(_BOOKED_LATER, _BY_PEOPLE), entry__isnull=False, evidence_id__isnull=True),
                 name="what_was_executed_is_booked",
             ),
             models.CheckConstraint(
@@ -272,8 +332,8 @@ class DayClose(models.Model):
     """A closed day: nothing is ever booked on it or before it again. Closes have numbers without gaps, and a chain.
 
     `entries_hash` is over all its entries and postings; `chain_hash` over that, its balances and the close before.
-    No entry or posting with a number up to `entries_seen` and `postings_seen` is of a later day, and none beyond
-    `entries_last` and `postings_last` is of this one.
+    No entry (usual sales among them) or posting with a number up to `entries_seen` and `postings_seen` is of a later
+    day, and none beyond `entries_last` and `postings_last` is of this one.
     """
 
     number: models.Field[int, int] = models.IntegerField(primary_key=True)

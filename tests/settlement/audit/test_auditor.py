@@ -179,10 +179,15 @@ def test_tap_that_never_arrived_is_stuck_once_all_is_healed(campus: Campus) -> N
 @pytest.mark.parametrize(
     ("file", "sql", "points"),
     [
-        ("ledger", "UPDATE posting SET amount_fen = amount_fen + 1 WHERE id = 9", {1}),
-        ("ledger", "DELETE FROM posting WHERE entry_id = 6", {1}),
-        ("ledger", "UPDATE posting SET account_id = 2006 WHERE id = 1 AND account_id = 1010", {1}),
-        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE id = 7", {6}),
+        ("ledger", "UPDATE other_posting SET amount_fen = amount_fen + 1 WHERE id = 2", {1}),
+        ("ledger", "DELETE FROM other_posting WHERE entry_id = 1", {1}),
+        ("ledger", "UPDATE sale_run SET amount_fen = amount_fen + 1", {1}),
+        ("ledger", "UPDATE sale_run SET first_seq = first_seq + 1", {6}),
+        ("ledger", "DELETE FROM sale WHERE id = 7", {1, 4, 6}),
+        ("ledger", "UPDATE sale SET run_id = 1 WHERE id = 7", {1, 4, 6}),
+        ("ledger", "INSERT INTO sale SELECT id + 100, id + 100, purse_id, 90, 5, 0, 0, 0 FROM sale WHERE id = 7", {1}),
+        ("ledger", "UPDATE other_posting SET account_id = 2006 WHERE id = 1 AND account_id = 1010", {1}),
+        ("ledger", "UPDATE sale SET amount_fen = amount_fen + 1 WHERE id = 7", {1, 6}),
         ("ledger", "DELETE FROM suspense_item WHERE id = 1", {1, 6, 11}),
         ("ledger", "UPDATE suspense_item SET amount_fen = 1 WHERE id = 1", {11}),
         ("ledger", "UPDATE source_cursor SET position = position - 2 WHERE source = 'canteen'", {6, 12}),
@@ -210,7 +215,7 @@ def test_tampering_behind_the_triggers_is_found(campus: Campus, file: str, sql: 
     ("file", "sql", "points"),
     [
         ("canteen", "UPDATE terminal SET total_fen = total_fen + 1 WHERE id = 1", {7}),
-        ("ledger", "UPDATE entry SET counter = counter + 40 WHERE id = 7", {8}),
+        ("ledger", "UPDATE sale SET counter = counter + 40 WHERE id = 7", {8}),
     ],
 )
 def test_what_comes_out_otherwise_when_it_is_done_over_is_found(
@@ -266,8 +271,11 @@ def test_stream_that_was_restored_and_filled_again_holds_in_all_thirteen_points(
     [
         ("ledger", "UPDATE suspense_resolution SET confirmed_by = 'Chen Jie' WHERE outcome = 4", {11}),
         ("ledger", "UPDATE finished_journal SET epoch = 2", {11}),
-        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE kind = 7", {4, 6, 11}),
-        ("ledger", "UPDATE posting SET amount_fen = amount_fen * 2 WHERE entry_id = 7", {1, 4, 13}),
+        ("ledger", "UPDATE other_entry SET amount_fen = amount_fen + 1 WHERE kind = 7", {4, 6, 11}),
+        ("ledger", "UPDATE other_posting SET amount_fen = amount_fen * 2 WHERE entry_id = 1", {1, 4, 13}),
+        ("ledger", "UPDATE sale SET amount_fen = amount_fen * 2 WHERE id = 7", {1, 4, 6, 13}),
+        ("ledger", "UPDATE sale SET happened_at_utc_s = happened_at_utc_s + 1 WHERE id = 7", {4}),
+        ("ledger", "UPDATE sale_run SET received_at_utc_s = received_at_utc_s + 1", {4}),
         ("ledger", "UPDATE day_total SET debit_fen = debit_fen + 1 WHERE id = 1", {13}),
         ("ledger", "UPDATE day_balance SET balance_fen = balance_fen + 1 WHERE account_id = 2001", {4, 13}),
         ("ledger", "UPDATE day_close SET entries_hash = zeroblob(32)", {4}),
@@ -337,10 +345,10 @@ def test_installation_with_every_kind_of_tap_and_a_shift_holds_in_all_thirteen_p
 @pytest.mark.parametrize(
     ("file", "sql", "points"),
     [
-        ("ledger", "UPDATE entry SET subsidy_fen = subsidy_fen + 1 WHERE kind = 2 AND subsidy_fen > 0", {6}),
-        ("ledger", "UPDATE entry SET amount_fen = amount_fen + 1 WHERE kind = 4", {6}),
-        ("ledger", "UPDATE entry SET refers_to = 1 WHERE kind = 5", {6}),
-        ("ledger", "UPDATE entry SET counter = counter + 40 WHERE kind = 6", {6}),
+        ("ledger", "UPDATE sale SET subsidy_fen = subsidy_fen + 1 WHERE subsidy_fen > 0", {1, 6}),
+        ("ledger", "UPDATE other_entry SET amount_fen = amount_fen + 1 WHERE kind = 4", {6}),
+        ("ledger", "UPDATE other_entry SET refers_to = 1 WHERE kind = 5", {6}),
+        ("ledger", "UPDATE other_entry SET counter = counter + 40 WHERE kind = 6", {6}),
         ("canteen", "UPDATE shift_report SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB)", {2}),
         ("canteen", "UPDATE shift_report SET raw = x'00'", {4}),
     ],

@@ -36,6 +36,9 @@ class TwoMerchants:
         number = 1 if utc_s < NOON else 2
         return Owner(10 + number, number, f"merchant {number}")
 
+    def is_same(self, source: str, terminal: bytes, first_utc_s: int, last_utc_s: int) -> bool:
+        return (first_utc_s < NOON) == (last_utc_s < NOON)
+
 
 def entry(record: TapRecord, received_at_utc_s: int) -> Entry:
     item = entry_for(
@@ -113,11 +116,11 @@ def test_database_itself_refuses_what_would_change_a_closed_day(ledger_db: Datab
     columns = "happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day"
     with pytest.raises(RuleBroken, match="nothing_is_booked_on_a_closed_day"):
         ledger_db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
+            "INSERT INTO other_entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
             f" {columns}) VALUES (99, 7, '', 1, NULL, NULL, 1, 0, 1, 1, 1, {DAY})"
         )
     with pytest.raises(RuleBroken, match="nothing_is_posted_on_a_closed_day"):
-        ledger_db.execute(f"INSERT INTO posting {_POSTING} (99, 1, 1001, NULL, 1, {DAY})")
+        ledger_db.execute(f"INSERT INTO other_posting {_POSTING} (99, 1, 1001, NULL, 1, {DAY})")
     last = last_close(ledger_db)
     assert last is not None
     with pytest.raises(RuleBroken, match="days_are_closed_in_their_order"):
@@ -132,8 +135,8 @@ def test_entry_that_was_changed_behind_the_triggers_is_found_in_its_day(ledger_d
     for day in range(2):
         sell(ledger_db, till, 500, received_at_utc_s=NOON + day * A_DAY_S)
     close(ledger_db, NEXT)
-    ledger_db.execute("DROP TRIGGER entry_is_never_changed")
-    ledger_db.execute(f"UPDATE entry SET amount_fen = 499 WHERE accounting_day = {DAY}")
+    ledger_db.execute("DROP TRIGGER other_entry_is_never_changed")
+    ledger_db.execute(f"UPDATE other_entry SET amount_fen = 499 WHERE accounting_day = {DAY}")
     wrong = wrong_closes(ledger_db)
     assert wrong
     assert all(words.startswith(str(DAY)) for words in wrong)
@@ -141,7 +144,7 @@ def test_entry_that_was_changed_behind_the_triggers_is_found_in_its_day(ledger_d
 
 def test_books_that_do_not_balance_are_not_closed(ledger_db: Database, till: FakeTill) -> None:
     sell(ledger_db, till, 500, received_at_utc_s=NOON)
-    ledger_db.execute(f"INSERT INTO posting {_POSTING} (99, 6, 1001, NULL, 5, {DAY})")
+    ledger_db.execute(f"INSERT INTO other_posting {_POSTING} (99, 6, 1001, NULL, 5, {DAY})")
     with pytest.raises(BooksUnbalanced):
         close(ledger_db, DAY)
     assert not closes(ledger_db, DAY, DAY)

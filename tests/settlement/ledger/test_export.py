@@ -32,6 +32,9 @@ class OneOwner:
     def owner_of(self, source: str, terminal: bytes, utc_s: int) -> Owner:
         return Owner(1, 1, "noodles")
 
+    def is_same(self, source: str, terminal: bytes, first_utc_s: int, last_utc_s: int) -> bool:
+        return True
+
 
 @pytest.fixture
 def closed(ledger_db: Database, purses: None, till: FakeTill) -> Database:

@@ -176,7 +176,9 @@ def test_database_itself_refuses_postings_of_a_load_that_is_not_confirmed(
     post(ledger_db, load, *([] if resolved is None else [end(load, resolved)]))
     number = ledger_db.number("SELECT id FROM entry WHERE kind = 3")
     with pytest.raises(RuleBroken, match="a_pending_entry_moves_no_money"):
-        ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (%s, 1010, 1)", (number,))
+        ledger_db.execute(
+            "INSERT INTO other_posting (entry_id, account_id, amount_fen) VALUES (%s, 1010, 1)", (number,)
+        )
 
 
 def test_database_itself_refuses_a_second_end_an_end_of_no_load_and_a_second_load_at_a_count(
@@ -194,7 +196,7 @@ def test_database_itself_refuses_a_second_end_an_end_of_no_load_and_a_second_loa
         store.add_entries(ledger_db, [grant(card, number=2)])
 
 
-@pytest.mark.parametrize("table", ["entry", "posting", "entry_resolution"])
+@pytest.mark.parametrize("table", ["other_entry", "other_posting", "entry_resolution"])
 def test_failure_at_any_statement_keeps_nothing(ledger_db: Database, card: CardId, table: str) -> None:
     load = grant(card)
     ledger_db.execute(f"CREATE TRIGGER disk_fails AFTER INSERT ON {table} BEGIN SELECT RAISE(ABORT, 'full'); END")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from settlement.ledger import store
+from settlement.ledger import booked, store
 from settlement.ledger.entries import Account, Entry, Source, SuspenseItem, entry_for, opening_for, suspended
 from settlement.ledger.store import Posted
 from settlement.store.database import Database, RuleBroken
@@ -102,7 +102,7 @@ def test_database_itself_refuses_a_second_purchase_with_the_same_serial(ledger_d
     )
     with pytest.raises(RuleBroken, match="a_tac_pays_for_one_tap"):
         ledger_db.execute(
-            f"INSERT INTO entry (id, epoch, seq, counter, {columns}) SELECT 99, 9, 9, 99, {columns} FROM entry"
+            f"INSERT INTO other_entry (id, epoch, seq, counter, {columns}) SELECT 99, 9, 9, 99, {columns} FROM entry"
             " WHERE kind = 2"
         )
 
@@ -167,13 +167,14 @@ def test_entry_that_was_put_in_out_of_balance_is_found(ledger_db: Database, till
     post(ledger_db, entry(till.tap(500)))
     assert store.unbalanced_entries(ledger_db) == []
     ledger_db.execute(
-        "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (99, 6, 1001, 5, 20991231)"
+        "INSERT INTO other_posting (id, entry_id, account_id, amount_fen, accounting_day)"
+        " VALUES (99, 6, 1001, 5, 20991231)"
     )
     assert store.unbalanced_entries(ledger_db) == [6]
 
 
 def test_failure_in_the_middle_of_posting_keeps_nothing(ledger_db: Database, till: FakeTill) -> None:
-    ledger_db.execute("CREATE TRIGGER disk_fails BEFORE INSERT ON posting BEGIN SELECT RAISE(ABORT, 'full'); END")
+    ledger_db.execute("CREATE TRIGGER disk_fails BEFORE INSERT ON other_posting BEGIN SELECT RAISE(ABORT, 'full'); END")
     with pytest.raises(RuleBroken):
         post(ledger_db, entry(till.tap(500)))
     assert ledger_db.number("SELECT count(*) FROM entry WHERE kind = 2") == 0
@@ -205,9 +206,20 @@ def test_whatever_is_posted_and_repeated_the_ledger_stays_balanced_and_counts_ea
 
 
 def test_posting_looks_every_key_up_by_index(ledger_db: Database) -> None:
-    asked = {store._TAPS_KNOWN: 3, store._COUNTERS_KNOWN: 2, store._SERIALS_KNOWN: 2, store._OPENINGS_KNOWN: 1}
+    asked = {
+        booked._TAPS: 3,
+        booked._COUNTS: 2,
+        booked._SERIALS: 2,
+        booked._PURSES: 1,
+        store._OPENINGS_KNOWN: 1,
+        store._CREDITS_KNOWN: 3,
+    }
     for sql, columns in asked.items():
-        plan_of = "EXPLAIN QUERY PLAN " + sql.format(rows=store.placeholders(columns, 3))
+        plan_of = "EXPLAIN QUERY PLAN " + sql.format(rows=booked.placeholders(columns, 3))
         plan = ledger_db.query(plan_of, [1] * 3 * columns, into=lambda *row: str(row[3]))
-        assert not [step for step in plan if step.startswith("SCAN entry")]
-        assert [step for step in plan if step.startswith("SEARCH entry")]
+        assert [step for step in plan if step.startswith("SEARCH")]
+        scans = {step for step in plan if step.startswith("SCAN") and "CONSTANT" not in step}
+        assert scans <= {"SCAN asked"}
+    plan_of = "EXPLAIN QUERY PLAN " + booked._BY_NUMBER.format(marks="%s, %s")
+    plan = ledger_db.query(plan_of, (1, 2), into=lambda *row: str(row[3]))
+    assert not {f"SCAN {table}" for table in ("sale", "sale_run", "run", "other_entry")} & set(plan)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.ledger import store, unknown
+from settlement.ledger import booked, store, unknown
 from settlement.ledger.counters import Awaited, Waiting
 from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, SuspenseItem, entry_for, load_for
 from settlement.ledger.pending import post_loads
@@ -321,7 +321,7 @@ def test_ledger_that_starts_anew_goes_on_with_what_waits_and_every_item_has_its_
     assert len(posted_taps(ledger_db)) == 3 * (PORTION_MAX + 20)
 
 
-@pytest.mark.parametrize("table", ["entry", "posting", "suspense_resolution"])
+@pytest.mark.parametrize("table", ["other_entry", "other_posting", "suspense_resolution"])
 def test_failure_at_any_statement_settles_nothing_and_the_next_turn_does(
     ledger_db: Database, till: FakeTill, other: FakeTill, unsettled: Unsettled, table: str, posted_taps: PostedTaps
 ) -> None:
@@ -362,7 +362,7 @@ def test_looking_for_what_waits_reads_by_index(ledger_db: Database, till: FakeTi
     rows = {unknown._NEW: 0, unknown._COUNTS: 1, unknown._ITEMS: 2, unknown._LINES: 2, unknown._LOADS: 4}
     plans = []
     for sql, columns in rows.items():
-        asked = sql.format(rows=store.placeholders(columns, 3)) if columns else sql
+        asked = sql.format(rows=booked.placeholders(columns, 3)) if columns else sql
         plans += ledger_db.query(f"EXPLAIN QUERY PLAN {asked}", [1] * asked.count("%s"), into=lambda *row: str(row[3]))
     scans = {plan for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan}
     assert scans == {"SCAN line"}  # the card and counts that are asked for

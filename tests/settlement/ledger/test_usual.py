@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from settlement.ledger import store
+from settlement.ledger.booked import purses_of
+from settlement.ledger.entries import Entry, Source, entry_for
 from settlement.ledger.store import Posted
-from settlement.ledger.usual import Openings, Taps
+from settlement.ledger.usual import Openings, Run, Taps, add_runs, usual_runs
 from settlement.onecard.keys import FileKeyStore
-from settlement.store.database import Database, Value
+from settlement.store.database import Database, RuleBroken, Value
 from settlement.streams.store import IntakeRow
 from wire.fields import FormatError
 from wire.ids import CardId
@@ -39,8 +42,12 @@ def left_by(db: Database, post: Callable[[Database], list[Posted]], before: Call
     with suppress(_Undo), db.transaction():
         before(db)
         results = post(db)
-        tables = ("entry", "posting", "suspense_item")
-        found = results, [db.query(f"SELECT * FROM {table} ORDER BY id", into=lambda *row: row) for table in tables]
+        entries, items = (
+            db.query(f"SELECT * FROM {table} ORDER BY id", into=lambda *row: row)
+            for table in ("entry", "suspense_item")
+        )
+        postings = db.query("SELECT * FROM posting ORDER BY entry_id, account_id, amount_fen", into=lambda *row: row)
+        found = results, [entries, postings, items]
         raise _Undo
     return found
 
@@ -133,7 +140,124 @@ def test_usual_sales_are_posted_without_asking_for_each(
         assert taps.post(ledger_db, Openings()) == [Posted.CREATED] * 3
 
 
+def booked_runs(db: Database, records: list[TapRecord]) -> list[Run]:
+    """The records by the short way, in the books."""
+    taps = Taps("canteen", {})
+    [intake] = intakes_of(records, set())
+    taps.read(intake)
+    with db.transaction():
+        assert taps.post(db, Openings()) == [Posted.CREATED] * len(records)
+    return [run for run in usual_runs(intake, frozenset()) if isinstance(run, Run)]
+
+
+def entry_of(record: TapRecord) -> Entry:
+    item = entry_for(record, suspense=None, source=Source("shops", 1), received_at_utc_s=RECEIVED)
+    assert isinstance(item, Entry)
+    return item
+
+
+@pytest.mark.usefixtures("purses")
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"ttsn": 77, "counter": 77}, "no_tap_is_posted_beside_a_run"),
+        ({"tap_id": 9, "counter": 77}, "no_serial_pays_beside_a_run"),
+        ({"tap_id": 9, "ttsn": 77}, "no_count_is_taken_beside_a_run"),
+    ],
+)
+def test_database_itself_refuses_an_entry_that_claims_what_a_run_has(
+    ledger_db: Database, till: FakeTill, changes: dict[str, int], rule: str
+) -> None:
+    for _ in range(4):
+        till.tap(100)
+    booked_runs(ledger_db, till.records)
+    last = till.records[-1]
+    epoch = changes.get("tap_id", 1)
+    claim = replace(last, tap_id=replace(last.tap_id, epoch=epoch), ttsn=changes.get("ttsn", last.ttsn))
+    with pytest.raises(RuleBroken, match=rule), ledger_db.transaction():
+        store.add_entries(ledger_db, [entry_of(replace(claim, counter=changes.get("counter", last.counter)))])
+
+
+def shifted(run: Run, **changes: int) -> Run:
+    """The run as another one, whose sales are at counts far from its own."""
+    sales = [(card, counter + changes.get("counts", 50), *rest) for card, counter, *rest in run.sales]
+    first = {name: value + changes.get(name, 500) for name, value in asdict(run).items() if name.startswith("first_")}
+    return replace(run, sales=sales, **first)  # type: ignore[arg-type] # numbers, and sales as they were
+
+
+@pytest.mark.usefixtures("purses")
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"first_seq": 3}, "a_run_takes_no_taps_number"),
+        ({"first_seq": -3}, "a_run_takes_no_taps_number"),
+        ({"first_ttsn": 3}, "a_run_takes_no_taps_serial"),
+        ({"counts": 3}, "a_card_counts_each_sale_once"),
+        ({"counts": 20}, "a_run_takes_no_taps_count"),
+        ({"counts": -5}, "a_run_is_what_its_sales_are"),
+        ({"first_seq": 29}, "a_run_takes_no_taps_number"),
+        ({"first_ttsn": 29}, "a_run_takes_no_taps_serial"),
+        ({}, None),
+    ],
+)
+def test_database_itself_refuses_a_run_that_claims_what_is_in_the_books(
+    ledger_db: Database, make_till: Callable[[int], FakeTill], changes: dict[str, int], rule: str | None
+) -> None:
+    """Taps 1 to 4 with counts 0 to 3 are a run; tap 31 with count 21 was posted the straight way."""
+    till = make_till(1)
+    for _ in range(4):
+        till.tap(100)
+    [run] = booked_runs(ledger_db, till.records)
+    tap = till.tap(100, counter=21)
+    straight = replace(tap, tap_id=replace(tap.tap_id, seq=31), ttsn=31)
+    with ledger_db.transaction():
+        store.add_entries(ledger_db, [entry_of(straight)])
+    other = shifted(run, **changes)
+    purses = purses_of(ledger_db, [other.sales[0][0]])
+    if rule is None:
+        with ledger_db.transaction():
+            add_runs(ledger_db, "shops", [other], purses)
+        return
+    with pytest.raises(RuleBroken, match=rule), ledger_db.transaction():
+        add_runs(ledger_db, "shops", [other], purses)
+
+
+@pytest.mark.usefixtures("purses")
+@pytest.mark.parametrize("column", ["taps", "amount_fen", "subsidy_fen"])
+def test_database_itself_refuses_a_run_with_other_sums_than_its_sales(
+    ledger_db: Database, till: FakeTill, column: str
+) -> None:
+    for _ in range(3):
+        till.tap(100)
+    booked_runs(ledger_db, till.records)
+    head = {"id": 100, "taps": 1, "epoch": 1, "first_seq": 50, "first_ttsn": 50, "amount_fen": 7, "subsidy_fen": 0}
+    rest = "source, source_position, terminal, clock_quality, received_at_utc_s, accounting_day"
+    purse = ledger_db.number("SELECT min(id) FROM other_entry")
+    with ledger_db.transaction():
+        ledger_db.execute("INSERT INTO sale VALUES (100, 100, %s, 90, 7, 0, 0, 0)", (purse,))
+    wrong = head | {column: head[column] + 1}
+    with pytest.raises(RuleBroken, match="a_run_is_what_its_sales_are"):
+        ledger_db.execute(
+            f"INSERT INTO sale_run ({', '.join(wrong)}, {rest}) SELECT {', '.join(map(str, wrong.values()))}, {rest}"
+            " FROM sale_run"
+        )
+
+
+@pytest.mark.usefixtures("purses")
+def test_a_run_that_is_booked_gets_no_more_sales(ledger_db: Database, till: FakeTill) -> None:
+    till.tap(100)
+    booked_runs(ledger_db, till.records)
+    for run in ("run_id", "run_id - 1"):
+        with pytest.raises(RuleBroken, match="a_booked_run_gets_no_more_sales"):
+            ledger_db.execute(f"INSERT INTO sale SELECT id + 1, {run}, purse_id, 90, 7, 0, 0, 0 FROM sale")
+
+
 @given(st.binary(min_size=RECORD_BYTES, max_size=RECORD_BYTES))
 def test_garbage_is_a_format_error_or_taps(data: bytes) -> None:
     with suppress(FormatError):
         Taps("canteen", {}).read(IntakeRow(1, 2, data, b"", RECEIVED))
+
+
+def test_piece_of_a_record_is_a_format_error() -> None:
+    with pytest.raises(FormatError):
+        Taps("canteen", {}).read(IntakeRow(1, 2, bytes(RECORD_BYTES - 1), b"", RECEIVED))

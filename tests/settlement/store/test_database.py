@@ -27,21 +27,23 @@ if TYPE_CHECKING:
 def fill_ledger(home: Home) -> None:
     with open_writer(home.database("ledger"), "ledger") as db:
         db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
+            "INSERT INTO other_entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
             " happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
             " VALUES (1, 1, '', 1, '', 1, 1, 0, 1, 1, 1, 20250101)"
         )
         db.execute(
-            "INSERT INTO entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
+            "INSERT INTO other_entry (id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn,"
             " amount_fen, subsidy_fen, refers_to, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
             " VALUES (-1, 3, '', 1, x'01', 1, 1, '', 1, NULL, 1, 0, NULL, 1, 1, 1, 20250101),"
             " (0, 2, '', 1, '', 1, 1, '', 1, 1, 1, 0, NULL, 1, 1, 1, 20250101),"
             " (2, 2, '', 1, '', 1, 2, '', 0, 2, 1, 0, NULL, 1, 1, 1, 20250101),"
             " (3, 4, '', 1, '', 1, 3, '', 3, 3, 1, 0, 2, 1, 1, 1, 20250101)"
         )
+        db.execute("INSERT INTO sale VALUES (10, 10, 1, 5, 1, 0, 1, 1)")
+        db.execute("INSERT INTO sale_run VALUES (10, 1, '', 1, x'02', 1, 1, 1, 1, 1, 20250101, 1, 0)")
         db.execute("INSERT INTO entry_resolution VALUES (-1, 1, '', 1, 1, 20250101)")
         db.execute(
-            "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 1, 1)"
+            "INSERT INTO other_posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 1, 1)"
         )
         db.execute(
             "INSERT INTO suspense_item (id, source, source_position, terminal, epoch, seq, reason, kind, card, counter,"
@@ -120,8 +122,10 @@ INSERT_ONLY = [
     ("topup", "load_event", "kind"),
     ("topup", "load_answer", "answer"),
     ("ledger", "account", "name"),
-    ("ledger", "entry", "amount_fen"),
-    ("ledger", "posting", "amount_fen"),
+    ("ledger", "other_entry", "amount_fen"),
+    ("ledger", "other_posting", "amount_fen"),
+    ("ledger", "sale_run", "amount_fen"),
+    ("ledger", "sale", "amount_fen"),
     ("ledger", "suspense_item", "amount_fen"),
     ("ledger", "entry_resolution", "outcome"),
     ("ledger", "suspense_resolution", "outcome"),
@@ -186,18 +190,22 @@ REPLACED = [
     ("topup", "terminal", "epoch = 9", "terminal_is_never_replaced"),
     ("topup", "terminal", "id = 9", "a_point_starts_an_epoch_once"),
     ("ledger", "account", "name = 'mine'", "account_is_never_replaced"),
-    ("ledger", "entry", f"kind = 3, terminal = NULL, ttsn = NULL, {_OPEN_DAY}", "entry_is_never_replaced"),
-    ("ledger", "entry", f"id = 9, counter = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_tap_is_posted_once"),
-    ("ledger", "entry", f"id = 9, seq = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_card_counts_each_tap_once"),
-    ("ledger", "entry", f"id = 9, seq = 9, counter = 9, kind = 2, {_OPEN_DAY}", "a_tac_pays_for_one_tap"),
-    ("ledger", "entry", f"id = 9, seq = 9, counter = 9, ttsn = 9, {_OPEN_DAY}", "a_sale_is_reversed_once"),
+    ("ledger", "other_entry", f"kind = 3, terminal = NULL, ttsn = NULL, {_OPEN_DAY}", "other_entry_is_never_replaced"),
+    ("ledger", "other_entry", f"id = 9, counter = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_tap_is_posted_once"),
+    ("ledger", "other_entry", f"id = 9, seq = 9, ttsn = 9, kind = 2, {_OPEN_DAY}", "a_card_counts_each_tap_once"),
+    ("ledger", "other_entry", f"id = 9, seq = 9, counter = 9, kind = 2, {_OPEN_DAY}", "a_tac_pays_for_one_tap"),
+    ("ledger", "other_entry", f"id = 9, seq = 9, counter = 9, ttsn = 9, {_OPEN_DAY}", "a_sale_is_reversed_once"),
     (
         "ledger",
-        "entry",
+        "other_entry",
         f"id = 9, kind = 1, terminal = NULL, ttsn = NULL, {_OPEN_DAY}",
         "a_purse_is_opened_in_the_ledger_once",
     ),
-    ("ledger", "posting", f"amount_fen = 9, {_OPEN_DAY}", "posting_is_never_replaced"),
+    ("ledger", "other_posting", f"amount_fen = 9, {_OPEN_DAY}", "other_posting_is_never_replaced"),
+    ("ledger", "sale_run", f"first_seq = 900, first_ttsn = 900, {_OPEN_DAY}", "(sale_run_is_.*|runs_are_numbered_on)"),
+    ("ledger", "sale_run", f"id = 11, {_OPEN_DAY}", "(a_run_begins_once|a_run_is_what_.*|a_run_takes_.*)"),
+    ("ledger", "sale", "counter = 9", "a_booked_run_gets_no_more_sales"),
+    ("ledger", "sale", "id = 11, run_id = 11", "a_card_counts_each_sale_once"),
     ("ledger", "suspense_item", "amount_fen = 9", "suspense_item_is_never_replaced"),
     ("ledger", "suspense_item", "id = 9", "a_claim_is_suspended_once"),
     ("ledger", "entry_resolution", f"outcome = 2, {_OPEN_DAY}", "entry_resolution_is_never_replaced"),
@@ -320,13 +328,13 @@ def test_position_that_leaves_a_gap_is_refused(canteen: StreamDriver, till: Fake
 
 def test_broken_rule_is_named(ledger_db: Database) -> None:
     ledger_db.execute(
-        "INSERT INTO entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
+        "INSERT INTO other_entry (id, kind, source, source_position, card, counter, amount_fen, subsidy_fen,"
         " happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day)"
         " VALUES (1, 1, '', 1, '', 1, 1, 0, 1, 1, 1, 20250101)"
     )
     with pytest.raises(RuleBroken, match="a_posting_moves_money"):
         ledger_db.execute(
-            "INSERT INTO posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 0, 1)"
+            "INSERT INTO other_posting (id, entry_id, account_id, amount_fen, accounting_day) VALUES (1, 1, 1001, 0, 1)"
         )
 
 
@@ -335,7 +343,7 @@ def test_writer_is_durable_and_bound_to_foreign_keys(ledger_db: Database) -> Non
     assert ledger_db.number("PRAGMA synchronous") == 2
     assert ledger_db.number("PRAGMA foreign_keys") == 1
     with pytest.raises(RuleBroken):
-        ledger_db.execute("INSERT INTO posting (entry_id, account_id, amount_fen) VALUES (99, 1001, 1)")
+        ledger_db.execute("INSERT INTO other_posting (entry_id, account_id, amount_fen) VALUES (99, 1001, 1)")
 
 
 def test_reader_reads_beside_the_writer_and_cannot_write(home: Home, ledger_db: Database) -> None:

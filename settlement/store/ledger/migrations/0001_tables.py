@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Entry",
+            name="OtherEntry",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
                 ("kind", models.SmallIntegerField()),
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
                 ("accounting_day", models.IntegerField()),
             ],
             options={
-                "db_table": "entry",
+                "db_table": "other_entry",
             },
         ),
         migrations.CreateModel(
@@ -64,7 +64,7 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Posting",
+            name="OtherPosting",
             fields=[
                 ("id", models.IntegerField(primary_key=True, serialize=False)),
                 ("purse", models.BinaryField(null=True)),
@@ -72,7 +72,58 @@ class Migration(migrations.Migration):
                 ("accounting_day", models.IntegerField()),
             ],
             options={
-                "db_table": "posting",
+                "db_table": "other_posting",
+            },
+        ),
+        migrations.CreateModel(
+            name="SaleRun",
+            fields=[
+                ("id", models.IntegerField(primary_key=True, serialize=False)),
+                ("taps", models.IntegerField()),
+                ("source", models.TextField()),
+                ("source_position", models.BigIntegerField()),
+                ("terminal", models.BinaryField()),
+                ("epoch", models.IntegerField()),
+                ("first_seq", models.BigIntegerField()),
+                ("first_ttsn", models.BigIntegerField()),
+                ("clock_quality", models.SmallIntegerField()),
+                ("received_at_utc_s", models.BigIntegerField()),
+                ("accounting_day", models.IntegerField()),
+                ("amount_fen", models.BigIntegerField()),
+                ("subsidy_fen", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "sale_run",
+                "constraints": [
+                    models.UniqueConstraint(fields=("terminal", "epoch", "first_seq"), name="a_run_begins_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("taps__gte", 1), ("taps__lte", 500)), name="a_run_is_short"
+                    ),
+                ],
+                "indexes": [models.Index(fields=["terminal", "first_ttsn"], name="run_by_serial")],
+            },
+        ),
+        migrations.CreateModel(
+            name="Sale",
+            fields=[
+                ("id", models.IntegerField(primary_key=True, serialize=False)),
+                ("run_id", models.IntegerField()),
+                ("purse_id", models.IntegerField()),
+                ("counter", models.IntegerField()),
+                ("amount_fen", models.BigIntegerField()),
+                ("subsidy_fen", models.BigIntegerField()),
+                ("balance_before_fen", models.BigIntegerField()),
+                ("happened_at_utc_s", models.BigIntegerField()),
+            ],
+            options={
+                "db_table": "sale",
+                "constraints": [
+                    models.UniqueConstraint(fields=("purse_id", "counter"), name="a_card_counts_each_sale_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("amount_fen__gte", 0), ("subsidy_fen__gte", 0)),
+                        name="a_sale_amount_is_not_negative",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -255,7 +306,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         primary_key=True,
                         serialize=False,
-                        to="ledger.entry",
+                        to="ledger.otherentry",
                     ),
                 ),
                 ("outcome", models.SmallIntegerField()),
@@ -277,7 +328,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         primary_key=True,
                         serialize=False,
-                        to="ledger.entry",
+                        to="ledger.otherentry",
                     ),
                 ),
             ],
@@ -286,17 +337,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.AddIndex(
-            model_name="entry",
+            model_name="otherentry",
             index=models.Index(
                 condition=models.Q(("kind__in", (3, 9))), fields=["card", "counter"], name="load_by_count"
             ),
         ),
         migrations.AddIndex(
-            model_name="entry",
+            model_name="otherentry",
             index=models.Index(condition=models.Q(("kind", 7)), fields=["card"], name="adjustment_by_card"),
         ),
         migrations.AddIndex(
-            model_name="entry",
+            model_name="otherentry",
             index=models.Index(
                 condition=models.Q(("refers_to__isnull", False)),
                 fields=["terminal", "epoch", "refers_to"],
@@ -304,11 +355,11 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.UniqueConstraint(fields=("terminal", "epoch", "seq"), name="a_tap_is_posted_once"),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("ttsn__isnull", False)),
                 fields=("card", "counter"),
@@ -316,19 +367,19 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("ttsn__isnull", False)), fields=("terminal", "ttsn"), name="a_tac_pays_for_one_tap"
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("kind", 1)), fields=("card",), name="a_purse_is_opened_in_the_ledger_once"
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.UniqueConstraint(
                 condition=models.Q(("kind", 4)),
                 fields=("terminal", "epoch", "refers_to"),
@@ -336,13 +387,13 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.CheckConstraint(
                 condition=models.Q(("amount_fen__gte", 0), ("subsidy_fen__gte", 0)), name="entry_amount_is_not_negative"
             ),
         ),
         migrations.AddConstraint(
-            model_name="entry",
+            model_name="otherentry",
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("card__isnull", False), ("counter__isnull", False)), ("kind__in", (7, 8)), _connector="OR"
@@ -355,14 +406,14 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(fields=("terminal", "epoch"), name="a_journal_is_finished_once"),
         ),
         migrations.AddField(
-            model_name="posting",
+            model_name="otherposting",
             name="account",
             field=models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to="ledger.account"),
         ),
         migrations.AddField(
-            model_name="posting",
+            model_name="otherposting",
             name="entry",
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="ledger.entry"),
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to="ledger.otherentry"),
         ),
         migrations.AddConstraint(
             model_name="sourcecheckpoint",
@@ -393,6 +444,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("outcome", models.SmallIntegerField()),
+                ("evidence_id", models.IntegerField(null=True)),
                 ("resolved_at_utc_s", models.BigIntegerField()),
                 ("how", models.SmallIntegerField(null=True)),
                 ("because", models.TextField(null=True)),
@@ -448,7 +500,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
-            model_name="posting",
+            model_name="otherposting",
             constraint=models.CheckConstraint(
                 condition=models.Q(("amount_fen", 0), _negated=True), name="a_posting_moves_money"
             ),
@@ -456,26 +508,15 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="suspenseresolution",
             name="entry",
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to="ledger.entry"),
-        ),
-        migrations.AddField(
-            model_name="suspenseresolution",
-            name="evidence",
-            field=models.ForeignKey(
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.PROTECT,
-                related_name="+",
-                to="ledger.entry",
-            ),
+            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to="ledger.otherentry"),
         ),
         migrations.AddConstraint(
             model_name="suspenseresolution",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    models.Q(("entry__isnull", False), ("evidence__isnull", False), ("outcome", 1)),
-                    models.Q(("entry__isnull", True), ("evidence__isnull", False), ("outcome", 2)),
-                    models.Q(("entry__isnull", False), ("evidence__isnull", True), ("outcome__in", (3, 4))),
+                    models.Q(("entry__isnull", False), ("evidence_id__isnull", False), ("outcome", 1)),
+                    models.Q(("entry__isnull", True), ("evidence_id__isnull", False), ("outcome", 2)),
+                    models.Q(("entry__isnull", False), ("evidence_id__isnull", True), ("outcome__in", (3, 4))),
                     _connector="OR",
                 ),
                 name="what_was_executed_is_booked",

@@ -1,4 +1,8 @@
-"""The chart of accounts; what money rests on is insert-only; closed days stay closed; people decide in pairs."""
+"""The chart of accounts; what money rests on is insert-only; closed days stay closed; people decide in pairs.
+
+Usual sales lie in two dense tables, whatever else there is in two others: what one of them holds the other refuses.
+The views `entry` and `posting` show all of it, a row for each, as it is told.
+"""
 
 from __future__ import annotations
 
@@ -47,27 +51,103 @@ CLAIM: Final = (
 _CLOSED: Final = "EXISTS (SELECT 1 FROM day_close WHERE day >= NEW.{day})"
 _POSTED: Final = "EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = NEW.entry_id AND outcome = 1)"
 _LIVE_LOAD_AT_THIS_COUNT: Final = """
-    EXISTS (SELECT 1 FROM entry live WHERE live.kind IN (3, 9) AND live.card = NEW.card AND live.counter = NEW.counter
+    EXISTS (SELECT 1 FROM other_entry live
+            WHERE live.kind IN (3, 9) AND live.card = NEW.card AND live.counter = NEW.counter
             AND NOT EXISTS (SELECT 1 FROM entry_resolution WHERE entry_id = live.id AND outcome = 2))
 """
-_PROVEN: Final = """
-    EXISTS (SELECT 1 FROM suspense_item item JOIN entry evidence ON evidence.card = item.card
+_EVIDENCE: Final = """
+    EXISTS (SELECT 1 FROM suspense_item item JOIN {table} evidence ON evidence.card = item.card
             WHERE item.id = NEW.suspense_item_id AND item.reason = 3
             AND evidence.id = NEW.evidence_id AND evidence.ttsn IS NOT NULL AND evidence.kind <> 7
             AND (evidence.terminal, evidence.epoch, evidence.seq) <> (item.terminal, item.epoch, item.seq)
             AND (NEW.outcome = 2 AND evidence.counter = item.counter
                  OR NEW.outcome = 1 AND evidence.counter > item.counter))
 """
+_PROVEN: Final = f"({_EVIDENCE.format(table='other_entry')} OR {_EVIDENCE.format(table='sale_entry')})"
 _BOOKED_FOR_IT: Final = """
-    EXISTS (SELECT 1 FROM suspense_item item JOIN entry ON entry.id = NEW.entry_id
+    EXISTS (SELECT 1 FROM suspense_item item JOIN other_entry entry ON entry.id = NEW.entry_id
             WHERE item.id = NEW.suspense_item_id AND entry.kind = item.kind AND entry.card = item.card
             AND entry.counter = item.counter AND entry.amount_fen = item.amount_fen
             AND (entry.terminal, entry.epoch, entry.seq) = (item.terminal, item.epoch, item.seq))
 """
 _ADJUSTED_FOR_IT: Final = """
-    EXISTS (SELECT 1 FROM suspense_item item JOIN entry ON entry.id = NEW.entry_id
+    EXISTS (SELECT 1 FROM suspense_item item JOIN other_entry entry ON entry.id = NEW.entry_id
             WHERE item.id = NEW.suspense_item_id AND entry.kind = 7 AND entry.terminal = item.terminal
             AND entry.amount_fen = item.amount_fen)
+"""
+
+# A run is at most 500 taps long, so those that may hold a number begin within 500 before it.
+_IN_A_RUN: Final = """
+    EXISTS (SELECT 1 FROM sale_run WHERE sale_run.terminal = NEW.terminal AND sale_run.epoch = NEW.epoch
+            AND first_seq <= NEW.seq AND first_seq > NEW.seq - 500 AND first_seq + taps > NEW.seq)
+"""
+_SERIAL_IN_A_RUN: Final = """
+    EXISTS (SELECT 1 FROM sale_run WHERE sale_run.terminal = NEW.terminal
+            AND first_ttsn <= NEW.ttsn AND first_ttsn > NEW.ttsn - 500 AND first_ttsn + taps > NEW.ttsn)
+"""
+_COUNT_IN_A_RUN: Final = """
+    EXISTS (SELECT 1 FROM other_entry opening CROSS JOIN sale WHERE opening.kind = 1 AND opening.card = NEW.card
+            AND sale.purse_id = opening.id AND sale.counter = NEW.counter)
+"""
+_NUMBERS_ARE_TAKEN: Final = """
+    EXISTS (SELECT 1 FROM sale_run run WHERE run.terminal = NEW.terminal AND run.epoch = NEW.epoch
+            AND run.first_seq < NEW.first_seq + NEW.taps AND run.first_seq > NEW.first_seq - 500
+            AND run.first_seq + run.taps > NEW.first_seq)
+    OR EXISTS (SELECT 1 FROM other_entry WHERE other_entry.terminal = NEW.terminal AND other_entry.epoch = NEW.epoch
+               AND seq >= NEW.first_seq AND seq < NEW.first_seq + NEW.taps)
+"""
+_SERIALS_ARE_TAKEN: Final = """
+    EXISTS (SELECT 1 FROM sale_run run WHERE run.terminal = NEW.terminal
+            AND run.first_ttsn < NEW.first_ttsn + NEW.taps AND run.first_ttsn > NEW.first_ttsn - 500
+            AND run.first_ttsn + run.taps > NEW.first_ttsn)
+    OR EXISTS (SELECT 1 FROM other_entry WHERE other_entry.terminal = NEW.terminal AND ttsn IS NOT NULL
+               AND ttsn >= NEW.first_ttsn AND ttsn < NEW.first_ttsn + NEW.taps)
+"""
+_ITS_SALES: Final = "FROM sale WHERE sale.id >= NEW.id AND sale.id < NEW.id + NEW.taps"
+_COUNTS_ARE_TAKEN: Final = """
+    EXISTS (SELECT 1 FROM sale CROSS JOIN other_entry opening CROSS JOIN other_entry other
+            WHERE sale.id >= NEW.id AND sale.id < NEW.id + NEW.taps AND opening.id = sale.purse_id
+            AND other.ttsn IS NOT NULL AND other.card = opening.card AND other.counter = sale.counter)
+"""
+# Each sale is of a purse that was opened before, from its count on, and their sums are the run's.
+_NOT_WHAT_ITS_SALES_ARE: Final = f"""
+    (SELECT count(*) FROM sale CROSS JOIN other_entry opening
+     WHERE sale.id >= NEW.id AND sale.id < NEW.id + NEW.taps AND sale.run_id = NEW.id
+     AND opening.id = sale.purse_id AND opening.kind = 1 AND opening.counter <= sale.counter) <> NEW.taps
+    OR (SELECT coalesce(sum(amount_fen), 0) {_ITS_SALES}) <> NEW.amount_fen
+    OR (SELECT coalesce(sum(subsidy_fen), 0) {_ITS_SALES}) <> NEW.subsidy_fen
+"""
+_BOOKED_UP_TO: Final = "coalesce((SELECT id + taps - 1 FROM sale_run ORDER BY id DESC LIMIT 1), 0)"
+
+# A usual sale with all columns that an entry has.
+_SALE_ENTRY: Final = """
+    CREATE VIEW sale_entry AS
+    SELECT sale.id, CAST(2 AS smallint) AS kind, run.source, run.source_position + sale.id - run.id AS source_position,
+           run.terminal, run.epoch, run.first_seq + sale.id - run.id AS seq, opening.card, sale.counter,
+           run.first_ttsn + sale.id - run.id AS ttsn, sale.amount_fen, sale.subsidy_fen,
+           CAST(NULL AS bigint) AS refers_to, sale.balance_before_fen, sale.happened_at_utc_s, run.clock_quality,
+           run.received_at_utc_s, run.accounting_day
+    FROM sale JOIN sale_run run ON run.id = sale.run_id
+    JOIN other_entry opening ON opening.id = sale.purse_id AND opening.kind = 1
+"""
+_ENTRY_COLUMNS: Final = """
+    id, kind, source, source_position, terminal, epoch, seq, card, counter, ttsn, amount_fen, subsidy_fen, refers_to,
+    balance_before_fen, happened_at_utc_s, clock_quality, received_at_utc_s, accounting_day
+"""
+_ENTRY: Final = f"""
+    CREATE VIEW entry AS
+    SELECT {_ENTRY_COLUMNS} FROM other_entry UNION ALL SELECT {_ENTRY_COLUMNS} FROM sale_entry
+"""
+# The school's part of a sale goes through the purse.
+_POSTING: Final = """
+    CREATE VIEW posting AS
+    SELECT entry_id, account_id, purse, amount_fen, accounting_day FROM other_posting
+    UNION ALL SELECT id, 5003, NULL, subsidy_fen, accounting_day FROM sale_entry WHERE subsidy_fen > 0
+    UNION ALL SELECT id, 2001, card, -subsidy_fen, accounting_day FROM sale_entry WHERE subsidy_fen > 0
+    UNION ALL SELECT id, 2001, card, amount_fen + subsidy_fen, accounting_day FROM sale_entry
+              WHERE amount_fen + subsidy_fen > 0
+    UNION ALL SELECT id, 2002, NULL, -(amount_fen + subsidy_fen), accounting_day FROM sale_entry
+              WHERE amount_fen + subsidy_fen > 0
 """
 
 
@@ -80,10 +160,12 @@ class Migration(migrations.Migration):
             migrations.RunSQL([("INSERT INTO account (number, name) VALUES (%s, %s)", row)], migrations.RunSQL.noop)
             for row in CHART
         ),
+        *(migrations.RunSQL(sql, migrations.RunSQL.noop) for sql in (_SALE_ENTRY, _ENTRY, _POSTING)),
         *insert_only(
             account="number",
-            entry="id",
-            posting="id",
+            other_entry="id",
+            other_posting="id",
+            sale_run="id",
             entry_resolution="entry_id",
             suspense_item="id",
             suspense_resolution="suspense_item_id",
@@ -96,13 +178,22 @@ class Migration(migrations.Migration):
             statement="id",
             source_checkpoint="id",
         ),
-        never_replaced("a_tap_is_posted_once", table="entry", key=("terminal", "epoch", "seq")),
-        never_replaced("a_card_counts_each_tap_once", table="entry", key=("card", "counter"), where="ttsn IS NOT NULL"),
-        never_replaced("a_tac_pays_for_one_tap", table="entry", key=("terminal", "ttsn"), where="ttsn IS NOT NULL"),
-        never_replaced("a_purse_is_opened_in_the_ledger_once", table="entry", key=("card",), where="kind = 1"),
+        never_replaced("a_tap_is_posted_once", table="other_entry", key=("terminal", "epoch", "seq")),
         never_replaced(
-            "a_sale_is_reversed_once", table="entry", key=("terminal", "epoch", "refers_to"), where="kind = 4"
+            "a_card_counts_each_tap_once", table="other_entry", key=("card", "counter"), where="ttsn IS NOT NULL"
         ),
+        never_replaced(
+            "a_tac_pays_for_one_tap", table="other_entry", key=("terminal", "ttsn"), where="ttsn IS NOT NULL"
+        ),
+        never_replaced("a_purse_is_opened_in_the_ledger_once", table="other_entry", key=("card",), where="kind = 1"),
+        never_replaced(
+            "a_sale_is_reversed_once", table="other_entry", key=("terminal", "epoch", "refers_to"), where="kind = 4"
+        ),
+        # Not `insert_only`: by another rule a sale's number is beyond all booked ones, so none is ever replaced.
+        never_when("sale_is_never_changed", table="sale", event="UPDATE", condition=ALWAYS),
+        never_when("sale_is_never_deleted", table="sale", event="DELETE", condition=ALWAYS),
+        never_replaced("a_run_begins_once", table="sale_run", key=("terminal", "epoch", "first_seq")),
+        never_replaced("a_card_counts_each_sale_once", table="sale", key=("purse_id", "counter")),
         never_replaced("a_claim_is_suspended_once", table="suspense_item", key=CLAIM),
         never_replaced("an_entry_settles_one_item", table="suspense_resolution", key=("entry_id",)),
         never_replaced("a_decision_is_read_once", table="decision", key=("key",)),
@@ -120,15 +211,55 @@ class Migration(migrations.Migration):
         never_replaced("a_cursor_stands_there_once", table="source_checkpoint", key=("source", "lineage", "position")),
         never_when(
             "nothing_is_booked_on_a_closed_day",
-            table="entry",
+            table="other_entry",
             event="INSERT",
             condition=_CLOSED.format(day="accounting_day"),
         ),
         never_when(
             "nothing_is_posted_on_a_closed_day",
-            table="posting",
+            table="other_posting",
             event="INSERT",
             condition=_CLOSED.format(day="accounting_day"),
+        ),
+        never_when(
+            "nothing_is_sold_on_a_closed_day",
+            table="sale_run",
+            event="INSERT",
+            condition=_CLOSED.format(day="accounting_day"),
+        ),
+        never_when(
+            "a_booked_run_gets_no_more_sales",
+            table="sale",
+            event="INSERT",
+            condition=f"NEW.id < NEW.run_id OR NEW.run_id <= {_BOOKED_UP_TO}",
+        ),
+        never_when(
+            "runs_are_numbered_on",
+            table="sale_run",
+            event="INSERT",
+            condition=f"NEW.id <= {_BOOKED_UP_TO}",
+        ),
+        never_when("a_run_is_what_its_sales_are", table="sale_run", event="INSERT", condition=_NOT_WHAT_ITS_SALES_ARE),
+        never_when("a_run_takes_no_taps_number", table="sale_run", event="INSERT", condition=_NUMBERS_ARE_TAKEN),
+        never_when("a_run_takes_no_taps_serial", table="sale_run", event="INSERT", condition=_SERIALS_ARE_TAKEN),
+        never_when("a_run_takes_no_taps_count", table="sale_run", event="INSERT", condition=_COUNTS_ARE_TAKEN),
+        never_when(
+            "no_tap_is_posted_beside_a_run",
+            table="other_entry",
+            event="INSERT",
+            condition=f"NEW.seq IS NOT NULL AND {_IN_A_RUN}",
+        ),
+        never_when(
+            "no_serial_pays_beside_a_run",
+            table="other_entry",
+            event="INSERT",
+            condition=f"NEW.ttsn IS NOT NULL AND {_SERIAL_IN_A_RUN}",
+        ),
+        never_when(
+            "no_count_is_taken_beside_a_run",
+            table="other_entry",
+            event="INSERT",
+            condition=f"NEW.ttsn IS NOT NULL AND {_COUNT_IN_A_RUN}",
         ),
         never_when(
             "nothing_ends_on_a_closed_day",
@@ -169,7 +300,7 @@ class Migration(migrations.Migration):
         ),
         never_when(
             "a_card_counts_each_load_once",
-            table="entry",
+            table="other_entry",
             event="INSERT",
             condition=f"NEW.kind IN (3, 9) AND {_LIVE_LOAD_AT_THIS_COUNT}",
         ),
@@ -177,13 +308,14 @@ class Migration(migrations.Migration):
             "only_a_pending_entry_is_resolved",
             table="entry_resolution",
             event="INSERT",
-            condition="NOT EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind IN (3, 9))",
+            condition="NOT EXISTS (SELECT 1 FROM other_entry WHERE id = NEW.entry_id AND kind IN (3, 9))",
         ),
         never_when(
             "a_pending_entry_moves_no_money",
-            table="posting",
+            table="other_posting",
             event="INSERT",
-            condition=f"EXISTS (SELECT 1 FROM entry WHERE id = NEW.entry_id AND kind IN (3, 9)) AND NOT {_POSTED}",
+            condition=f"EXISTS (SELECT 1 FROM other_entry WHERE id = NEW.entry_id AND kind IN (3, 9))"
+            f" AND NOT {_POSTED}",
         ),
         never_when(
             "a_cards_line_of_counters_proves_it",

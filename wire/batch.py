@@ -19,7 +19,7 @@ from wire.directory import CodingState
 from wire.fields import FieldReader, FormatError, varint
 from wire.ids import SEQ_MAX, TERMINAL_ID_BYTES, TerminalId
 from wire.record import HASH_BYTES, TapRecord, debited_fen, next_hash
-from wire.rows import Link, best_pace, encode_row, read_rows
+from wire.rows import Links, best_pace, encode_row, read_rows
 
 BATCH_VERSION: Final = 2
 TOTAL_BITS: Final = 63  # what a database's signed integer holds
@@ -94,7 +94,7 @@ class SignedBatch:
         body, proof = self.raw[: -signature.SIGNATURE_BYTES], self.raw[-signature.SIGNATURE_BYTES :]
         signature.verify(public_key, signature.BATCH, body, proof)
 
-    def open(self, state: CodingState) -> list[Link]:
+    def open(self, state: CodingState) -> Links:
         """The records, once the rows are read to the last bit and fit the head tag and the total.
 
         `state` is the one before `first_seq`, in the journal whose hash there is `hash_before`. It is the one before
@@ -104,9 +104,9 @@ class SignedBatch:
         links = read_rows(
             state, self.rows, self.count, self.hash_before, terminal=self.terminal, epoch=self.epoch, pace=self.pace
         )
-        if links[-1].chain_hash[:HEAD_TAG_BYTES] != self.head_tag:
+        if links.chain_hashes[-1][:HEAD_TAG_BYTES] != self.head_tag:
             raise FormatError("the records do not lead to the head hash")
-        if debited_fen(link.canonical for link in links) != self.total_fen:
+        if debited_fen(links.canonicals) != self.total_fen:
             raise FormatError("the records do not add up to the total")
         return links
 

@@ -1,4 +1,4 @@
-"""Bits as text: a row's fields as strings of 0 and 1, which Python slices and searches faster than it shifts.
+"""Bits as text: a row's fields as strings of 0 and 1, which are easy to cut and to search; and as words, to be quick.
 
 Left out: what the fields mean (`wire.rows`).
 """
@@ -12,6 +12,7 @@ from wire.fields import FormatError
 # Zeros behind the last bit, so that a field can be read before it is known whether it ended in time: the longest run
 # of ones is refused long before, and no row has as many bits.
 _BEYOND: Final = "0" * 800
+_BEYOND_WORDS: Final = bytes(32)  # as much as `wire.rows` may look at behind a usual row that was cut short
 
 
 def fixed(value: int, width: int) -> str:
@@ -29,6 +30,12 @@ def to_bytes(bits: str) -> bytes:
     """The bits in as few bytes as hold them, zeros behind."""
     size = -(-len(bits) // 8)
     return int(bits.ljust(8 * size, "0"), 2).to_bytes(size, "big") if size else b""
+
+
+def each_bit_first(data: bytes) -> list[bytes]:
+    """The data eight times, so that what begins at bit n begins with byte n // 8 of copy n % 8. Zeros are behind it."""
+    number, size = int.from_bytes(data + _BEYOND_WORDS, "big"), len(data) + len(_BEYOND_WORDS)
+    return [(number << shift).to_bytes(size + 1, "big")[1:] for shift in range(8)]
 
 
 class BitReader:

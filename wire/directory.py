@@ -8,6 +8,7 @@ window's records alone. How a record refers to it is `wire.rows`' matter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final, Self
 
@@ -29,13 +30,12 @@ class CodingState:
     """The state before record `seq`; begins at a journal's record 1.
 
     `cards[i]` (issuer and ASN) should come next with `balances[i]` and `counters[i]`, and has come since the window's
-    last step if `is_fresh[i]`; `prices[r]` is the r-th most
-    frequent one. The rest is what the record before said: `ttsn` (the last that was drawn), boot, uptime, quality, and
-    the wall clock's offset to the uptime.
+    last step if `i` is in `fresh`, in which the first to come is first; `prices[r]` is the r-th most frequent one. The
+    rest is what the record before said: `ttsn` (the last that was drawn), boot, uptime, quality, and the wall clock's
+    offset to the uptime.
     """
 
     __slots__ = (
-        "_fresh",
         "_paid",
         "_paid_fresh",
         "_ttsn_seq",
@@ -43,8 +43,8 @@ class CodingState:
         "boot",
         "cards",
         "counters",
+        "fresh",
         "index",
-        "is_fresh",
         "offset_s",
         "prices",
         "quality",
@@ -66,8 +66,7 @@ class CodingState:
         self._ttsn_seq = 0
         self._paid: dict[int, int] = {}
         # What will be left when the window takes its next step, of the records since the last one.
-        self._fresh: list[int] = []
-        self.is_fresh = bytearray()
+        self.fresh: dict[int, None] = {}
         self._paid_fresh: dict[int, int] = {}
 
     @classmethod
@@ -84,7 +83,7 @@ class CodingState:
         twin = type(self)(self.seq)
         for name in self.__slots__:
             value = getattr(self, name)
-            setattr(twin, name, value.copy() if isinstance(value, list | dict | bytearray) else value)
+            setattr(twin, name, value.copy() if isinstance(value, list | dict) else value)
         return twin
 
     def advance_canonical(self, canonical: bytes) -> None:
@@ -128,21 +127,18 @@ class CodingState:
             self.cards.append(card)
             self.balances.append(balance_fen)
             self.counters.append(counter)
-            self.is_fresh.append(0)
         elif balance_fen != (foretold_fen := self.balances[index]):
-            self._count(abs(balance_fen - foretold_fen), fresh=self.is_fresh[index])
+            self._count(abs(balance_fen - foretold_fen), fresh=index in self.fresh)
         if outcome == _DEBITED:
             self.balances[index] = (balance_fen - amount_fen) & 0xFFFF_FFFF
             self.counters[index] = (counter + 1) & 0xFFFF
         else:
             self.balances[index] = balance_fen
             self.counters[index] = counter
-        if not self.is_fresh[index]:
-            self.is_fresh[index] = 1
-            self._fresh.append(index)
-        self._count(amount_fen + subsidy_fen, fresh=1)
+        self.fresh[index] = None
+        self._count(amount_fen + subsidy_fen, fresh=True)
         if subsidy_fen and amount_fen:
-            self._count(subsidy_fen, fresh=1)
+            self._count(subsidy_fen, fresh=True)
         if ttsn:
             self.ttsn, self._ttsn_seq = ttsn, self.seq
         self.boot, self.uptime_s, self.offset_s, self.quality = boot, uptime_s, utc_s - uptime_s, quality
@@ -152,31 +148,28 @@ class CodingState:
                 self._step()
             self._rank()
 
-    def advance_usual(self, index: int, amount_fen: int, spent_fen: int, balance_fen: int, counter: int) -> None:
-        """What `advance` does about card and prices when both are known, and what was spent elsewhere is a price, too.
+    def advance_run(self, taps: int, uptime_s: int, paid_fen: list[int], stale_fen: list[int]) -> None:
+        """What `advance` does after so many usual taps, whose cards and prices were known, before the next ranking.
 
-        `balance_fen` and `counter` are those after the debit. A run of such taps ends with `arrive`.
+        `balances`, `counters` and `fresh` are as after them already. `paid_fen` are the prices that were paid, here or
+        elsewhere, in their order; `stale_fen` those that were paid elsewhere by cards that were not fresh.
         """
+        if not taps:
+            return
+        self.seq += taps
+        self.ttsn += taps
+        self._ttsn_seq, self.uptime_s = self.seq - 1, uptime_s
         paid, paid_fresh = self._paid, self._paid_fresh
-        if spent_fen:
-            self._count(spent_fen, fresh=self.is_fresh[index])
-        self.balances[index] = balance_fen
-        self.counters[index] = counter
-        if not self.is_fresh[index]:
-            self.is_fresh[index] = 1
-            self._fresh.append(index)
-        paid[amount_fen] += 1
-        if amount_fen in paid_fresh:
-            paid_fresh[amount_fen] += 1
-        elif len(paid_fresh) < PRICES_MAX:
-            paid_fresh[amount_fen] = 1
+        for amount_fen in stale_fen:
+            paid[amount_fen] += 1
+        for amount_fen, times in Counter(paid_fen).items():
+            paid[amount_fen] += times
+            if amount_fen in paid_fresh:
+                paid_fresh[amount_fen] += times
+            elif len(paid_fresh) < PRICES_MAX:
+                paid_fresh[amount_fen] = times
 
-    def arrive(self, seq: int, *, ttsn: int, uptime_s: int) -> None:
-        """The state is the one before record `seq`, after usual ones that ended before the next ranking."""
-        if seq > self.seq:
-            self.seq, self.ttsn, self._ttsn_seq, self.uptime_s = seq, ttsn, seq - 1, uptime_s
-
-    def _count(self, amount_fen: int, *, fresh: int) -> None:
+    def _count(self, amount_fen: int, *, fresh: bool) -> None:
         paid = self._paid
         if amount_fen in paid:
             paid[amount_fen] += 1
@@ -194,15 +187,14 @@ class CodingState:
     def _step(self) -> None:
         """Forget what came before the window, which starts later now."""
         if self.seq > WINDOW_TAPS:
-            self.cards = [self.cards[index] for index in self._fresh]
-            self.balances = [self.balances[index] for index in self._fresh]
-            self.counters = [self.counters[index] for index in self._fresh]
+            self.cards = [self.cards[index] for index in self.fresh]
+            self.balances = [self.balances[index] for index in self.fresh]
+            self.counters = [self.counters[index] for index in self.fresh]
             self.index = {card: index for index, card in enumerate(self.cards)}
             self._paid = self._paid_fresh
             if self._ttsn_seq < self.seq - WINDOW_TAPS:
                 self.ttsn = 0
-        self._fresh = []
-        self.is_fresh = bytearray(len(self.cards))
+        self.fresh = {}
         self._paid_fresh = {}
 
     def _rank(self) -> None:

@@ -30,14 +30,18 @@ CAMPUS_ZONE: Final = timezone(timedelta(hours=8))
 LAYOUT: Final = struct.Struct(">B6sHIBBBB18sIIIIHI4sIIIIB")
 RECORD_BYTES: Final = LAYOUT.size
 _DEBIT: Final = struct.Struct(">14xB20xI39x")  # outcome and amount alone
-JUDGED: Final = struct.Struct(">14xBxB61x")  # outcome and MAC2
-UNDER_TAC: Final = struct.Struct(">x6s10x18sI14xI4s4xI9x")  # terminal, card, amount, TTSN, TAC, time
-assert {view.size for view in (_DEBIT, JUDGED, UNDER_TAC)} == {RECORD_BYTES}, "each is a view of a whole record"
+OUTCOME_AT: Final = 14
+MAC2_AT: Final = 16
+UNDER_TAC: Final = struct.Struct(">x6s10x18sI14xII4xI9x")  # terminal, card, amount, TTSN, TAC (a number), time
+assert _DEBIT.size == UNDER_TAC.size == RECORD_BYTES, "each is a view of a whole record"
 
+HOUR_S: Final = 3_600
 _DATE_BYTES: Final = 4
 _DAY_S: Final = 86_400
-_ZONE_S: Final = int(CAMPUS_ZONE.utcoffset(None).total_seconds())
-_BCD_OF_MINUTE: Final = [bytes.fromhex(f"{minute // 60:02d}{minute % 60:02d}") for minute in range(24 * 60)]  # HHMM
+_DATE_TIME_BYTES: Final = 7
+_ZONE_HOURS: Final = CAMPUS_ZONE.utcoffset(None) // timedelta(hours=1)
+_BCD: Final = [tens << 4 | ones for tens in range(6) for ones in range(10)]
+BCD_IN_HOUR: Final = [minute << 8 | second for minute in _BCD for second in _BCD]  # MMSS of each second
 
 
 class TapKind(IntEnum):
@@ -243,16 +247,21 @@ class TapRecord:
 
 
 def card_date_time(utc_s: int) -> bytes:
-    """Local CCYYMMDDHHMMSS in BCD, 7 bytes, as it enters MAC1 and TAC. Once for every tap that the server checks."""
-    day, second = divmod(utc_s + _ZONE_S, _DAY_S)
-    minute, second = divmod(second, 60)
-    return b"%b%b%b" % (_card_date(day), _BCD_OF_MINUTE[minute], _BCD_OF_MINUTE[second][1:])
+    """Local CCYYMMDDHHMMSS in BCD, 7 bytes, as it enters MAC1 and TAC."""
+    hour, second = divmod(utc_s, HOUR_S)
+    return (card_hour(hour) << 16 | BCD_IN_HOUR[second]).to_bytes(_DATE_TIME_BYTES, "big")
+
+
+def card_hour(hour: int) -> int:
+    """Local CCYYMMDDHH in BCD, as one number, of an hour since 1970 (UTC); `BCD_IN_HOUR` has what follows it."""
+    day, local_hour = divmod(hour + _ZONE_HOURS, 24)
+    return _card_date(day) << 8 | _BCD[local_hour]
 
 
 @lru_cache(400)
-def _card_date(day: int) -> bytes:
+def _card_date(day: int) -> int:
     local = datetime.fromtimestamp(day * _DAY_S, UTC)
-    return bytes.fromhex(f"{local.year:04d}{local.month:02d}{local.day:02d}")
+    return int(f"{local.year:04d}{local.month:02d}{local.day:02d}", 16)
 
 
 def debited_fen(records: Iterable[bytes]) -> int:
@@ -328,3 +337,12 @@ def genesis_hash(terminal: TerminalId, epoch: int) -> bytes:
 def next_hash(before: bytes, canonical: bytes) -> bytes:
     """h_n = SHA-256(h_(n-1) | canonical record)."""
     return hashlib.sha256(before + canonical).digest()
+
+
+def chain_hashes(before: bytes, records: Iterable[bytes]) -> list[bytes]:
+    """The chain's hash after each of these canonical records."""
+    sha256, hashes = hashlib.sha256, []
+    for canonical in records:
+        before = sha256(before + canonical).digest()
+        hashes.append(before)
+    return hashes

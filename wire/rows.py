@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from hashlib import sha256
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
-from wire.bits import BitReader, fixed, golomb
-from wire.directory import RANKED_TAPS, CodingState
+from wire.bits import BitReader, each_bit_first, fixed, golomb
+from wire.directory import PRICES_MAX, RANKED_TAPS, CodingState
 from wire.fields import FormatError
 from wire.ids import ASN_BYTES, ISSUER_ID_BYTES, TerminalId
 from wire.record import (
     NO_TAC,
     RECORD_VERSION,
+    TAC_BYTES,
     ClockQuality,
     Mac2,
     Outcome,
     TapKind,
     TapRecord,
     TapTime,
-    next_hash,
+    chain_hashes,
     read_mac2,
     read_outcome,
     read_reason,
@@ -34,7 +35,6 @@ from wire.record import (
 PACE_MAX: Final = 16  # low bits of a time between two taps; from 1, so that four bits tell it
 _RUN_MAX: Final = 12  # ones before the low bits; as many say that the time follows whole
 _LONG_BITS: Final = 18  # three days
-_ELSEWHERE_RUN_MAX: Final = 12  # beyond that the counter's jump is odd enough for the straight way
 _PRICE_ORDER: Final = 2
 _PRICE_RUN_MAX: Final = 6  # as many ones say that the amount follows
 _AMOUNT_ORDER: Final = 10
@@ -47,6 +47,8 @@ _QUALITIES: Final = tuple(ClockQuality)
 _SALE, _DEBITED, _VERIFIED = int(TapKind.SALE), int(Outcome.DEBITED), int(Mac2.VERIFIED)
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 _PACK: Final = struct.Struct(">B6sHIBBBB18sIIIIHIIIIIIB").pack  # a record (`wire.record.LAYOUT`), its TAC as a number
+_PACK_USUAL: Final = struct.Struct(">9sI4s18sI8xIHI4s4xIIIB").pack  # the same with what usual ones share in one piece
+_USUAL_ENDS: Final = bytes((_SALE, _DEBITED, 0, _VERIFIED))
 _CARD_ID_BYTES: Final = ISSUER_ID_BYTES + ASN_BYTES
 _U16: Final = 0xFFFF
 _U32: Final = 0xFFFF_FFFF
@@ -54,16 +56,41 @@ _U32: Final = 0xFFFF_FFFF
 _ELSEWHERE, _NEW, _SUBSIDISED, _ODD = "10", "110", "1110", "1111"
 
 
-class Link(NamedTuple):
-    """A record as its canonical bytes, and the chain's hash after it."""
+_WORD_BITS: Final = 64
+_NOT_FORETOLD: Final = 1 << _WORD_BITS - 1  # a row's first bit
+_TAC_BITS: Final = 8 * TAC_BYTES
+_READ_WORD: Final = struct.Struct(">Q").unpack_from
+# How many ones lead so many bits; how often a card paid elsewhere is told with as many at most, too.
+_RUN_OF: Final = [run for run in range(_RUN_MAX) for _ in range(1 << _RUN_MAX - run - 1)] + [_RUN_MAX]
+_RUN_MASK: Final = len(_RUN_OF) - 1
+_PRICE_BITS: Final = 2 * _PRICE_RUN_MAX - 1 + _PRICE_ORDER  # of the longest code for a rank
 
-    canonical: bytes
-    chain_hash: bytes
+
+def _price_codes() -> list[tuple[int, int]]:
+    """By its first `_PRICE_BITS` bits: the rank and how many bits tell it; or a rank that there is not."""
+    codes = [(PRICES_MAX, 0)] * (1 << _PRICE_BITS)
+    for rank in range(PRICES_MAX):
+        code = golomb(rank, _PRICE_ORDER)
+        first, alike = int(code.ljust(_PRICE_BITS, "0"), 2), 1 << _PRICE_BITS - len(code)
+        codes[first : first + alike] = [(rank, len(code))] * alike
+    return codes
+
+
+_PRICE_OF: Final = _price_codes()
+_PRICE_MASK: Final = len(_PRICE_OF) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Consecutive records as their canonical bytes, and the chain's hash after each."""
+
+    canonicals: list[bytes]
+    chain_hashes: list[bytes]
 
     @property
-    def record(self) -> TapRecord:
-        """What it says."""
-        return TapRecord.from_bytes(self.canonical)
+    def records(self) -> list[TapRecord]:
+        """What they say."""
+        return [TapRecord.from_bytes(canonical) for canonical in self.canonicals]
 
 
 def best_pace(state: CodingState, records: Sequence[TapRecord], pace_max: int = PACE_MAX) -> int:
@@ -219,19 +246,16 @@ def _odd_kind(state: CodingState, record: TapRecord) -> list[str]:
 
 def read_rows(
     state: CodingState, data: bytes, count: int, hash_before: bytes, *, terminal: TerminalId, epoch: int, pace: int
-) -> list[Link]:
+) -> Links:
     """`count` records from rows that end in the last byte; takes the state on, also before a `FormatError`."""
     rows = _RowReader(state, data, terminal=terminal, epoch=epoch, pace=pace)
-    links: list[Link] = []
-    head = hash_before
-    while len(links) < count:
-        head = rows.usual(links, head, count)
-        if len(links) < count:
-            canonical = rows.next()
-            head = next_hash(head, canonical)
-            links.append(Link(canonical, head))
+    canonicals: list[bytes] = []
+    while len(canonicals) < count:
+        canonicals += rows.usual(count - len(canonicals))
+        if len(canonicals) < count:
+            canonicals.append(rows.next())
     rows.finish()
-    return links
+    return Links(canonicals, chain_hashes(hash_before, canonicals))
 
 
 class _RowReader:
@@ -240,6 +264,7 @@ class _RowReader:
     def __init__(self, state: CodingState, data: bytes, *, terminal: TerminalId, epoch: int, pace: int) -> None:
         self._state = state
         self._reader = BitReader(data)
+        self._words = each_bit_first(data)
         self._terminal = terminal
         self._epoch = epoch
         self._pace = pace
@@ -248,85 +273,101 @@ class _RowReader:
         """Raise `FormatError` unless the last row ended in the last byte."""
         self._reader.finish()
 
-    def usual(self, links: list[Link], head: bytes, count: int) -> bytes:
-        """Read rows up to `count` as long as they are of known cards and prices; the chain's hash after them.
+    def usual(self, taps_max: int) -> list[bytes]:
+        """The canonical records of up to so many rows, as long as they are of known cards and prices.
 
-        Nearly all taps are: what `next` would do with them stands here in one piece, which takes half the time. Any
-        other row, also one that is wrong, is left to `next`.
+        Nearly all taps are: what `next` would do with them stands here in one piece, which takes a third of the time.
+        Any other row, also one that is wrong, is left to `next`.
         """
-        state, reader, pace = self._state, self._reader, self._pace
-        if len(state.cards) < 2:  # a number of no bits, or none to name
-            return head
-        bits, find, at, size = reader.bits, reader.bits.find, reader.at, reader.size
+        canonicals: list[bytes] = []
+        if not (taps := self._usual_max(taps_max)):
+            return canonicals
+        state, pace, words, size, at = self._state, self._pace, self._words, self._reader.size, self._reader.at
         cards, balances, counters, prices = state.cards, state.balances, state.counters, state.prices
-        boot, offset_s, quality, uptime_s, ttsn = state.boot, state.offset_s, state.quality, state.uptime_s, state.ttsn
+        boot, offset_s, quality, now_s = state.boot, state.offset_s, state.quality, state.uptime_s
+        fresh = state.fresh
+        paid_fen: list[int] = []
+        stale_fen: list[int] = []
+        prefix = bytes((RECORD_VERSION,)) + self._terminal + self._epoch.to_bytes(2, "big")
         width = len(cards).bit_length() - 1
-        short = (2 << width) - len(cards)
-        seq = state.seq
-        # Up to the next ranking of prices: what comes of that is `next`'s matter, too.
-        stop_seq = min(seq + count - len(links), seq | RANKED_TAPS - 1)
+        short, behind_card, pace_mask = (2 << width) - len(cards), _WORD_BITS - 1 - width, (1 << pace) - 1
+        first, to_serial = state.seq, state.ttsn + 1 - state.seq
+        seq, stop_seq = first, first + taps
         while seq < stop_seq:
-            foretold = bits[at] == "0"
-            if not foretold and bits[at + 1] == "1":
+            (word,) = _READ_WORD(words[at & 7], at >> 3)
+            # `left` bits of the word are not read yet, and end in front of the rows' bit `stop`.
+            left, stop, spent_fen = behind_card, at + _WORD_BITS, 0
+            if word < _NOT_FORETOLD:
+                index = word >> left
+                if index >= short:
+                    left -= 1
+                    index = (word >> left) - short
+                balance_fen, counter = balances[index], counters[index]
+            elif (elsewhere := self._usual_elsewhere(word ^ _NOT_FORETOLD, behind_card - 1, short)) is not None:
+                left, index, balance_fen, counter, spent_fen = elsewhere
+                begin = stop - left
+                (word,) = _READ_WORD(words[begin & 7], begin >> 3)
+                left, stop = _WORD_BITS, begin + _WORD_BITS
+            else:
                 break
-            end = at + (1 if foretold else 2)
-            start, end = end, end + width
-            index = int(bits[start:end], 2)
-            if index >= short:
-                index = (index << 1 | (bits[end] == "1")) - short
-                end += 1
-            balance_fen, counter, spent_fen = balances[index], counters[index], 0
-            if not foretold:
-                elsewhere = self._usual_elsewhere(end, balance_fen, counter)
-                if elsewhere is None:
-                    break
-                end, balance_fen, counter, spent_fen = elsewhere
-            zero = find("0", end, end + _RUN_MAX)
-            price_at = zero + 1 + pace
-            stop = find("0", price_at, price_at + _PRICE_RUN_MAX)
-            if zero < 0 or stop < 0:
+            run = _RUN_OF[word >> left - _RUN_MAX & _RUN_MASK]
+            left -= run + 1 + pace
+            if run == _RUN_MAX:
                 break
-            now_s = uptime_s + (zero - end << pace) + int(bits[zero + 1 : price_at], 2)
-            serial, group = ttsn + 1, stop - price_at
-            end = stop + 1 + _PRICE_ORDER + group
-            rank = ((1 << group) - 1 << _PRICE_ORDER) + int(bits[stop + 1 : end], 2)
-            utc_s = now_s + offset_s
-            if rank >= len(prices) or end + 32 > size or (now_s | utc_s | serial) >> 32:
+            rank, bits = _PRICE_OF[word >> left - _PRICE_BITS & _PRICE_MASK]
+            tac_at = stop - left + bits
+            if rank >= len(prices) or tac_at + _TAC_BITS > size:
                 break
-            amount_fen = prices[rank]
-            canonical = _PACK(
-                RECORD_VERSION, self._terminal, self._epoch, seq, _SALE, _DEBITED, 0, _VERIFIED, cards[index],
-                amount_fen, 0, 0, balance_fen, counter, serial, int(bits[end : end + 32], 2), 0, utc_s, boot, now_s,
-                quality,
-            )  # fmt: skip
-            head = sha256(head + canonical).digest()
-            links.append(Link(canonical, head))
-            state.advance_usual(index, amount_fen, spent_fen, (balance_fen - amount_fen) & _U32, (counter + 1) & _U16)
-            uptime_s, ttsn, at = now_s, serial, end + 32
+            now_s += (run << pace) + (word >> left & pace_mask)
+            amount_fen, at = prices[rank], tac_at + _TAC_BITS
+            canonicals.append(_PACK_USUAL(
+                prefix, seq, _USUAL_ENDS, cards[index], amount_fen, balance_fen, counter, seq + to_serial,
+                words[tac_at & 7][tac_at >> 3 : (tac_at >> 3) + TAC_BYTES], now_s + offset_s, boot, now_s, quality,
+            ))  # fmt: skip
+            balances[index], counters[index] = (balance_fen - amount_fen) & _U32, (counter + 1) & _U16
+            if spent_fen:
+                (paid_fen if index in fresh else stale_fen).append(spent_fen)
+            fresh[index] = None
+            paid_fen.append(amount_fen)
             seq += 1
-        reader.at = at
-        state.arrive(seq, ttsn=ttsn, uptime_s=uptime_s)
-        return head
+        self._reader.at = at
+        state.advance_run(seq - first, now_s, paid_fen, stale_fen)
+        return canonicals
 
-    def _usual_elsewhere(self, at: int, balance_fen: int, counter: int) -> tuple[int, int, int, int] | None:
-        """What a card did elsewhere, from `at` on: where that ends, balance, counter, the price; None: see `next`."""
-        bits, prices = self._reader.bits, self._state.prices
-        zero = bits.find("0", at, at + _ELSEWHERE_RUN_MAX)
-        price_at = 2 * zero - at + 2  # behind as many bits as there are ones, and the one that tells of a load
-        stop = bits.find("0", price_at, price_at + _PRICE_RUN_MAX)
-        if zero < 0 or stop < 0:
+    def _usual_max(self, taps_max: int) -> int:
+        """How many rows can be usual ones, up to the next ranking of prices: what comes of that is `next`'s matter.
+
+        None if a card's number has no bits, or if time or serial number come near their bounds.
+        """
+        state = self._state
+        taps = min(taps_max, RANKED_TAPS - 1 - state.seq % RANKED_TAPS)
+        latest_s = state.uptime_s + (taps * _RUN_MAX << self._pace)
+        if len(state.cards) < 2 or (latest_s | latest_s + state.offset_s | state.ttsn + taps) >> 32:
+            return 0
+        return taps
+
+    def _usual_elsewhere(self, word: int, left: int, short: int) -> tuple[int, int, int, int, int] | None:
+        """What a card did elsewhere: the bits that are left of the word, the card, its balance and counter, the price.
+
+        The row's first bit was taken out of the word; `left` bits are behind a card of the shorter numbers. None: see
+        `next`.
+        """
+        state = self._state
+        index = word >> left
+        if index >= short:
+            left -= 1
+            index = (word >> left) - short
+        run = _RUN_OF[word >> left - _RUN_MAX & _RUN_MASK]
+        left -= 2 * run + 2  # behind as many bits as there are ones, and the one that tells of a load
+        rank, bits = _PRICE_OF[word >> left - _PRICE_BITS & _PRICE_MASK]
+        if index >= len(state.cards) or run == _RUN_MAX or rank >= len(state.prices):
             return None
-        counter += (1 << zero - at) - 1 + int("0" + bits[zero + 1 : price_at - 1], 2)
-        loaded, group = bits[price_at - 1] == "1", stop - price_at
-        end = stop + 1 + _PRICE_ORDER + group
-        rank = ((1 << group) - 1 << _PRICE_ORDER) + int(bits[stop + 1 : end], 2)
-        if rank >= len(prices):
-            return None
-        spent_fen = prices[rank]
-        balance_fen += spent_fen if loaded else -spent_fen
+        counter = state.counters[index] + (1 << run) - 1 + (word >> left + 1 & (1 << run) - 1)
+        loaded, spent_fen = word >> left & 1, state.prices[rank]
+        balance_fen = state.balances[index] + (spent_fen if loaded else -spent_fen)
         if counter > _U16 or not 0 <= balance_fen <= _U32 or loaded > spent_fen:
             return None
-        return end, balance_fen, counter, spent_fen
+        return left - bits, index, balance_fen, counter, spent_fen
 
     def next(self) -> bytes:
         """The next record's canonical bytes; `FormatError` where a field leaves its bounds."""

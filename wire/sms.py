@@ -26,7 +26,7 @@ from wire.hotlist import MARK_BYTES, Hotlist
 from wire.ids import TERMINAL_ID_BYTES, CardId, Stream, TerminalId
 from wire.receipt import BatchReceipt, Rejection, Suspense
 from wire.record import TapRecord, next_hash
-from wire.rows import Link, best_pace, card_after, encode_row, read_card_after, read_rows
+from wire.rows import Links, best_pace, card_after, encode_row, read_card_after, read_rows
 
 DATAGRAM_BYTES_MAX: Final = 140
 SMS_KEY_BYTES: Final = 16
@@ -146,13 +146,13 @@ class UpDatagram:
         nearest = next_seq + (self.seq_bits - next_seq + half) % (2 * half) - half
         return nearest if nearest > 0 else nearest + 2 * half
 
-    def open(self, state: CodingState, hash_before: bytes, *, terminal: TerminalId, epoch: int) -> list[Link]:
+    def open(self, state: CodingState, hash_before: bytes, *, terminal: TerminalId, epoch: int) -> Links:
         """The taps; `SmsInvalid` unless they continue the history of this state and hash, which is gone then."""
         try:
             links = read_rows(state, self.rows, self.count, hash_before, terminal=terminal, epoch=epoch, pace=self.pace)
         except FormatError as error:
             raise SmsInvalid(f"the taps cannot be read: {error}") from error
-        if links[-1].chain_hash[:UP_TAG_BYTES] != self.head_tag:
+        if links.chain_hashes[-1][:UP_TAG_BYTES] != self.head_tag:
             raise SmsInvalid("the taps do not lead to the head hash")
         return links
 

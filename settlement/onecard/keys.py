@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -23,8 +22,9 @@ from wire.ids import CardId, TerminalId
 from wire.load import LoadInit, load_date_time
 from wire.money import Fen
 from wire.purse_keys import PurseKeys, card_key, strong_key
-from wire.record import NO_TAC, UNDER_TAC, card_date_time
+from wire.record import NO_TAC
 from wire.sms import derive_sms_key
+from wire.tacs import are_purchase_tacs
 
 # scrypt at 32 MiB takes about 0.1 s: nothing at a start, much for somebody who guesses passphrases.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 15, 8, 1
@@ -94,7 +94,7 @@ class FileKeyStore:
     def __init__(self, masters: PurseKeys, *, two_level: bool) -> None:
         self._masters = masters
         self._two_level = two_level
-        self._purchase_tac_key = lru_cache(_CARDS_CACHED)(self._make_purchase_tac_key)
+        self._purchase_tac_keys = _TacKeys(self._tac_key, _CARDS_CACHED)
 
     @classmethod
     def create(
@@ -144,11 +144,7 @@ class FileKeyStore:
 
     def verify_purchase_tacs(self, records: Sequence[bytes]) -> list[bool]:
         """See `KeyStore`."""
-        found: list[bool] = []
-        for terminal, card, amount_fen, ttsn, tac, utc_s in UNDER_TAC.iter_unpack(b"".join(records)):
-            right = self._purchase_tac_key(card).purchase_tac(amount_fen, terminal, ttsn, card_date_time(utc_s))
-            found.append(tac != NO_TAC and secrets.compare_digest(right, tac))
-        return found
+        return are_purchase_tacs(b"".join(records), self._purchase_tac_keys)
 
     def verify_load_mac1(self, card: CardId, init: LoadInit, terminal: TerminalId) -> bool:
         """See `KeyStore`."""
@@ -212,8 +208,20 @@ class FileKeyStore:
     def _tac_key(self, card: CardId) -> bytes:
         return pboc.tac_key(card_key(self._masters.tac, card, two_level=self._two_level))
 
-    def _make_purchase_tac_key(self, card: bytes) -> pboc.TacKey:
-        return pboc.TacKey(self._tac_key(CardId.from_bytes(card)))
+
+class _TacKeys(dict[bytes, pboc.TacKey]):
+    """Cards' TAC keys, made when they are first asked for; the oldest make room. What is here costs one look-up."""
+
+    def __init__(self, make: Callable[[CardId], bytes], cards_max: int) -> None:
+        super().__init__()
+        self._make = make
+        self._cards_max = cards_max
+
+    def __missing__(self, card: bytes) -> pboc.TacKey:
+        while len(self) >= self._cards_max:
+            del self[next(iter(self))]
+        key = self[card] = pboc.TacKey(self._make(CardId.from_bytes(card)))
+        return key
 
 
 def _stretch(passphrase: bytes, salt: bytes) -> bytes:

@@ -15,7 +15,7 @@ from settlement.streams.store import TerminalRow
 from wire.directory import CodingState, window_start
 from wire.ids import TerminalId
 
-CARDS_KEPT: Final = 500_000  # over all states, about 150 MB; a state of a busy till knows 5,000
+CARDS_KEPT: Final = 500_000  # over all states, about 160 MB; a state of a busy till knows 5,000
 
 
 class CodingStates:

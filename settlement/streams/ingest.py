@@ -21,8 +21,8 @@ from wire.fields import FormatError
 from wire.ids import Stream
 from wire.messages import Receipt, Refused
 from wire.receipt import BatchReceipt, Cursor, Rejection, Suspense
-from wire.record import JUDGED, Mac2, Outcome, TapRecord, debited_fen, genesis_hash
-from wire.rows import Link
+from wire.record import MAC2_AT, OUTCOME_AT, RECORD_BYTES, Mac2, Outcome, TapRecord, debited_fen, genesis_hash
+from wire.rows import Links
 from wire.signature import SignatureInvalid
 from wire.sms import DatagramKind, Envelope, SmsInvalid, UpDatagram
 
@@ -62,6 +62,7 @@ def accept_batch(
             links,
             taps,
             first_seq=signed.first_seq,
+            total_fen=signed.total_before_fen + signed.total_fen,
             raw=signed.raw,
             digest=signed.digest,
             stream=stream,
@@ -113,6 +114,7 @@ def accept_datagram(
             links,
             taps,
             first_seq=first_seq,
+            total_fen=row.total_fen + debited_fen(links.canonicals[len(taps) :]),
             raw=data,
             digest=digest,
             stream=stream,
@@ -132,14 +134,16 @@ def judge(record: TapRecord, keys: KeyStore) -> Suspense | None:
 
 def _judge(records: Sequence[bytes], keys: KeyStore) -> list[tuple[int, Suspense]]:
     """Which of these canonical records cannot be booked, by their places, and why. Once for every tap that comes."""
-    ends = JUDGED.iter_unpack(b"".join(records))
-    claims = [(place, outcome, mac2) for place, (outcome, mac2) in enumerate(ends) if outcome in _PROVED_BY_TAC]
-    proofs = keys.verify_purchase_tacs([records[place] for place, _, _ in claims])
+    joined = b"".join(records)
+    outcomes, mac2s = joined[OUTCOME_AT::RECORD_BYTES], joined[MAC2_AT::RECORD_BYTES]
+    places = [place for place, outcome in enumerate(outcomes) if outcome in _PROVED_BY_TAC]
+    proofs = keys.verify_purchase_tacs([records[place] for place in places])
     found: list[tuple[int, Suspense]] = []
-    for (place, outcome, mac2), proved in zip(claims, proofs, strict=True):
+    for place, proved in zip(places, proofs, strict=True):
         if not proved:
-            found.append((place, Suspense.TAC_WRONG if outcome == _DEBITED else Suspense.OUTCOME_UNKNOWN))
-        elif mac2 == _MAC2_REFUSED:
+            debited = outcomes[place] == _DEBITED
+            found.append((place, Suspense.TAC_WRONG if debited else Suspense.OUTCOME_UNKNOWN))
+        elif mac2s[place] == _MAC2_REFUSED:
             # The TAC alone proves a debit whose MAC2 nobody could check; one that was refused stays in doubt.
             found.append((place, Suspense.MAC2_REFUSED))
     return found
@@ -184,23 +188,23 @@ def _hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
 
 
 def _compare(
-    db: Database, row: TerminalRow, signed: SignedBatch, links: list[Link], now_utc_s: int
+    db: Database, row: TerminalRow, signed: SignedBatch, links: Links, now_utc_s: int
 ) -> list[KnownTap] | Refused:
     """The batch's taps that are known already, after proof that they are the same, and that the totals agree."""
     overlaps = signed.first_seq < row.next_seq
     taps = store.known_taps(db, row, signed.first_seq, signed.next_seq) if overlaps else []
     if (differs_at := _first_difference(taps, links)) is not None:
         return _fork(db, row, signed, differs_at, now_utc_s)
-    total_fen = signed.total_before_fen + debited_fen(link.canonical for link in links[: len(taps)])
+    total_fen = signed.total_before_fen + debited_fen(links.canonicals[: len(taps)])
     if signed.next_seq >= row.next_seq and total_fen != row.total_fen:
         detail = f"the batch comes to {total_fen} fen before tap {row.next_seq}, the journal here to {row.total_fen}"
         return Refused(Rejection.MALFORMED, row.cursor, detail)
     return taps
 
 
-def _first_difference(taps: list[KnownTap], links: list[Link]) -> int | None:
-    pairs = zip(taps, links, strict=False)  # some of what came is known, or all of it
-    return next((tap.seq for tap, link in pairs if tap.chain_hash != link.chain_hash), None)
+def _first_difference(taps: list[KnownTap], links: Links) -> int | None:
+    pairs = zip(taps, links.chain_hashes, strict=False)  # some of what came is known, or all of it
+    return next((tap.seq for tap, chain_hash in pairs if tap.chain_hash != chain_hash), None)
 
 
 def _fork(db: Database, row: TerminalRow, signed: SignedBatch, seq: int, now_utc_s: int) -> Refused:
@@ -214,20 +218,22 @@ def _fork(db: Database, row: TerminalRow, signed: SignedBatch, seq: int, now_utc
 def _take(
     db: Database,
     row: TerminalRow,
-    links: list[Link],
+    links: Links,
     taps: list[KnownTap],
     *,
     first_seq: int,
+    total_fen: int,
     raw: bytes,
     digest: bytes,
     stream: Stream,
     keys: KeyStore,
     now_utc_s: int,
 ) -> BatchReceipt:
+    """What is new goes into the stream's journal; `total_fen` are this journal's debits with it."""
     suspended, cursor = list(store.suspended_of(taps)), row.cursor
-    next_seq = first_seq + len(links)
-    if fresh := links[len(taps) :]:
-        fresh_seq, records = first_seq + len(taps), [link.canonical for link in fresh]
+    next_seq = first_seq + len(links.canonicals)
+    if records := links.canonicals[len(taps) :]:
+        fresh_seq = first_seq + len(taps)
         found = _judge(records, keys)
         store.add_intake(
             db,
@@ -235,13 +241,13 @@ def _take(
             store.journal_head(db, stream),
             first_seq=fresh_seq,
             records=records,
-            chain_hashes=[link.chain_hash for link in fresh],
+            chain_hashes=links.chain_hashes[len(taps) :],
             suspended=found,
             now_utc_s=now_utc_s,
         )
         suspended += [(fresh_seq + place, reason) for place, reason in found]
-        cursor = Cursor(row.epoch, next_seq, fresh[-1].chain_hash)
-        store.move_cursor(db, row, cursor, total_fen=row.total_fen + debited_fen(records), now_utc_s=now_utc_s)
+        cursor = Cursor(row.epoch, next_seq, links.chain_hashes[-1])
+        store.move_cursor(db, row, cursor, total_fen=total_fen, now_utc_s=now_utc_s)
     receipt = BatchReceipt(cursor, tuple(suspended))
     store.add_batch(
         db,

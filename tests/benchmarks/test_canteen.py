@@ -25,7 +25,7 @@ def test_batches_follow_each_other_and_every_tap_is_proven() -> None:
     assert next_signed.hash_before == said.head_hash
     assert next_signed.total_before_fen == said.total_fen
     state = CodingState()
-    records = [link.record for batch in (signed, next_signed) for link in batch.open(state)]
+    records = [record for batch in (signed, next_signed) for record in batch.open(state).records]
     assert records == [*said.records, *next_said.records]
     assert {judge(record, canteen.keys) for record in records} == {None}
 

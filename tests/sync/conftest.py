@@ -230,8 +230,8 @@ class Server:
         before = self.cursor
         past = [self.taps[seq] for seq in range(window_start(batch.first_seq), batch.first_seq)]
         links = batch.open(CodingState.before(batch.first_seq, past))
-        self.taps |= {link.record.tap_id.seq: link.canonical for link in links}
-        self.hashes += [link.chain_hash for link in links][len(self.hashes) - batch.first_seq :]
+        self.taps |= dict(enumerate(links.canonicals, batch.first_seq))
+        self.hashes += links.chain_hashes[len(self.hashes) - batch.first_seq :]
         if quirk is Quirk.LOSE_ANSWER:
             return False
         suspended = sorted((seq, why) for seq, why in self.suspend.items() if batch.first_seq <= seq < batch.next_seq)

@@ -56,7 +56,7 @@ def test_every_sealed_tap_is_in_the_file_signed_and_the_open_one_is_not(journal:
     state, records = CodingState(), []
     for signed in file.batches:
         signed.verify(public_bytes(KEY))
-        records += [link.record for link in signed.open(state)]
+        records += signed.open(state).records
     assert records == journal.records(1, TAPS_MAX + 20)
     assert file.batches[-1].total_before_fen + file.batches[-1].total_fen == journal.head().total_fen
 

@@ -69,7 +69,7 @@ def _sign(batch: SettlementBatch, key: Ed25519PrivateKey = KEY) -> SignedBatch:
 
 
 def _open(signed: SignedBatch) -> list[TapRecord]:
-    return [link.record for link in signed.open(CodingState(signed.first_seq))]
+    return signed.open(CodingState(signed.first_seq)).records
 
 
 def _signed_anew(body: bytes) -> SignedBatch:
@@ -85,8 +85,8 @@ def test_batch_round_trip_gives_the_canonical_records_back(batch: SettlementBatc
     assert again == signed
     again.verify(public_bytes(KEY))
     links = again.open(after)
-    assert tuple(link.record for link in links) == batch.records
-    assert [link.canonical for link in links] == [record.to_bytes() for record in batch.records]
+    assert tuple(links.records) == batch.records
+    assert links.canonicals == [record.to_bytes() for record in batch.records]
     assert before.seq == after.seq == again.next_seq
     assert (before.cards, before.balances, before.prices) == (after.cards, after.balances, after.prices)
 
@@ -95,9 +95,9 @@ def test_batch_round_trip_gives_the_canonical_records_back(batch: SettlementBatc
 def test_head_hash_and_totals_follow_the_records(batch: SettlementBatch) -> None:
     head = batch.hash_before
     links = _sign(batch).open(CodingState(batch.first_seq))
-    for record, link in zip(batch.records, links, strict=True):
+    for record, chain_hash in zip(batch.records, links.chain_hashes, strict=True):
         head = next_hash(head, record.to_bytes())
-        assert head == link.chain_hash
+        assert head == chain_hash
     assert batch.head_hash == head
     assert batch.total_fen == sum(record.debited_fen for record in batch.records)
 
@@ -161,7 +161,7 @@ def test_rows_that_refer_to_another_past_are_refused_though_signed() -> None:
     state = CodingState.before(41, [record.to_bytes() for record in records[:40]])
     batch = replace(_batch(1), hash_before=bytes(32), records=records[40:])
     signed = sign_batch(batch, KEY, state.copy())
-    assert [link.record for link in signed.open(state)] == list(batch.records)
+    assert signed.open(state).records == list(batch.records)
     with pytest.raises(FormatError):
         _open(signed)
 

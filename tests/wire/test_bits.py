@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.bits import BitReader, fixed, golomb, to_bytes
+from wire.bits import BitReader, each_bit_first, fixed, golomb, to_bytes
 from wire.fields import FormatError
 
 
@@ -19,6 +19,14 @@ def test_numbers_are_read_as_they_were_written(numbers: list[tuple[int, int]]) -
         assert reader.golomb(order, 32) == value
         assert reader.fixed(32) == value
     reader.finish()
+
+
+@given(st.binary(max_size=30))
+def test_each_bit_begins_a_byte_of_one_copy(data: bytes) -> None:
+    copies, bits = each_bit_first(data), BitReader(data).bits
+    for at in range(8 * len(data) + 1):
+        word = copies[at % 8][at // 8 : at // 8 + 8]
+        assert fixed(int.from_bytes(word, "big"), 64) == bits[at : at + 64]
 
 
 @given(st.binary(max_size=30), st.integers(0, 16), st.integers(1, 40))

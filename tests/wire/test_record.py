@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import FEN_MAX, Fen
 from wire.record import (
+    CAMPUS_ZONE,
     RECORD_BYTES,
     ClockQuality,
     Mac2,
@@ -22,6 +24,8 @@ from wire.record import (
     TapRecord,
     TapTime,
     VoidReason,
+    card_date_time,
+    chain_hashes,
     genesis_hash,
     next_hash,
     read_reason,
@@ -148,6 +152,20 @@ def test_card_date_and_time_are_the_campus_local_ones() -> None:
     new_year = TapTime(utc_s=1767196799, boot=1, uptime_s=1, quality=ClockQuality.UNSET)  # 31 Dec 15:59:59 UTC
     assert [part.hex() for part in new_year.card_date_time()] == ["20251231", "235959"]
     assert [part.hex() for part in replace(new_year, utc_s=1767196800).card_date_time()] == ["20260101", "000000"]
+
+
+@given(st.integers(0, 0xFFFF_FFFF))
+def test_card_date_and_time_are_those_of_any_second(utc_s: int) -> None:
+    local = datetime.fromtimestamp(utc_s, CAMPUS_ZONE)
+    assert card_date_time(utc_s).hex() == f"{local:%Y%m%d%H%M%S}"
+
+
+@given(st.lists(st.binary(max_size=9)))
+def test_hashes_of_a_chain_are_those_one_after_the_other(records: list[bytes]) -> None:
+    head, hashes = bytes(32), chain_hashes(bytes(32), records)
+    for record, chain_hash in zip(records, hashes, strict=True):
+        head = next_hash(head, record)
+        assert chain_hash == head
 
 
 def test_two_journals_start_two_chains() -> None:

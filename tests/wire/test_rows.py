@@ -16,7 +16,7 @@ from wire.fields import FormatError
 from wire.ids import Asn, CardId, IssuerId, TapId, TerminalId
 from wire.money import Fen
 from wire.record import ClockQuality, Mac2, Outcome, Refusal, TapKind, TapRecord, TapTime, next_hash
-from wire.rows import _RowReader, best_pace, card_after, encode_row, read_card_after, read_rows
+from wire.rows import Links, _known, _RowReader, best_pace, card_after, encode_row, read_card_after, read_rows
 
 TERMINAL = TerminalId(bytes(6))
 ISSUER = IssuerId(bytes.fromhex("1000000000000086"))
@@ -57,9 +57,10 @@ def row(record: TapRecord) -> str:
 
 
 def read(bits: str) -> TapRecord:
-    [link] = read_rows(state(), to_bytes(bits), 1, bytes(32), terminal=TERMINAL, epoch=1, pace=PACE)
-    assert link.record.to_bytes() == link.canonical
-    return link.record
+    links = read_rows(state(), to_bytes(bits), 1, bytes(32), terminal=TERMINAL, epoch=1, pace=PACE)
+    [record] = links.records
+    assert [record.to_bytes()] == links.canonicals
+    return record
 
 
 @pytest.mark.parametrize(
@@ -133,34 +134,38 @@ def test_any_records_come_back(drawn: list[TapRecord], pace: int, same_cards: bo
     writer, reader = state(), state()
     data = to_bytes("".join(encode_row(writer, record, pace) for record in records))
     links = read_rows(reader, data, len(records), bytes(32), terminal=TERMINAL, epoch=1, pace=pace)
-    assert [link.record for link in links] == records
+    assert links.records == records
     assert (writer.cards, writer.counters, writer.ranks) == (reader.cards, reader.counters, reader.ranks)
 
 
-def straight(reader: CodingState, data: bytes, count: int, pace: int) -> list[tuple[bytes, bytes]]:
+def straight(reader: CodingState, data: bytes, count: int, pace: int) -> Links:
     """What `read_rows` does, one row after the other, without its short way for usual ones."""
-    rows, head, links = _RowReader(reader, data, terminal=TERMINAL, epoch=1, pace=pace), bytes(32), []
+    rows, links = _RowReader(reader, data, terminal=TERMINAL, epoch=1, pace=pace), Links([], [bytes(32)])
     for _ in range(count):
-        canonical = rows.next()
-        head = next_hash(head, canonical)
-        links.append((canonical, head))
+        links.canonicals.append(rows.next())
+        links.chain_hashes.append(next_hash(links.chain_hashes[-1], links.canonicals[-1]))
     rows.finish()
-    return links
+    return Links(links.canonicals, links.chain_hashes[1:])
 
 
-def outcome_of(
-    read_all: Callable[[], list[tuple[bytes, bytes]]], reader: CodingState
-) -> tuple[list[tuple[bytes, ...]], object]:
+def outcome_of(read_all: Callable[[], Links], reader: CodingState) -> tuple[Links, object]:
     """Records and hashes, and the state afterwards; or no records, and the error's words."""
     try:
         links = read_all()
     except FormatError as error:
-        return [], str(error)
-    return [tuple(link) for link in links], [getattr(reader, name) for name in CodingState.__slots__]
+        return Links([], []), str(error)
+    return links, [getattr(reader, name) for name in CodingState.__slots__]
 
 
+# Six, so that their numbers have two bits or three. One is nearly empty, and one's counter near its end.
+REGULARS = [*CARDS, *(CardId(ISSUER, Asn(bytes.fromhex(f"{number:020d}"))) for number in (21, 22))]
 EARLIER = [
-    usual(seq, CARDS[seq % 4], balance_fen=200_000 - seq // 4 * KNOWN_PRICE_FEN, counter=seq // 4)
+    usual(
+        seq,
+        REGULARS[seq % 6],
+        balance_fen=(27_300 if seq % 6 == 3 else 200_000) - seq // 6 * KNOWN_PRICE_FEN,
+        counter=(0xFFFF - 43 if seq % 6 == 4 else 0) + seq // 6,
+    )
     for seq in range(1, 246)
 ]
 
@@ -181,7 +186,7 @@ def later(draw: st.DrawFn) -> list[TapRecord]:
     state = CodingState.before(246, [record.to_bytes() for record in EARLIER])
     records, uptime_s, ttsn = [], state.uptime_s, state.ttsn
     for seq in range(246, 246 + draw(st.integers(1, 20))):
-        index, oddity = draw(st.integers(0, 3)), draw(st.integers(0, 15))
+        index, oddity = draw(st.integers(0, 5)), draw(st.integers(0, 15))
         price_fen = draw(st.sampled_from((KNOWN_PRICE_FEN, OTHER_PRICE_FEN, 300)))
         # Loaded with something odd or with a price, or paid elsewhere: an odd sum, a price, or in the end nothing.
         moved_fen, times = ELSEWHERE.get(oddity, (0, 0))
@@ -190,7 +195,7 @@ def later(draw: st.DrawFn) -> list[TapRecord]:
         balance_fen = (state.balances[index] + moved_fen) % (1 << 32)
         record = replace(
             usual(seq, CardId.from_bytes(state.cards[index]), balance_fen=balance_fen, counter=0),
-            counter=state.counters[index] + times,
+            counter=(state.counters[index] + times) & 0xFFFF,
             amount_fen=Fen(price_fen - subsidy_fen),
             subsidy_fen=Fen(subsidy_fen),
             ttsn=ttsn,
@@ -202,9 +207,14 @@ def later(draw: st.DrawFn) -> list[TapRecord]:
     return records
 
 
-@given(later(), st.integers(1, 12), st.one_of(st.none(), st.tuples(st.integers(0, 1 << 20), st.integers(0, 7))))
+@given(
+    later(),
+    st.integers(1, 12),
+    st.one_of(st.none(), st.tuples(st.integers(0, 1 << 20), st.integers(0, 7))),
+    st.booleans(),
+)
 def test_short_way_and_straight_way_give_the_same(
-    now: list[TapRecord], pace: int, flip: tuple[int, int] | None
+    now: list[TapRecord], pace: int, flip: tuple[int, int] | None, after_a_step: bool
 ) -> None:
     past = [record.to_bytes() for record in EARLIER]
     writer = CodingState.before(246, past)
@@ -212,18 +222,55 @@ def test_short_way_and_straight_way_give_the_same(
     if flip is not None:
         data[flip[0] % len(data)] ^= 1 << flip[1]
     one, other = CodingState.before(246, past), CodingState.before(246, past)
+    if after_a_step:  # the window's first: what came before it is known still, but no card has come since
+        one._step()
+        other._step()
     short = outcome_of(
-        lambda: list(read_rows(one, bytes(data), len(now), bytes(32), terminal=TERMINAL, epoch=1, pace=pace)), one
+        lambda: read_rows(one, bytes(data), len(now), bytes(32), terminal=TERMINAL, epoch=1, pace=pace), one
     )
     assert short == outcome_of(lambda: straight(other, bytes(data), len(now), pace), other)
-    assert flip is not None or [canonical for canonical, _ in short[0]] == [record.to_bytes() for record in now]
+    assert flip is not None or short[0].canonicals == [record.to_bytes() for record in now]
+
+
+@pytest.mark.parametrize(
+    ("times", "load", "price", "words"),
+    [(1, "0", "000", None), (2, "0", "001", None), (3, "0", "000", "out of its bounds"), (1, "1", "001", "of nothing")],
+)
+def test_what_a_card_cannot_have_done_elsewhere_is_refused(
+    times: int, load: str, price: str, words: str | None
+) -> None:
+    nothing = replace(EARLIER[-1], amount_fen=Fen(0)).to_bytes()
+    past = [*(record.to_bytes() for record in EARLIER[:-1]), nothing]
+    one, other = CodingState.before(246, past), CodingState.before(246, past)
+    index = one.cards.index(REGULARS[4].to_bytes())
+    assert (one.prices[:2], one.counters[index]) == ([KNOWN_PRICE_FEN, 0], 0xFFFF - 2), "what the row refers to"
+    row = "10" + _known(one, index) + golomb(times, 0) + load + price + "0" + "1" * PACE + "000" + "1" * 32
+    data = to_bytes(row)
+    short = outcome_of(lambda: read_rows(one, data, 1, bytes(32), terminal=TERMINAL, epoch=1, pace=PACE), one)
+    assert short == outcome_of(lambda: straight(other, data, 1, PACE), other)
+    assert len(short[0].canonicals) == (words is None)
+    assert words is None or words in str(short[1])
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 16))
+def test_both_ways_give_the_same_up_to_the_last_second_and_serial_number(to_end_s: int, to_end: int, pace: int) -> None:
+    last = EARLIER[-1]
+    uptime_s, ttsn = 0xFFFF_FFFF - to_end_s - last.opened_at.utc_s + last.opened_at.uptime_s, 0xFFFF_FFFF - to_end
+    late = replace(last.opened_at, uptime_s=uptime_s, utc_s=0xFFFF_FFFF - to_end_s)
+    past = [record.to_bytes() for record in (*EARLIER[:-1], replace(last, ttsn=ttsn, opened_at=late))]
+    one, other = CodingState.before(246, past), CodingState.before(246, past)
+    row_of_zeros = "0" + "00" + "0" + "0" * (pace - 1) + "1" + "000" + "0" * 32  # a second later
+    data = to_bytes(9 * row_of_zeros)
+    short = outcome_of(lambda: read_rows(one, data, 9, bytes(32), terminal=TERMINAL, epoch=1, pace=pace), one)
+    assert short == outcome_of(lambda: straight(other, data, 9, pace), other)
+    assert bool(short[0].canonicals) == (min(to_end_s, to_end) >= 9)
 
 
 @given(st.binary(max_size=80), st.integers(1, 20), st.integers(1, 16))
 def test_garbage_is_a_format_error_or_records(data: bytes, count: int, pace: int) -> None:
     with suppress(FormatError):
         links = read_rows(state(), data, count, bytes(32), terminal=TERMINAL, epoch=1, pace=pace)
-        assert [TapRecord.from_bytes(link.canonical) for link in links] == [link.record for link in links]
+        assert [record.to_bytes() for record in links.records] == links.canonicals
 
 
 def test_every_flipped_bit_is_another_record_or_a_format_error() -> None:

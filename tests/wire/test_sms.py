@@ -111,7 +111,7 @@ def test_packed_taps_come_back_and_the_next_datagram_goes_on_from_there(records:
         datagram = UpDatagram.from_bytes(datagram.to_bytes())
         assert datagram.first_seq(receiver.seq) == done + 1
         links = datagram.open(receiver, head, terminal=TERMINAL, epoch=3)
-        assert [link.record for link in links] == records[done : done + datagram.count]
+        assert links.records == records[done : done + datagram.count]
         assert sender.seq == done + 1, "packing leaves the state alone"
         for record in records[done : done + datagram.count]:
             sender.advance_canonical(record.to_bytes())

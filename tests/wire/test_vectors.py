@@ -87,13 +87,13 @@ def test_batch_vector_is_read_signed_again_and_verified(vector: Vector) -> None:
     assert {name: value for name, value in as_dict(plain(signed)).items() if name != "raw"} == vector["fields"]
     signed.verify(TERMINAL_PUBLIC)
     links = signed.open(CodingState.before(signed.first_seq, past))
-    assert [link.canonical for link in links] == canonical
+    assert links.canonicals == canonical
     batch = SettlementBatch(
         terminal=signed.terminal,
         epoch=signed.epoch,
         hash_before=signed.hash_before,
         total_before_fen=signed.total_before_fen,
-        records=tuple(link.record for link in links),
+        records=tuple(links.records),
     )
     assert sign_batch(batch, TERMINAL_KEY, CodingState.before(signed.first_seq, past)).raw == raw(vector)
 

@@ -104,5 +104,15 @@ def test_tac_is_right_for_this_debit_and_for_no_other(till: FakeTill, numbered_c
     assert verified(record), "what was checked before leaves nothing behind"
 
 
+def test_tac_key_that_made_room_for_others_is_made_again(
+    till: FakeTill, numbered_card: Callable[[int], CardId], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("settlement.onecard.keys._CARDS_CACHED", 2)
+    keys = FileKeyStore(till.keys._masters, two_level=False)
+    taps = [till.tap(500 + number, card=numbered_card(number)).to_bytes() for number in (1, 2, 3)]
+    assert keys.verify_purchase_tacs([*taps, *taps]) == [True] * 6
+    assert len(keys._purchase_tac_keys) == 2
+
+
 def test_keys_are_not_shown_in_text(keys: FileKeyStore, numbered_card: Callable[[int], CardId]) -> None:
     assert repr(keys.card_keys(numbered_card(1))) == "PurseKeys()"

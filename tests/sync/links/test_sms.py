@@ -65,8 +65,8 @@ class Desk:
         if up.first_seq(len(self.hashes)) == len(self.hashes) and self.rejection is None:
             past = CodingState.before(len(self.hashes), self.records)
             links = up.open(past, self.hashes[-1], terminal=envelope.terminal, epoch=1)
-            self.records += [link.record.to_bytes() for link in links]
-            self.hashes += [link.chain_hash for link in links]
+            self.records += links.canonicals
+            self.hashes += links.chain_hashes
         if not self.silent:
             cursor = Cursor(1, len(self.hashes), self.hashes[-1])
             receipt = ReceiptDatagram.of(BatchReceipt(cursor, ()), self.rejection)

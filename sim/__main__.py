@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from settlement.audit.auditor import findings_text
 from settlement.audit.points import Finding
+from settlement.settings import Home
 from sim import killed, pictures, term, trial
 from sim.campus import Campus, HomeUnusable
 from sim.card import command as card_command
@@ -21,6 +22,7 @@ from sim.devices import command as devices_command
 from sim.modem import command as modem_command
 from sim.report import audit_campus, places_lines, uplink_line, uplink_status, wait_until_booked
 from sim.taps import Tally, run_taps, tally_lines
+from sim.termtaps import Plan
 from sync.clock import Clock
 from wire.errors import CampusError
 
@@ -136,9 +138,27 @@ def _storm(arguments: argparse.Namespace) -> int:
 
 
 def _term(arguments: argparse.Namespace) -> int:
+    on_screen = sys.stderr.isatty()
+
+    def progress(words: str) -> None:
+        """One line that is written over, and that a line of the report takes the place of."""
+        if on_screen:
+            print(f"\r{words and '... '}{words}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def say(line: str) -> None:
+        progress("")
+        _say(line)
+
+    plan = Plan(seed=arguments.seed, taps=arguments.taps)
     try:
-        return term.run(arguments, clock=time.monotonic, say=_say)
+        term.run(Home(arguments.home), plan, clock=time.monotonic, say=say, progress=progress, as_json=arguments.json)
+        return 0
+    except KeyboardInterrupt:
+        progress("")
+        print("campus-sim: interrupted; the next term needs another folder", file=sys.stderr)
+        return 130
     except CampusError as error:
+        progress("")
         print(f"campus-sim: {error} [{error.code}]", file=sys.stderr)
         return 2
 

@@ -28,9 +28,10 @@ from settlement.store.place import Place
 from settlement.store.router import OFFICE, ONECARD, TOPUP
 from settlement.streams.store import (
     IntakeRow,
+    JournalHead,
+    head_at,
     intakes_after,
     journals_owed,
-    last_intake,
     next_stream_hash,
     stream_genesis,
     suspended,
@@ -151,10 +152,8 @@ class StreamSource:
         # Asked first: what terminals bring after that is then in the rows, or is asked for in the next round.
         db = self._reader.open()
         owed = journals_owed(db)
-        # The intake before the cursor is read again: it proves that this is still the journal that was read before.
-        last = last_intake(db, cursor.position)
-        head = None if last is None else SourceCursor(last.next_position - 1, last.stream_hash)
-        if cursor.position and head != SourceCursor(cursor.position, cursor.head_hash):
+        # The intake before the cursor is looked at again: it proves that this is still the journal that was read
+        if cursor.position and head_at(db, cursor.position) != JournalHead(cursor.position, cursor.head_hash):
             raise SourceReplaced(f"{self.name} is not the journal that was read up to position {cursor.position}")
         intakes = intakes_after(db, cursor.position, count_max)
         reasons = suspended(db, cursor.position + 1, intakes[-1].next_position) if intakes else {}
@@ -175,8 +174,8 @@ class StreamSource:
 
     def hash_at(self, position: int) -> bytes | None:
         """See `JournalSource`."""
-        last = last_intake(self._reader.open(), position)
-        return None if last is None or last.next_position - 1 != position else last.stream_hash
+        head = head_at(self._reader.open(), position)
+        return None if head is None or head.position != position else head.stream_hash
 
     def _next(self, cursor: SourceCursor, row: IntakeRow, reasons: dict[int, int]) -> SourceCursor:
         """The cursor after an intake that continues the chain; raises `SourceBroken`."""

@@ -53,9 +53,8 @@ _INTAKES_BETWEEN: Final = """
     SELECT position, next_position, records, stream_hash, received_at_utc_s FROM intake
     WHERE position >= %s AND position < %s ORDER BY position
 """
-_LAST_INTAKE_BEFORE: Final = """
-    SELECT position, next_position, records, stream_hash, received_at_utc_s FROM intake
-    WHERE position < %s ORDER BY position DESC LIMIT 1
+_HEAD_BEFORE: Final = """
+    SELECT next_position - 1, stream_hash FROM intake WHERE position < %s ORDER BY position DESC LIMIT 1
 """
 _SUSPENDED: Final = "SELECT position, reason FROM suspended_tap WHERE position >= %s AND position < %s"
 _ANSWERED_SINCE: Final = "SELECT number FROM answer WHERE number >= %s"
@@ -320,9 +319,9 @@ def intakes_after(db: Database, position: int, taps_max: int) -> list[IntakeRow]
     return db.query(_INTAKES_BETWEEN, (position + 1, position + 1 + taps_max), into=IntakeRow)
 
 
-def last_intake(db: Database, position: int) -> IntakeRow | None:
-    """The one that begins last up to this position."""
-    return next(iter(db.query(_LAST_INTAKE_BEFORE, (position + 1,), into=IntakeRow)), None)
+def head_at(db: Database, position: int) -> JournalHead | None:
+    """Where the intake ends that begins last up to this position, with the chain's hash there."""
+    return next(iter(db.query(_HEAD_BEFORE, (position + 1,), into=JournalHead)), None)
 
 
 def suspended(db: Database, position: int, next_position: int) -> dict[int, int]:

@@ -34,10 +34,11 @@ class Intake(models.Model):
     epoch: models.Field[int, int] = models.IntegerField()
     first_seq: models.Field[int, int] = models.BigIntegerField()
     next_seq: models.Field[int, int] = models.BigIntegerField()
-    records: models.Field[bytes, bytes] = models.BinaryField()
-    chain_hashes: models.Field[bytes, bytes] = models.BinaryField()
     stream_hash: models.Field[bytes, bytes] = models.BinaryField()
     received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
+    # Last: SQLite reads through what comes before a column, and the journal's end is looked up for every batch.
+    records: models.Field[bytes, bytes] = models.BinaryField()
+    chain_hashes: models.Field[bytes, bytes] = models.BinaryField()
 
     class Meta:
         db_table = "intake"

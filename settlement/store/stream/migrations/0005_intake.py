@@ -45,10 +45,10 @@ class Migration(migrations.Migration):
                 ("epoch", models.IntegerField()),
                 ("first_seq", models.BigIntegerField()),
                 ("next_seq", models.BigIntegerField()),
-                ("records", models.BinaryField()),
-                ("chain_hashes", models.BinaryField()),
                 ("stream_hash", models.BinaryField()),
                 ("received_at_utc_s", models.BigIntegerField()),
+                ("records", models.BinaryField()),
+                ("chain_hashes", models.BinaryField()),
             ],
             options={
                 "db_table": "intake",

@@ -7,42 +7,29 @@ from the moment that a batch was due to its receipt. Left out: networks, and ter
 from __future__ import annotations
 
 import asyncio
-import shutil
-import signal
-import sqlite3
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from statistics import median
 from typing import Final
 
-from benchmarks.canteen import Canteen
+from benchmarks.fleet import Arrivals, Fleet
 from benchmarks.measure import scratch_folder, table
-from benchmarks.service import Registered, Server, booked, enrol, keys_of, make_home, serving, set_streams
-from benchmarks.terminals import SimulatedTerminal, Tally, client_tls
-from settlement.onecard.registry import PurseOpening
-from settlement.store.database import open_reader
-from settlement.streams.store import journal_head
-from wire.ids import CONSUMPTION_STREAMS, Stream, TerminalId
+from benchmarks.service import Server, make_home, serving
+from benchmarks.terminals import Tally
+from benchmarks.troubles import DISK_FULL, TROUBLES, MayNotMount, on_small_disk
+from wire.ids import CONSUMPTION_STREAMS, Stream
 
 ROUNDS: Final = 2
 RATIO_MAX: Final = 3.0  # the goal: a neighbour's trouble does not triple anybody's median
 STORM_TIMES: Final = 10
 
 _BATCH_TAPS: Final = 50  # so many do not wait for more at a terminal
-_CARDS_EACH: Final = 30
-_SETTLE_S: Final = 90.0  # what was refused is sent again within this, and booked
-_READY_S: Final = 60.0
 _CAPACITY_BATCHES: Final = 8
-_DISK_FULL: Final = "disk full"
-
-
-_OWN: Final = ("others refused", "own refused", "own broken", "own lost taps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,20 +40,29 @@ class Plan:
     phase_s: float = 5.0
     terminals: int = 10
     share: float = 0.13
-    troubles: tuple[str, ...] = ("killed", "stopped", "locked", "damaged", _DISK_FULL)
+    storms: tuple[Stream, ...] = CONSUMPTION_STREAMS
+    troubles: tuple[str, ...] = tuple(TROUBLES)
 
 
 @dataclass(slots=True)
 class Row:
-    """One trouble of one stream: every stream's tallies in calm and in trouble, and what it lost for good."""
+    """One trouble of one stream: every stream's tallies in calm and in trouble, and what it lost for good.
+
+    `failed`: why it could not be measured to its end; `not_tried`: why it was not begun.
+    """
 
     trouble: str
     stream: Stream
     calm: dict[Stream, Tally] = field(default_factory=lambda: {stream: Tally() for stream in CONSUMPTION_STREAMS})
     storm: dict[Stream, Tally] = field(default_factory=lambda: {stream: Tally() for stream in CONSUMPTION_STREAMS})
     lost_taps: int = 0
-    settled: bool = True
+    failed: str = ""
     not_tried: str = ""
+
+    @property
+    def name(self) -> str:
+        """As it stands in the tables."""
+        return f"{self.stream.label}: {self.trouble}"
 
     def ratio(self, stream: Stream) -> float | None:
         """The stream's median in trouble to its median in calm."""
@@ -79,9 +75,39 @@ class Row:
         return [stream for stream in CONSUMPTION_STREAMS if stream is not self.stream]
 
     @property
+    def worst(self) -> float | None:
+        """The highest ratio of the others; None if one of them has none."""
+        ratios = [ratio for stream in self.others if (ratio := self.ratio(stream)) is not None]
+        return max(ratios) if len(ratios) == len(self.others) else None
+
+    @property
     def refused_by_others(self) -> int:
-        """Refusals and broken connections of the others' terminals."""
-        return sum(self.storm[stream].refused + self.storm[stream].broken for stream in self.others)
+        """Refusals and broken connections of the others' terminals, in calm too."""
+        tallies = [tallies[stream] for tallies in (self.calm, self.storm) for stream in self.others]
+        return sum(tally.refused + tally.broken for tally in tallies)
+
+    @property
+    def own_refused(self) -> int:
+        """Refusals and broken connections of the terminals of the stream in trouble."""
+        return self.storm[self.stream].refused + self.storm[self.stream].broken
+
+    @property
+    def is_felt(self) -> bool:
+        """Whether the trouble was one: its stream refused something, or was slow."""
+        own = self.ratio(self.stream)
+        return self.own_refused > 0 or own is None or own >= RATIO_MAX
+
+    @property
+    def verdict(self) -> str:
+        """Whether the goals are met, in a word."""
+        if self.not_tried:
+            return "not tried"
+        if self.failed:
+            return "FAILED"
+        if not self.is_felt:
+            return "UNFELT"  # not even by its own stream, so that it proves nothing of the others
+        is_met = self.worst is not None and self.worst < RATIO_MAX
+        return "met" if is_met and not self.refused_by_others and not self.lost_taps else "MISSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +120,16 @@ class Isolation:
     overload: list[Row]
     troubles: list[Row]
 
+    @property
+    def rows(self) -> list[Row]:
+        """All of them."""
+        return [*self.overload, *self.troubles]
+
+    @property
+    def is_met(self) -> bool:
+        """Every row that could be tried here was measured to its end, and met its goals."""
+        return all(row.verdict in ("met", "not tried") for row in self.rows)
+
 
 def measure(*, seed: int, folder: Path, plan: Plan | None = None) -> Isolation:
     """Set up a server, prepare the batches, and run all phases."""
@@ -102,257 +138,167 @@ def measure(*, seed: int, folder: Path, plan: Plan | None = None) -> Isolation:
 
 
 def report(found: Isolation) -> str:
-    """Both tables, with the goals."""
-    rows = [("median in trouble / in calm", *(s.label for s in CONSUMPTION_STREAMS), *_OWN)]
-    for row in [*found.overload, *found.troubles]:
-        name = f"{row.stream.label}: {row.trouble}"
-        if row.not_tried:
-            rows.append((name, *("" for _ in CONSUMPTION_STREAMS), f"not tried: {row.not_tried}", "", "", ""))
-            continue
-        cells = []
-        for stream in CONSUMPTION_STREAMS:
-            ratio = row.ratio(stream)
-            mark = "own " if stream is row.stream else ""
-            cells.append(f"{mark}-" if ratio is None else f"{mark}{ratio:.2f}")
-        own = row.storm[row.stream]
-        lost = f"{row.lost_taps}" if row.settled else "not settled"
-        rows.append((name, *cells, str(row.refused_by_others), str(own.refused), str(own.broken), lost))
-    worst = max((row.ratio(s) or 0.0 for row in [*found.overload, *found.troubles] for s in row.others), default=0.0)
-    calm_ms = [
-        f"{stream.label} {1000 * median([s for row in found.overload for s in row.calm[stream].latencies_s]):.1f}"
-        for stream in CONSUMPTION_STREAMS
-    ]
-    return (
-        f"isolation: one stream alone takes {found.capacity:.0f} batches of {_BATCH_TAPS} a second; each is offered "
-        f"{found.calm_rate:.1f} in calm, {STORM_TIMES * found.calm_rate:.0f} when overloaded; phases of "
-        f"{found.phase_s:g} s\n{table(rows)}\n"
-        f"worst of the others {worst:.2f} (goal below {RATIO_MAX:g}); calm medians in ms: {', '.join(calm_ms)}"
+    """The matrix with its goals, the medians themselves, and the verdict."""
+    offered = (
+        f"isolation: one stream alone takes {found.capacity:.0f} batches of {_BATCH_TAPS} taps a second; each is "
+        f"offered {found.calm_rate:.1f} in calm, {STORM_TIMES * found.calm_rate:.0f} in its storm; phases of "
+        f"{found.phase_s:g} s"
     )
+    key = "In brackets: the stream in trouble itself. Refused: answers of BUSY, and connections that broke."
+    matrix, medians = table(_ratios(found.rows)), table(_medians(found.rows))
+    return "\n".join((offered, "", matrix, key, "", medians, "", *_verdicts(found)))
+
+
+def _ratios(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    labels = tuple(stream.label for stream in CONSUMPTION_STREAMS)
+    cells = [
+        ("times calm's median", *labels, "worst other", "others refused", "lost taps", "verdict", "own refused"),
+        ("goal", *("" for _ in labels), f"below {RATIO_MAX:g}", "0", "0", "", ""),
+    ]
+    for row in rows:
+        if row.not_tried:
+            cells.append((row.name, *("" for _ in labels), "", "", "", row.verdict, ""))
+            continue
+        ratios = []
+        for stream in CONSUMPTION_STREAMS:
+            text = _number(row.ratio(stream), ".2f")
+            ratios.append(f"({text})" if stream is row.stream else text)
+        lost = "?" if row.failed else str(row.lost_taps)
+        counts = (str(row.refused_by_others), lost, row.verdict, str(row.own_refused))
+        cells.append((row.name, *ratios, _number(row.worst, ".2f"), *counts))
+    return cells
+
+
+def _medians(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    cells = [("median in ms, calm > trouble", *(stream.label for stream in CONSUMPTION_STREAMS))]
+    for row in rows:
+        if not row.not_tried:
+            pairs = [(row.calm[stream].latencies_s, row.storm[stream].latencies_s) for stream in CONSUMPTION_STREAMS]
+            texts = [[_number(1000 * median(s) if s else None, ".1f") for s in pair] for pair in pairs]
+            cells.append((row.name, *(" > ".join(text) for text in texts)))
+    return cells
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _verdicts(found: Isolation) -> Iterator[str]:
+    """A line for each goal, one for each row that has no figures, and the verdict over all."""
+    tried = [row for row in found.rows if not row.not_tried]
+    worst = max((row.worst for row in tried if row.worst is not None), default=None)
+    refused, lost = sum(row.refused_by_others for row in tried), sum(row.lost_taps for row in tried)
+    slow = "met" if worst is not None and worst < RATIO_MAX else "MISSED"
+    yield f"worst of the others {_number(worst, '.2f')}, goal below {RATIO_MAX:g}: {slow}"
+    yield f"others refused {refused}, goal 0: {'MISSED' if refused else 'met'}"
+    yield f"taps lost {lost}, goal 0: {'MISSED' if lost else 'met'}"
+    for row in found.rows:
+        if row.failed:
+            yield f"{row.name} FAILED: {row.failed}"
+        if row.not_tried:
+            yield f"{row.name} was not tried: {row.not_tried}"
+    if found.is_met:
+        yield f"verdict: met, {len(tried)} of {len(found.rows)} rows tried"
+    else:
+        yield f"verdict: NOT MET by {', '.join(row.name for row in tried if row.verdict != 'met')}"
 
 
 class _Experiment:
     def __init__(self, root: Path, rng: Random, plan: Plan) -> None:
         self._home = make_home(root / "home")
-        self._root = root
         self._rng = rng
         self._plan = plan
-        self._ports = set_streams(self._home, "idle_timeout_s = 3600\n")
-        self._registered = Registered(self._home)
-        self._terminals: dict[Stream, list[SimulatedTerminal]] = {}
-        self._server: Server
-        self._set_up()
+        self._fleet = Fleet(self._home, rng, each=STORM_TIMES * plan.terminals, batch_taps=_BATCH_TAPS)
 
     async def run(self) -> Isolation:
-        """All phases; the matrix first."""
-        overload = [Row(f"{STORM_TIMES} x load", stream) for stream in CONSUMPTION_STREAMS]
+        """All phases; the matrix first. A row that fails leaves the others' figures as they are."""
+        overload = [Row(f"{STORM_TIMES} x load", stream) for stream in self._plan.storms]
         troubles = [Row(name, _stream_for(name)) for name in self._plan.troubles]
-        tasks = [asyncio.create_task(t.run()) for group in self._terminals.values() for t in group]
-        try:
-            async with serving(self._home) as self._server:
+        async with self._fleet.living():
+            async with serving(self._home):
                 capacity = await self._capacity()
                 rate = self._plan.share * capacity
                 print(f"  one stream alone: {capacity:.0f} batches a second", file=sys.stderr, flush=True)
                 for _ in range(self._plan.rounds):
                     for row in overload:
-                        await self._phase(rate, row.calm)
-                        await self._phase(rate, row.storm, {row.stream: STORM_TIMES})
-                        await self._settle(row)
-                for row in (row for row in troubles if row.trouble != _DISK_FULL):
+                        with _failing_alone(row):
+                            await self._overload(rate, row)
+            for row in troubles:
+                with _failing_alone(row):
                     await self._trouble(rate, row)
-            for row in (row for row in troubles if row.trouble == _DISK_FULL):
-                await self._on_small_disk(rate, row)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
         return Isolation(capacity, rate, self._plan.phase_s, overload, troubles)
-
-    def _set_up(self) -> None:
-        keys, tls = keys_of(self._home), client_tls(str(self._home.authority / "ca.pem"))
-        number = 0
-        for stream in CONSUMPTION_STREAMS:
-            canteens = []
-            for _ in range(STORM_TIMES * self._plan.terminals):
-                number += 1
-                canteens.append(
-                    Canteen(
-                        self._rng.randrange(1 << 32),
-                        terminal=TerminalId(number.to_bytes(6)),
-                        keys=keys,
-                        first_card=number * _CARDS_EACH,
-                        cards=_CARDS_EACH,
-                    )
-                )
-            enrol(self._home, stream, canteens)
-            self._terminals[stream] = [
-                SimulatedTerminal(stream, canteen, batch_taps=_BATCH_TAPS, port=self._ports[stream], tls=tls)
-                for canteen in canteens
-            ]
-
-    def _prepare(self, terminal: SimulatedTerminal) -> list[PurseOpening]:
-        """A batch more; the cards that were not seen before."""
-        [(batch, signed)] = terminal.canteen.batches(1, _BATCH_TAPS)
-        terminal.batches.append(signed)
-        return self._registered.take(batch.records)
-
-    async def _offer(self, arrivals: list[tuple[float, SimulatedTerminal, Tally]]) -> None:
-        """Prepare what will be due, then let it be due one after the other, whatever becomes of it."""
-        openings = []
-        for _, terminal, _ in arrivals:
-            openings += self._prepare(terminal)
-            await asyncio.sleep(0)  # the connections live meanwhile
-        if openings:
-            await asyncio.to_thread(self._registered.put, openings)
-        await self._caught_up()
-        began_s = time.monotonic()
-        for after_s, terminal, tally in arrivals:
-            due_s = began_s + after_s
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))  # an arrival has its time
-            terminal.offer(due_s, tally)
 
     async def _capacity(self) -> float:
         """Batches a second of one stream alone, many terminals at once."""
-        group = self._terminals[Stream.CANTEEN][: 4 * self._plan.terminals]
-        await self._offer([(0.0, terminal, Tally()) for terminal in group])  # connects them
-        await self._caught_up()
+        group = self._fleet.terminals[Stream.CANTEEN][: 4 * self._plan.terminals]
         tally = Tally()
-        await self._offer([(0.0, terminal, tally) for terminal in group for _ in range(_CAPACITY_BATCHES)])
-        await self._caught_up()
+        connects = [(0.0, terminal, Tally()) for terminal in group]
+        storm = [(0.0, terminal, tally) for terminal in group for _ in range(_CAPACITY_BATCHES)]
+        for arrivals in (connects, storm):
+            await self._fleet.prepare(arrivals)
+            await self._fleet.offer(arrivals)
+        await self._fleet.settled()
         return len(tally.latencies_s) / max(tally.latencies_s)
 
-    async def _phase(self, rate: float, tallies: dict[Stream, Tally], times: dict[Stream, int] | None = None) -> None:
-        """Every stream is offered `rate`, by as many terminals; one may be offered it several times over."""
+    async def _prepared(self, rate: float, tallies: dict[Stream, Tally], storm: Stream | None = None) -> Arrivals:
+        """A phase in which every stream is offered `rate`, by as many terminals; one may be in its storm."""
         arrivals = []
         for stream in CONSUMPTION_STREAMS:
-            many = (times or {}).get(stream, 1)
-            group = self._terminals[stream][: many * self._plan.terminals]
+            many = STORM_TIMES if stream is storm else 1
+            group = self._fleet.terminals[stream][: many * self._plan.terminals]
             at_s = self._rng.expovariate(rate * many)
             while at_s < self._plan.phase_s:
                 arrivals.append((at_s, self._rng.choice(group), tallies[stream]))
                 at_s += self._rng.expovariate(rate * many)
-        await self._offer(sorted(arrivals, key=lambda arrival: arrival[0]))
+        arrivals.sort(key=lambda arrival: arrival[0])
+        await self._fleet.prepare(arrivals)
+        return arrivals
+
+    async def _overload(self, rate: float, row: Row) -> None:
+        if row.failed:
+            return
+        await self._fleet.offer(await self._prepared(rate, row.calm))
+        await self._fleet.offer(await self._prepared(rate, row.storm, row.stream))
+        await self._settle(row)
 
     async def _trouble(self, rate: float, row: Row) -> None:
-        for _ in range(self._plan.rounds):
-            await self._phase(rate, row.calm)
-            await self._caught_up()
-            with _TROUBLES[row.trouble](self._server, row.stream):
-                await self._phase(rate, row.storm)
-            await self._settle(row)
-
-    async def _on_small_disk(self, rate: float, row: Row) -> None:
-        """The stream's database goes to a small disk, which is then filled to the last byte."""
-        small, path = self._root / "small", self._home.database(row.stream.label)
-        small.mkdir()
-        size = path.stat().st_size + (64 << 20)
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)]
-        if subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode:
-            row.not_tried = "only root may mount a small disk"
-            return
+        """On a server that was started anew, so that it has nothing of the row before."""
+        self._fleet.hang_up()
+        on_disk = on_small_disk(self._home, row.stream) if row.trouble == DISK_FULL else nullcontext()
         try:
-            with closing(sqlite3.connect(path)) as db:
-                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # what the ledger still read was left in the WAL file
-            shutil.move(path, small / path.name)
-            path.symlink_to(small / path.name)
-            for terminal in (t for group in self._terminals.values() for t in group):
-                terminal.hang_up()
-            async with serving(self._home) as self._server:
-                # Connections, and what the streams know of each journal, are made anew: that is no calm.
-                await self._phase(rate, Row("warm-up", row.stream).calm)
-                await self._caught_up()
-                await self._trouble(rate, row)
-        finally:
-            subprocess.run(["umount", str(small)], check=True)
+            with on_disk:
+                async with serving(self._home) as server:
+                    # Connections, and what the streams know of each journal, are made anew: that is no calm.
+                    await self._fleet.offer(await self._prepared(rate, Row("warm-up", row.stream).calm))
+                    for _ in range(self._plan.rounds):
+                        await self._calm_and_trouble(rate, row, server)
+        except MayNotMount as error:
+            row.not_tried = str(error)
+
+    async def _calm_and_trouble(self, rate: float, row: Row, server: Server) -> None:
+        await self._fleet.offer(await self._prepared(rate, row.calm))
+        arrivals = await self._prepared(rate, row.storm)
+        with TROUBLES[row.trouble](server, row.stream):  # which begins with the first arrival
+            await self._fleet.offer(arrivals)
+            await self._fleet.answered(row.others)  # while it lasts
+        await self._settle(row)
 
     async def _settle(self, row: Row) -> None:
         """Wait for all that was refused; count what is in the stream's database beside what was offered."""
-        row.settled &= await self._caught_up()
-        print(f"  {row.stream.label}: {row.trouble}", file=sys.stderr, flush=True)
-        stream = row.stream
-        there = await asyncio.to_thread(self._taps_of, stream)
-        row.lost_taps = max(row.lost_taps, sum(t.offered_taps for t in self._terminals[stream]) - there)
-
-    def _taps_of(self, stream: Stream) -> int:
-        with open_reader(self._home.database(stream.label), stream.label) as db:
-            return journal_head(db, stream).position
-
-    async def _caught_up(self) -> bool:
-        """All that is due is taken in, and the ledger has read it; False if that takes too long."""
-        every = [terminal for group in self._terminals.values() for terminal in group]
-        give_up_s = time.monotonic() + _SETTLE_S
-        while any(t.waiting > 0 for t in every) or not await asyncio.to_thread(self._is_booked):
-            if time.monotonic() > give_up_s:
-                return False
-            await asyncio.sleep(0.2)  # hundreds of terminals and a database: looked at, now and then
-        return True
-
-    def _is_booked(self) -> bool:
-        read = booked(self._home)
-        return all(read[s] >= sum(t.offered_taps for t in self._terminals[s]) for s in CONSUMPTION_STREAMS)
+        await self._fleet.settled()
+        print(f"  {row.name}", file=sys.stderr, flush=True)
+        row.lost_taps = max(row.lost_taps, await asyncio.to_thread(self._fleet.lost_taps, row.stream))
 
 
 @contextmanager
-def _killed(server: Server, stream: Stream) -> Iterator[None]:
-    server.send(stream.label, signal.SIGKILL)
-    yield
-
-
-@contextmanager
-def _stopped(server: Server, stream: Stream) -> Iterator[None]:
-    server.send(stream.label, signal.SIGSTOP)
+def _failing_alone(row: Row) -> Iterator[None]:
+    """Whatever goes wrong is the row's, and is told."""
     try:
         yield
-    finally:
-        server.send(stream.label, signal.SIGCONT)
-
-
-@contextmanager
-def _locked(server: Server, stream: Stream) -> Iterator[None]:
-    with closing(sqlite3.connect(server.home.database(stream.label), isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
-
-
-@contextmanager
-def _damaged(server: Server, stream: Stream) -> Iterator[None]:
-    """Nonsense all over the file, found when the process starts anew; then last night's backup is put in its place."""
-    path = server.home.database(stream.label)
-    backup = path.with_suffix(".backup")
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as target:
-        source.backup(target)
-    server.send(stream.label, signal.SIGKILL)
-    with path.open("r+b") as file:
-        file.write(b"\xa5" * path.stat().st_size)
-    try:
-        yield
-    finally:
-        for end in ("-wal", "-shm"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
-        backup.replace(path)
-        server.send("ledger", signal.SIGTERM)  # it has the old file open, and would read that for ever
-
-
-@contextmanager
-def _full(server: Server, stream: Stream) -> Iterator[None]:
-    ballast = server.home.database(stream.label).resolve().parent / "ballast"
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(bytes(1 << 16))
-    try:
-        yield
-    finally:
-        ballast.unlink()
-
-
-_TROUBLES: Final[dict[str, Callable[[Server, Stream], AbstractContextManager[None]]]] = {
-    "killed": _killed,
-    "stopped": _stopped,
-    "locked": _locked,
-    "damaged": _damaged,
-    _DISK_FULL: _full,
-}
+    except Exception as error:  # noqa: BLE001 - minutes of other rows' figures are not lost for it
+        traceback.print_exception(error)
+        row.failed = f"{type(error).__name__}: {error}"
 
 
 def _stream_for(trouble: str) -> Stream:
-    return Stream.SHOPS if trouble == _DISK_FULL else Stream.CANTEEN
+    return Stream.SHOPS if trouble == DISK_FULL else Stream.CANTEEN

@@ -16,6 +16,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Final
 
 from benchmarks.canteen import EPOCH, Canteen
@@ -26,12 +27,15 @@ from settlement.settings import Home
 from settlement.store.database import open_reader, open_writer
 from settlement.store.router import LEDGER, ONECARD
 from settlement.streams import store
+from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, Stream
 from wire.money import Fen
 from wire.record import TapRecord, genesis_hash
 from wire.signature import public_bytes
 
-_READY_S: Final = 60.0
+_READY_S_MAX: Final = 120.0  # each process imports for two seconds alone, and others may use the machine
+_PORT_MIN: Final = 10_000
+_PORTS_TRIED: Final = 100
 
 
 def make_home(root: Path, *, database_url: str | None = None) -> Home:
@@ -104,24 +108,46 @@ def booked(home: Home) -> dict[Stream, int]:
     return {stream: 0 if cursor is None else cursor.position for stream, cursor in read.items()}
 
 
+class NotServing(CampusError):
+    """The server's processes did not all come up; the text has what was last heard of each that did not."""
+
+    code = "not-serving"
+
+
 class Server:
     """The running supervisor: who is which process now."""
 
-    def __init__(self, home: Home, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
         self.pids: dict[str, int] = {}
-        self.all_ready = asyncio.Event()
-        self._process = process
+        self._decided = asyncio.Event()
+        self._are_ready = False
+        self._late: dict[str, str] = {}
 
-    async def hear(self) -> None:
+    async def hear(self, lines: asyncio.StreamReader) -> None:
         """Follow what it tells, until it ends."""
-        assert self._process.stdout is not None, "opened as a pipe"
-        async for line in self._process.stdout:
+        async for line in lines:
             told = json.loads(line)
-            if told["event"] == "started":
-                self.pids[told["process"]] = told["pid"]
-            elif told["event"] == "all-ready":
-                self.all_ready.set()
+            event, name, words = told["event"], told["process"], told["words"]
+            if event == "all-ready":
+                self._are_ready = True
+            if event in ("all-ready", "keeps-ending"):
+                self._decided.set()
+            if event == "started":
+                self.pids[name] = told["pid"]
+            if event == "ready":
+                self._late.pop(name, None)
+            elif name is not None:
+                self._late[name] = words
+        self._decided.set()
+
+    async def come_up(self) -> None:
+        """Wait until all run. Raises `NotServing` if one keeps ending, the supervisor ends, or it takes too long."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._decided.wait(), _READY_S_MAX)
+        if not self._are_ready:
+            late = "; ".join(f"{name}: {words}" for name, words in self._late.items())
+            raise NotServing(f"the server did not come up: {late or 'it told of no process that was late'}")
 
     def send(self, name: str, number: signal.Signals) -> None:
         """A signal to one process; to one that has just ended it is none."""
@@ -131,29 +157,37 @@ class Server:
 
 @asynccontextmanager
 async def serving(home: Home) -> AsyncIterator[Server]:
-    """`campus-settlement serve`, until the end of the block."""
+    """`campus-settlement serve`, until the end of the block. Raises `NotServing`."""
     command = ["setpriv", "--pdeathsig", "TERM", sys.executable, "-m", "settlement", "serve", "--json"]
     with (home.root / "serve.log").open("a") as log:
         process = await asyncio.create_subprocess_exec(
             *command, "--home", str(home.root), stdout=asyncio.subprocess.PIPE, stderr=log
         )
-    server = Server(home, process)
-    hearing = asyncio.create_task(server.hear())
+    assert process.stdout is not None, "opened as a pipe"
+    server = Server(home)
+    hearing = asyncio.create_task(server.hear(process.stdout))
     try:
-        await asyncio.wait_for(server.all_ready.wait(), _READY_S)
+        await server.come_up()
         yield server
     finally:
-        process.terminate()
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            process.terminate()
         await process.wait()
         await hearing
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on; a restarted process comes back to its own."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nobody listens on, of those that the system gives to nobody by itself.
+
+    A process that is started again finds its own then: one of the others might have gone to a caller meanwhile.
+    """
+    given_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    candidates = SystemRandom().sample(range(_PORT_MIN, max(given_from, _PORT_MIN + _PORTS_TRIED)), _PORTS_TRIED)
+    free: list[int] = []
+    for port in candidates:
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            free.append(port)
+        if len(free) == count:
+            return free
+    raise NotServing(f"no {count} free ports among {_PORTS_TRIED}")

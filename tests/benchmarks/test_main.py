@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import isolation
 from benchmarks.__main__ import main
+from wire.ids import Stream
 
 
 def test_all_benchmarks_are_printed_with_their_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +28,14 @@ def test_one_benchmark_is_printed_alone(tmp_path: Path, capsys: pytest.CaptureFi
 def test_unknown_benchmark_is_wrong_usage() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["speed"])
+
+
+@pytest.mark.parametrize(("failed", "status"), [("", 0), ("NotServing: the server did not come up", 1)])
+def test_isolation_that_is_not_met_is_an_exit_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failed: str, status: int
+) -> None:
+    row = isolation.Row("disk full", Stream.SHOPS, failed=failed, not_tried="" if failed else "not root")
+    found = isolation.Isolation(100.0, 13.0, 5.0, [], [row])
+    monkeypatch.setattr(isolation, "measure", lambda **_: found)
+    assert main(["isolation"]) == status
+    assert "shops: disk full" in capsys.readouterr().out

@@ -103,8 +103,15 @@ def summary_json(summary: Summary) -> str:
         first = summary.rows[0]
         growth = {part: _ratio(first.us_a_tap(part), last.us_a_tap(part)) for part in PARTS}
         growth["disk"] = _ratio(first.disk_a_tap, last.disk_a_tap)
-    whole = {"ready_s": round(summary.ready_s, 3), "whole_s": round(summary.whole_s, 3), "growth": growth}
-    return json.dumps({"rows": [_facts(row) for row in summary.rows]} | whole)
+    return json.dumps(
+        {
+            "taps": summary.taps,
+            "days": sum(row.days for row in summary.rows),
+            "ready_s": round(summary.ready_s, 3),
+            "whole_s": round(summary.whole_s, 3),
+            "growth": growth,
+        }
+    )
 
 
 def _facts(row: Row) -> dict[str, object]:

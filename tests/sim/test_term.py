@@ -126,7 +126,8 @@ def test_a_term_that_is_left_early_tells_what_was_done_and_ends_the_maker(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         term.run(Home(tmp_path / "home"), PLAN, clock=time.monotonic, say=said.append, progress=interrupt, as_json=True)
     told, whole = map(json.loads, said)
-    assert (told["days"], whole["rows"]) == (2, [told])
+    assert (told["days"], whole["days"]) == (2, 2)
+    assert told["taps"] == whole["taps"] == PLAN.taps_before(2)
 
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:

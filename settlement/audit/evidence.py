@@ -303,7 +303,7 @@ def _read_stream(evidence: Evidence, db: Database, stream: Stream) -> None:
 def _taps(evidence: Evidence, db: Database, stream: Stream) -> Iterator[list[tuple[Value, ...]]]:
     """The stream's journal, tap by tap, both its chains recomputed."""
     sql = f"""
-        SELECT position, next_position, terminal, epoch, first_seq, next_seq, records, chain_hashes, stream_hash,
+        SELECT position, next_position, terminal, epoch, first_seq, next_seq, records, hash_before, stream_hash,
                received_at_utc_s
         FROM intake WHERE position >= %s ORDER BY position LIMIT {_INTAKES_PAGE}
     """
@@ -319,7 +319,7 @@ def _taps(evidence: Evidence, db: Database, stream: Stream) -> Iterator[list[tup
             )
         )
         page: list[tuple[Value, ...]] = []
-        for position, next_position, terminal, epoch, first_seq, next_seq, records, hashes, stored, received in intakes:
+        for position, next_position, terminal, epoch, first_seq, next_seq, records, kept, stored, received in intakes:
             places = range(position, next_position)
             found = [(place, reasons[p]) for place, p in enumerate(places) if p in reasons]
             head = next_stream_hash(head, records, found, received)
@@ -331,6 +331,9 @@ def _taps(evidence: Evidence, db: Database, stream: Stream) -> Iterator[list[tup
             if not whole:
                 continue
             before = heads.get((terminal, epoch)) or genesis_hash(TerminalId(terminal), epoch)
+            if before != kept:
+                name = f"{terminal.hex()}-{epoch}"
+                evidence.object_to("chains", f"the journal {name} does not lead to tap {first_seq} at the stream")
             for place in range(len(places)):
                 raw = records[RECORD_BYTES * place : RECORD_BYTES * (place + 1)]
                 before = next_hash(before, raw)
@@ -339,9 +342,6 @@ def _taps(evidence: Evidence, db: Database, stream: Stream) -> Iterator[list[tup
                     evidence.object_to("chains", f"{stream.label} position {position + place} holds another tap")
                 page.append((stream.label, position + place, *row, reasons.get(position + place), received,
                              hashlib.sha256(raw).digest()))  # fmt: skip
-            if before != hashes[-len(before) :]:
-                name = f"{terminal.hex()}-{epoch}"
-                evidence.object_to("chains", f"the journal {name} does not lead to tap {next_seq - 1} at the stream")
             heads[terminal, epoch] = before
         yield page
     for terminal, epoch, stored in db.query("SELECT terminal, epoch, head_hash FROM terminal", into=lambda *row: row):

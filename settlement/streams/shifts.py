@@ -15,7 +15,7 @@ from settlement.store.database import Database
 from settlement.streams import store
 from settlement.streams.store import ShiftRow, TerminalRow
 from wire.ids import TerminalId
-from wire.record import TapRecord, genesis_hash
+from wire.record import TapRecord
 from wire.shift import ShiftReceipt, ShiftReport, add_up, shift_genesis
 
 _log: Final = logging.getLogger(__name__)
@@ -99,22 +99,13 @@ def _alarms(db: Database, row: TerminalRow, report: ShiftReport, last: ShiftRow 
     reported = store.reported_up_to(db, row)
     if report.first_seq != reported:
         alarms |= ShiftAlarm.RANGE
-    if report.journal_hash != _hash_before(db, row, report.next_seq):
+    if report.journal_hash != store.hash_before(db, row, report.next_seq):
         alarms |= ShiftAlarm.JOURNAL
     if report.first_seq >= reported:  # else a terminal could have the same taps added up without end
         taps = store.records_between(db, row, report.first_seq, report.next_seq)
         if add_up(map(TapRecord.from_bytes, taps)) != report.taps:
             alarms |= ShiftAlarm.SUMS
     return alarms
-
-
-def _hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
-    if seq == row.next_seq:
-        return row.head_hash
-    if seq == 1:
-        return genesis_hash(row.terminal, row.epoch)
-    [before] = store.known_taps(db, row, seq - 1, seq)
-    return before.chain_hash
 
 
 def _say_alarm(report: ShiftReport, alarms: ShiftAlarm) -> None:

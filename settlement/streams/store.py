@@ -11,7 +11,7 @@ from settlement.store.database import Database
 from wire.batch import TAPS_MAX
 from wire.ids import Stream, TerminalId
 from wire.receipt import Cursor, Suspense
-from wire.record import HASH_BYTES, RECORD_BYTES
+from wire.record import RECORD_BYTES, chain_hashes, genesis_hash
 from wire.shift import ShiftReport
 
 _TERMINAL_COLUMNS: Final = (
@@ -41,13 +41,13 @@ _ADD_BATCH: Final = """
 """
 _ADD_FORK: Final = "INSERT INTO fork (terminal, epoch, seq, raw, received_at_utc_s) VALUES (%s, %s, %s, %s, %s)"
 _INTAKES_OF: Final = """
-    SELECT position, first_seq, next_seq, records, chain_hashes FROM intake
+    SELECT position, first_seq, next_seq, records, hash_before FROM intake
     WHERE terminal = %s AND epoch = %s AND next_seq > %s AND first_seq < %s AND first_seq > %s ORDER BY first_seq
 """
 _HEAD: Final = "SELECT next_position - 1, stream_hash FROM intake ORDER BY position DESC LIMIT 1"
 _INTAKE_COLUMNS: Final = (
-    "position", "next_position", "terminal", "epoch", "first_seq", "next_seq", "records", "chain_hashes",
-    "stream_hash", "received_at_utc_s",
+    "position", "next_position", "terminal", "epoch", "first_seq", "next_seq", "hash_before", "stream_hash",
+    "received_at_utc_s", "records",
 )  # fmt: skip
 _INTAKES_BETWEEN: Final = """
     SELECT position, next_position, records, stream_hash, received_at_utc_s FROM intake
@@ -261,28 +261,42 @@ def add_fork(db: Database, row: TerminalRow, *, seq: int, raw: bytes, now_utc_s:
 def known_taps(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[KnownTap]:
     """What the stream has of these numbers."""
     taps: list[KnownTap] = []
-    for position, start, end, _, hashes in _intakes_of(db, row, first_seq, next_seq):
+    for position, start, end, records, before in _intakes_of(db, row, first_seq, next_seq):
         reasons = suspended(db, position, position + end - start)
-        for seq in range(max(first_seq, start), min(next_seq, end)):
-            at = seq - start
-            chain_hash = hashes[HASH_BYTES * at : HASH_BYTES * (at + 1)]
-            taps.append(KnownTap(seq, chain_hash, reasons.get(position + at)))
+        hashes = chain_hashes(before, _each(records))
+        taps += [
+            KnownTap(seq, hashes[seq - start], reasons.get(position + seq - start))
+            for seq in range(max(first_seq, start), min(next_seq, end))
+        ]
     return taps
+
+
+def hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
+    """The chain's hash before record `seq`, which is at most the next one."""
+    if seq == row.next_seq:
+        return row.head_hash
+    if seq == 1:
+        return genesis_hash(row.terminal, row.epoch)
+    [before] = known_taps(db, row, seq - 1, seq)
+    return before.chain_hash
 
 
 def records_between(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[bytes]:
     """The canonical records of these numbers."""
     found: list[bytes] = []
     for _, start, end, records, _ in _intakes_of(db, row, first_seq, next_seq):
-        places = range(max(first_seq, start) - start, min(next_seq, end) - start)
-        found += [records[RECORD_BYTES * at : RECORD_BYTES * (at + 1)] for at in places]
+        found += _each(records)[max(first_seq, start) - start : min(next_seq, end) - start]
     return found
+
+
+def _each(records: bytes) -> list[bytes]:
+    return [records[at : at + RECORD_BYTES] for at in range(0, len(records), RECORD_BYTES)]
 
 
 def _intakes_of(
     db: Database, row: TerminalRow, first_seq: int, next_seq: int
 ) -> list[tuple[int, int, int, bytes, bytes]]:
-    """Position, numbers, records and hashes of what has any of these numbers."""
+    """Position, numbers, records and the hash before them, of what has any of these numbers."""
     key = (row.terminal, row.epoch, first_seq, next_seq, first_seq - TAPS_MAX)
     return db.query(_INTAKES_OF, key, into=lambda *intake: intake)
 
@@ -299,15 +313,15 @@ def add_intake(
     *,
     first_seq: int,
     records: Sequence[bytes],
-    chain_hashes: Sequence[bytes],
+    hash_before: bytes,
     suspended: Sequence[tuple[int, int]],
     now_utc_s: int,
 ) -> None:
     """Append taps to the journal whose end is `head`; `suspended` has places among them, from 0 on, with the reason."""
     position, count, joined = head.position + 1, len(records), b"".join(records)
     db.append("intake", _INTAKE_COLUMNS, [(
-        position, position + count, row.terminal, row.epoch, first_seq, first_seq + count, joined,
-        b"".join(chain_hashes), next_stream_hash(head.stream_hash, joined, suspended, now_utc_s), now_utc_s,
+        position, position + count, row.terminal, row.epoch, first_seq, first_seq + count, hash_before,
+        next_stream_hash(head.stream_hash, joined, suspended, now_utc_s), now_utc_s, joined,
     )])  # fmt: skip
     if suspended:
         reasons = [(position + place, int(reason)) for place, reason in suspended]

@@ -171,7 +171,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     names = {"ledger": "ledger", "onecard": "onecard", "topup": "topup", "stream": "canteen", "journal": "journal"}
     copies = {role: home / "settlement" / f"{name}.db" for role, name in names.items()}
     with closing(sqlite3.connect(copies["stream"])) as db, db:
-        filled = "x'', 0, zeroblob(78), zeroblob(32)"
+        filled = "zeroblob(32), x'', 0, zeroblob(78)"
         db.execute(f"INSERT INTO intake VALUES (1, 2, x'', 1, 1, 2, {filled})")
         db.execute("INSERT INTO suspended_tap VALUES (1, 1)")
         db.execute("INSERT INTO batch VALUES (1, x'', x'', 1, 1, 2, x'', x'', 0)")

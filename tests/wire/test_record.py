@@ -26,6 +26,7 @@ from wire.record import (
     VoidReason,
     card_date_time,
     chain_hashes,
+    debited_fen,
     genesis_hash,
     next_hash,
     read_reason,
@@ -53,6 +54,13 @@ def test_record_with_a_flipped_bit_is_another_record_or_a_format_error(record: T
         other = TapRecord.from_bytes(bytes(changed))
         assert other != record
         assert other.to_bytes() == bytes(changed)
+
+
+@given(st.lists(st.from_type(TapRecord), max_size=5), st.booleans())
+def test_debits_of_many_records_are_the_sum_of_each(records: list[TapRecord], all_debited: bool) -> None:
+    if all_debited:
+        records = [replace(record, outcome=Outcome.DEBITED, reason=None) for record in records]
+    assert debited_fen(record.to_bytes() for record in records) == sum(record.debited_fen for record in records)
 
 
 @given(st.binary(max_size=RECORD_BYTES - 1))

@@ -24,7 +24,7 @@ class Terminal(Enrolled):
 class Intake(models.Model):
     """A piece of the stream's journal: taps of one terminal journal that came together, at positions without gaps.
 
-    `records` are their canonical bytes and `chain_hashes` the terminal's chain after each, one behind the other. The
+    `records` are their canonical bytes, one behind the other, `hash_before` is the terminal's chain before them. The
     stream's own chain goes from intake to intake. Migration 0005 makes the view `tap` of it, with a row for each tap.
     """
 
@@ -34,11 +34,11 @@ class Intake(models.Model):
     epoch: models.Field[int, int] = models.IntegerField()
     first_seq: models.Field[int, int] = models.BigIntegerField()
     next_seq: models.Field[int, int] = models.BigIntegerField()
+    hash_before: models.Field[bytes, bytes] = models.BinaryField()
     stream_hash: models.Field[bytes, bytes] = models.BinaryField()
     received_at_utc_s: models.Field[int, int] = models.BigIntegerField()
     # Last: SQLite reads through what comes before a column, and the journal's end is looked up for every batch.
     records: models.Field[bytes, bytes] = models.BinaryField()
-    chain_hashes: models.Field[bytes, bytes] = models.BinaryField()
 
     class Meta:
         db_table = "intake"

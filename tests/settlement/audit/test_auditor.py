@@ -193,6 +193,7 @@ def test_tap_that_never_arrived_is_stuck_once_all_is_healed(campus: Campus) -> N
         ("ledger", "UPDATE source_cursor SET position = position - 2 WHERE source = 'canteen'", {6, 12}),
         ("canteen", "UPDATE intake SET records = zeroblob(length(records)) WHERE position = 1", {4}),
         ("canteen", "UPDATE intake SET stream_hash = zeroblob(32) WHERE position = 1", {4}),
+        ("canteen", "UPDATE intake SET hash_before = zeroblob(32) WHERE position = 1", {4}),
         ("canteen", "UPDATE terminal SET total_fen = total_fen + 1 WHERE id = 1", {6}),
         ("canteen", "UPDATE terminal SET next_seq = next_seq + 1 WHERE id = 1", {4}),
         ("canteen", "UPDATE batch SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB) WHERE id = 1", {2}),

@@ -22,7 +22,6 @@ _TAP: Final = f"""
     WITH RECURSIVE place (number) AS (SELECT 0 UNION ALL SELECT number + 1 FROM place WHERE number < {_TAPS_MAX - 1})
     SELECT intake.position + place.number AS position, terminal, epoch, first_seq + place.number AS seq,
            substr(records, {_RECORD_BYTES} * place.number + 1, {_RECORD_BYTES}) AS record,
-           substr(chain_hashes, {_HASH_BYTES} * place.number + 1, {_HASH_BYTES}) AS chain_hash,
            CASE WHEN place.number = next_seq - first_seq - 1 THEN stream_hash END AS stream_hash,
            suspended_tap.reason AS suspense, received_at_utc_s
     FROM intake JOIN place ON place.number < next_seq - first_seq
@@ -45,10 +44,10 @@ class Migration(migrations.Migration):
                 ("epoch", models.IntegerField()),
                 ("first_seq", models.BigIntegerField()),
                 ("next_seq", models.BigIntegerField()),
+                ("hash_before", models.BinaryField()),
                 ("stream_hash", models.BinaryField()),
                 ("received_at_utc_s", models.BigIntegerField()),
                 ("records", models.BinaryField()),
-                ("chain_hashes", models.BinaryField()),
             ],
             options={
                 "db_table": "intake",
@@ -83,11 +82,11 @@ class Migration(migrations.Migration):
             condition=f"NEW.first_seq <> coalesce({_LAST_SEQ}, 1)",
         ),
         never_when(
-            "an_intake_has_each_record_with_its_hash",
+            "an_intake_has_all_its_records",
             table="intake",
             event="INSERT",
             condition=f"length(NEW.records) <> {_RECORD_BYTES} * (NEW.next_seq - NEW.first_seq)"
-            f" OR length(NEW.chain_hashes) <> {_HASH_BYTES} * (NEW.next_seq - NEW.first_seq)"
+            f" OR length(NEW.hash_before) <> {_HASH_BYTES}"
             f" OR NEW.next_seq - NEW.first_seq > {_TAPS_MAX}",
         ),
         migrations.RunSQL(_TAP, "DROP VIEW tap"),

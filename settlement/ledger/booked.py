@@ -19,7 +19,7 @@ TapKey = tuple[bytes, int, int]
 
 Found = TypeVar("Found")
 
-_CHUNK: Final = 500  # numbers asked for at a time
+_CHUNK: Final = 2_000  # keys asked for at a time; a statement takes some ten thousand parameters
 
 # A run is at most TAPS_MAX taps long, so those that may hold a number begin less than that before it.
 _TAPS: Final = f"""
@@ -79,24 +79,38 @@ class BookedTap:
     received_at_utc_s: int
 
 
+def placeholders(columns: int, rows: int) -> str:
+    """So many rows of so many parameters, for VALUES."""
+    return ",".join(["(" + ",".join(["%s"] * columns) + ")"] * rows)
+
+
+def asked(db: Database, sql: str, keys: Sequence[Sequence[Value]], *, into: Callable[..., Found]) -> list[Found]:
+    found: list[Found] = []
+    for start in range(0, len(keys), _CHUNK):
+        chunk = keys[start : start + _CHUNK]
+        params = [value for key in chunk for value in key]
+        found += db.query(sql.format(rows=placeholders(len(chunk[0]), len(chunk))), params, into=into)
+    return found
+
+
 def facts_of_taps(db: Database, keys: Sequence[TapKey]) -> dict[TapKey, Facts]:
     """Those of these taps and loads that are in the books, with what a repeat has to agree with."""
-    return dict(_asked(db, _TAPS, keys, into=lambda terminal, epoch, seq, *facts: ((terminal, epoch, seq), facts)))
+    return dict(asked(db, _TAPS, keys, into=lambda terminal, epoch, seq, *facts: ((terminal, epoch, seq), facts)))
 
 
 def counts_taken(db: Database, counts: Sequence[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
     """Those of these cards' counts that a tap in the books has."""
-    return set(_asked(db, _COUNTS, counts, into=lambda card, counter: (card, counter)))
+    return set(asked(db, _COUNTS, counts, into=lambda card, counter: (card, counter)))
 
 
 def serials_taken(db: Database, serials: Sequence[tuple[bytes, int]]) -> set[tuple[bytes, int]]:
     """Those of these terminals' serials that a tap in the books has."""
-    return set(_asked(db, _SERIALS, serials, into=lambda terminal, ttsn: (terminal, ttsn)))
+    return set(asked(db, _SERIALS, serials, into=lambda terminal, ttsn: (terminal, ttsn)))
 
 
 def purses_of(db: Database, cards: Sequence[bytes]) -> dict[bytes, int]:
     """The numbers of these purses' openings; one that was never opened is left out."""
-    return dict(_asked(db, _PURSES, [(card,) for card in cards], into=lambda card, number: (card, number)))
+    return dict(asked(db, _PURSES, [(card,) for card in cards], into=lambda card, number: (card, number)))
 
 
 def taps_numbered(db: Database, numbers: Iterable[int]) -> dict[int, BookedTap]:
@@ -108,15 +122,3 @@ def taps_numbered(db: Database, numbers: Iterable[int]) -> dict[int, BookedTap]:
         sql = _BY_NUMBER.format(marks=",".join(["%s"] * len(chunk)))
         found |= {tap.id: tap for tap in db.query(sql, chunk, into=BookedTap)}
     return found
-
-
-def placeholders(columns: int, rows: int) -> str:
-    """So many rows of so many parameters, for VALUES."""
-    return ",".join(["(" + ",".join(["%s"] * columns) + ")"] * rows)
-
-
-def _asked(db: Database, sql: str, keys: Sequence[Sequence[Value]], *, into: Callable[..., Found]) -> list[Found]:
-    if not keys:
-        return []
-    params = [value for key in keys for value in key]
-    return db.query(sql.format(rows=placeholders(len(keys[0]), len(keys))), params, into=into)

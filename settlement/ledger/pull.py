@@ -42,7 +42,7 @@ from wire.ids import Stream
 from wire.record import RECORD_BYTES
 
 # Rows of one source before the next one's turn, some tenth of a second: more at once write each page of an index once.
-PORTION_MAX: Final = 2_000
+PORTION_MAX: Final = 10_000
 
 
 class SourceBroken(CampusError):

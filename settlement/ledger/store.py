@@ -6,7 +6,7 @@ Left out: how loads end (`settlement.ledger.pending`) and how unknown taps are s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
@@ -14,9 +14,9 @@ from typing import Final
 from settlement.ledger.booked import (
     Facts,
     TapKey,
+    asked,
     counts_taken,
     facts_of_taps,
-    placeholders,
     serials_taken,
 )
 from settlement.ledger.entries import (
@@ -260,19 +260,16 @@ class _Known:
             known._taps = facts_of_taps(db, [*(_tap_key(entry) for entry in taps), *sales])
             known._counters = counts_taken(db, [_count_key(entry) for entry in taps])
             known._serials = serials_taken(db, [_serial_key(entry) for entry in taps])
-            known._read_credits(db, [part for sale in sales for part in sale])
-        cards: list[Value] = list({_card(entry) for entry in entries})
-        if cards:
-            sql = _OPENINGS_KNOWN.format(rows=placeholders(1, len(cards)))
-            known._openings = dict(db.query(sql, cards, into=lambda card, counter, amount: (card, (counter, amount))))
+            known._read_credits(db, list(sales))
+        cards = [(card,) for card in {_card(entry) for entry in entries}]
+        found = asked(db, _OPENINGS_KNOWN, cards, into=lambda card, counter, amount: (card, (counter, amount)))
+        known._openings = dict(found)
         return known
 
-    def _read_credits(self, db: Database, sales: Sequence[Value]) -> None:
-        if sales:
-            sql = _CREDITS_KNOWN.format(rows=placeholders(3, len(sales) // 3))
-            for terminal, epoch, seq, *credit in db.query(sql, sales, into=lambda *row: row):
-                kind, amount_fen = credit
-                self._credits[terminal, epoch, seq].append((kind, amount_fen))
+    def _read_credits(self, db: Database, sales: Sequence[TapKey]) -> None:
+        for terminal, epoch, seq, *credit in asked(db, _CREDITS_KNOWN, sales, into=lambda *row: row):
+            kind, amount_fen = credit
+            self._credits[terminal, epoch, seq].append((kind, amount_fen))
 
     def place(self, entry: Entry) -> tuple[Posted, Suspense | None]:
         card = _card(entry)
@@ -357,7 +354,7 @@ def add_entries(db: Database, entries: Sequence[Entry]) -> list[int]:
     return list(range(first, first + len(entries)))
 
 
-def append_runs(db: Database, runs: Sequence[Sequence[Value]], sales: Sequence[Sequence[Value]]) -> None:
+def append_runs(db: Database, runs: Sequence[Sequence[Value]], sales: Iterable[Sequence[Value]]) -> None:
     """Add rows that are ready, with their numbers: the sales first, since a run is checked against them."""
     db.append("sale", _SALE_COLUMNS, sales)
     db.append("sale_run", _RUN_COLUMNS, runs)

@@ -9,10 +9,10 @@ would make of each. Whatever is not usual is left to these: the rules are theirs
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import chain, groupby, repeat
 from typing import Final
 
 from settlement.ledger import store
@@ -26,25 +26,29 @@ from wire.money import FEN_MAX
 from wire.receipt import Suspense
 from wire.record import RECORD_BYTES, RECORD_VERSION, ClockQuality, Mac2, Outcome, TapKind, TapRecord
 
-# Of a record (`wire.record.LAYOUT`): version, terminal and epoch; seq; kind, outcome, reason and MAC2; card, amount,
-# subsidy, credit, balance before, counter, ttsn, refers_to, time, clock quality.
-_SALE: Final = struct.Struct(">9sI4s18sIIIIHI4xII8xB")
-assert _SALE.size == RECORD_BYTES, "it is a view of a whole record"
+# Of a record (`wire.record.LAYOUT`): version, terminal and epoch; seq; card, amount, subsidy, balance before, counter,
+# ttsn, time, clock quality.
+_SALE: Final = struct.Struct(">9sI4x18sII4xIHI8xI8xB")
+# What tells a usual sale: kind, outcome, reason, MAC2; no credit, and no sale that it takes back.
+_MARKS: Final = struct.Struct(">13x4s26xI14xI13x")
+assert _SALE.size == _MARKS.size == RECORD_BYTES, "each is a view of a whole record"
+_USUAL: Final = frozenset((bytes((TapKind.SALE, Outcome.DEBITED, 0, mac2)), 0, 0) for mac2 in Mac2)
+# The same byte by byte, for a look at all records at once; MAC2 is between them.
+_USUAL_BYTES: Final = {
+    13: int(TapKind.SALE), 14: int(Outcome.DEBITED), 15: 0, 43: 0, 44: 0, 45: 0, 46: 0, 61: 0, 62: 0, 63: 0, 64: 0,
+}  # fmt: skip
+_MAC2_AT: Final = 16
 
 _VERSION: Final = bytes((RECORD_VERSION,))
 _TERMINAL: Final = slice(1, 7)
 _EPOCH: Final = slice(7, 9)
 _NO_EPOCH: Final = bytes(2)
-_DEBITED: Final = frozenset(bytes((TapKind.SALE, Outcome.DEBITED, 0, mac2)) for mac2 in Mac2)
 _QUALITY_MAX: Final = max(ClockQuality)
 
-# Card, counter, amount, subsidy, balance before, time.
-Sale = tuple[bytes, int, int, int, int, int]
 
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Run:
-    """Usual sales with what they have in common; see `SaleRun` of the tables."""
+    """Usual sales with what they have in common, and what is each one's own column by column; see `SaleRun`."""
 
     position: int
     journal: bytes  # version, terminal and epoch as they stand in each record
@@ -52,50 +56,107 @@ class Run:
     first_ttsn: int
     clock_quality: int
     received_at_utc_s: int
-    sales: list[Sale] = field(default_factory=list)
+    cards: Sequence[bytes]
+    counters: Sequence[int]
+    amounts_fen: Sequence[int]
+    subsidies_fen: Sequence[int]
+    balances_fen: Sequence[int]
+    happened_at_utc_s: Sequence[int]
 
 
 def usual_runs(intake: IntakeRow, doubted: frozenset[int]) -> Iterator[Run | int]:
     """The intake's records in their order: runs of usual sales, and for each other record its place in the intake.
 
-    `doubted` are positions that are not usual whatever stands there.
+    `doubted` are positions that are not usual whatever stands there. Most intakes are one run: nothing is done with
+    each record of one but in the interpreter's own loops.
     """
-    run: Run | None = None
-    next_seq = next_ttsn = 0
-    for at, (
-        journal, seq, marks, card, amount_fen, subsidy_fen, credit_fen, balance_fen, counter, ttsn, refers_to, utc_s,
-        quality,
-    ) in enumerate(_SALE.iter_unpack(intake.records)):  # fmt: skip
-        if (
-            marks not in _DEBITED
-            or credit_fen
-            or refers_to
-            or not seq
-            or quality > _QUALITY_MAX
-            or amount_fen + subsidy_fen > FEN_MAX
-            or journal[:1] != _VERSION
-            or journal[_EPOCH] == _NO_EPOCH
-            or (doubted and intake.position + at in doubted)
-        ):
-            if run is not None:
-                yield run
-                run = None
+    if not intake.records:
+        return
+    columns = _Columns(intake)
+    count = len(columns.seqs)
+    if columns.are_one_run() and doubted.isdisjoint(range(intake.position, intake.position + count)):
+        yield columns.run(0, count)
+        return
+    start = None
+    for at, marks in enumerate(_MARKS.iter_unpack(intake.records)):
+        usual = marks in _USUAL and columns.can_be_usual(at) and intake.position + at not in doubted
+        if start is not None and not (usual and columns.follow(start, at)):
+            yield columns.run(start, at)
+            start = None
+        if not usual:
             yield at
-            continue
-        if (
-            run is None
-            or (seq, ttsn) != (next_seq, next_ttsn)
-            or (journal, quality) != (run.journal, run.clock_quality)
-        ):
-            if run is not None:
-                yield run
-            run = Run(intake.position + at, journal, seq, ttsn, quality, intake.received_at_utc_s)
-            next_seq, next_ttsn = seq, ttsn
-        run.sales.append((card, counter, amount_fen, subsidy_fen, balance_fen, utc_s))
-        next_seq += 1
-        next_ttsn += 1
-    if run is not None:
-        yield run
+        elif start is None:
+            start = at
+    if start is not None:
+        yield columns.run(start, count)
+
+
+class _Columns:
+    """An intake's records column by column."""
+
+    def __init__(self, intake: IntakeRow) -> None:
+        self._intake = intake
+        self._journals: tuple[bytes, ...]
+        self._qualities: tuple[int, ...]
+        self.seqs: tuple[int, ...]
+        self._ttsns: tuple[int, ...]
+        columns = zip(*_SALE.iter_unpack(intake.records), strict=True)
+        self._journals, self.seqs, self._cards, self._amounts_fen, self._subsidies_fen, *rest = columns
+        self._balances_fen, self._counters, self._ttsns, self._times, self._qualities = rest
+
+    def run(self, start: int, end: int) -> Run:
+        """Those from place `start` up to `end`, which are usual and follow each other."""
+        return Run(
+            self._intake.position + start,
+            self._journals[start],
+            self.seqs[start],
+            self._ttsns[start],
+            self._qualities[start],
+            self._intake.received_at_utc_s,
+            self._cards[start:end],
+            self._counters[start:end],
+            self._amounts_fen[start:end],
+            self._subsidies_fen[start:end],
+            self._balances_fen[start:end],
+            self._times[start:end],
+        )
+
+    def are_one_run(self) -> bool:
+        """Whether all of them are usual and follow each other; a price beyond all bounds is looked at one by one."""
+        count, seq, ttsn = len(self.seqs), self.seqs[0], self._ttsns[0]
+        return (
+            _are_usual(self._intake.records, count)
+            and max(self._amounts_fen) + max(self._subsidies_fen) <= FEN_MAX
+            and self.can_be_usual(0)
+            and self._journals.count(self._journals[0]) == self._qualities.count(self._qualities[0]) == count
+            and self.seqs == tuple(range(seq, seq + count))
+            and self._ttsns == tuple(range(ttsn, ttsn + count))
+        )
+
+    def can_be_usual(self, at: int) -> bool:
+        """Whether this one's fields are within their bounds."""
+        journal = self._journals[at]
+        return (
+            journal[:1] == _VERSION
+            and journal[_EPOCH] != _NO_EPOCH
+            and self.seqs[at] > 0
+            and self._qualities[at] <= _QUALITY_MAX
+            and self._amounts_fen[at] + self._subsidies_fen[at] <= FEN_MAX
+        )
+
+    def follow(self, start: int, at: int) -> bool:
+        """Whether this one goes on with a run that began at `start`."""
+        return (self._journals[at], self._qualities[at], self.seqs[at] - at, self._ttsns[at] - at) == (
+            self._journals[start],
+            self._qualities[start],
+            self.seqs[start] - start,
+            self._ttsns[start] - start,
+        )
+
+
+def _are_usual(records: bytes, count: int) -> bool:
+    same = all(records[at::RECORD_BYTES].count(value) == count for at, value in _USUAL_BYTES.items())
+    return same and max(records[_MAC2_AT::RECORD_BYTES]) <= max(Mac2)
 
 
 class Openings:
@@ -140,7 +201,7 @@ class Taps:
 
         The database's own rules find what speaks against a sale, and undo all of this: nothing is asked before.
         """
-        cards = {sale[0] for step in self._steps if isinstance(step, Run) for sale in step.sales}
+        cards = {card for step in self._steps if isinstance(step, Run) for card in step.cards}
         purses = openings.of(db, cards)
         if cards <= purses.keys():
             with suppress(RuleBroken), db.savepoint():
@@ -158,7 +219,7 @@ class Taps:
             if usual:
                 runs = [step for step in steps if isinstance(step, Run)]
                 add_runs(db, self._source, runs, purses)
-                results += [Posted.CREATED] * sum(len(run.sales) for run in runs)
+                results += [Posted.CREATED] * sum(len(run.cards) for run in runs)
             else:
                 results += store.post(db, [step for step in steps if not isinstance(step, Run)])
         return results
@@ -178,18 +239,19 @@ def add_runs(db: Database, source: str, runs: Sequence[Run], purses: Mapping[byt
 
     `purses` has every card's opening.
     """
-    number, day_min = store.last_entry(db) + 1, store.open_day(db)
-    sales: list[tuple[Value, ...]] = []
+    first, day_min = store.last_entry(db) + 1, store.open_day(db)
+    sales: list[Iterable[tuple[Value, ...]]] = []
     heads: list[tuple[Value, ...]] = []
     for run in runs:
-        first = number
-        for card, counter, amount_fen, subsidy_fen, balance_fen, utc_s in run.sales:
-            sales.append((number, first, purses[card], counter, amount_fen, subsidy_fen, balance_fen, utc_s))
-            number += 1
-        heads.append((
-            first, number - first, source, run.position, run.journal[_TERMINAL], int.from_bytes(run.journal[_EPOCH]),
-            run.first_seq, run.first_ttsn, run.clock_quality, run.received_at_utc_s,
-            max(accounting_day(run.received_at_utc_s), day_min), sum(sale[2] for sale in run.sales),
-            sum(sale[3] for sale in run.sales),
+        count = len(run.cards)
+        sales.append(zip(
+            range(first, first + count), repeat(first, count), map(purses.__getitem__, run.cards), run.counters,
+            run.amounts_fen, run.subsidies_fen, run.balances_fen, run.happened_at_utc_s, strict=True,
         ))  # fmt: skip
-    store.append_runs(db, heads, sales)
+        heads.append((
+            first, count, source, run.position, run.journal[_TERMINAL], int.from_bytes(run.journal[_EPOCH]),
+            run.first_seq, run.first_ttsn, run.clock_quality, run.received_at_utc_s,
+            max(accounting_day(run.received_at_utc_s), day_min), sum(run.amounts_fen), sum(run.subsidies_fen),
+        ))  # fmt: skip
+        first += count
+    store.append_runs(db, heads, chain.from_iterable(sales))

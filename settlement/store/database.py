@@ -5,7 +5,7 @@ SQL is written with `%s` and holds on SQLite and PostgreSQL alike. A `Database` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -53,7 +53,7 @@ class Connection(Protocol):
     def execute_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
         """Run one statement for each row of parameters."""
 
-    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
         """Add rows."""
 
     def fetch(self, sql: str, params: Sequence[Value]) -> list[tuple[Value, ...]]:
@@ -107,7 +107,7 @@ class Database:
         """Run one statement for each row of parameters."""
         self._connection.execute_many(sql, rows)
 
-    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
         """Add rows to a table, as fast as the database takes them; each has the values of `columns` in their order."""
         self._connection.append(table, columns, rows)
 

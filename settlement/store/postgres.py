@@ -7,7 +7,7 @@ databases and roles (`settlement.store.server`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -66,7 +66,7 @@ class PostgresConnection:
         with self._cursor() as cursor:
             cursor.executemany(sql.encode(), rows)
 
-    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
         """Add rows, by COPY."""
         with self._cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN".encode()) as copy:
             for row in rows:

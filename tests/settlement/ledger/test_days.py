@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -237,7 +237,7 @@ class Dying(Database):
         self._count()
         return super().execute(sql, params)
 
-    def append(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Value]]) -> None:
+    def append(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> None:
         self._count()
         super().append(table, columns, rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -178,11 +178,14 @@ def test_database_itself_refuses_an_entry_that_claims_what_a_run_has(
         store.add_entries(ledger_db, [entry_of(replace(claim, counter=changes.get("counter", last.counter)))])
 
 
-def shifted(run: Run, **changes: int) -> Run:
-    """The run as another one, whose sales are at counts far from its own."""
-    sales = [(card, counter + changes.get("counts", 50), *rest) for card, counter, *rest in run.sales]
-    first = {name: value + changes.get(name, 500) for name, value in asdict(run).items() if name.startswith("first_")}
-    return replace(run, sales=sales, **first)  # type: ignore[arg-type] # numbers, and sales as they were
+def shifted(run: Run, *, first_seq: int = 500, first_ttsn: int = 500, counts: int = 50) -> Run:
+    """The run as another one, whose numbers are so far from its own."""
+    return replace(
+        run,
+        first_seq=run.first_seq + first_seq,
+        first_ttsn=run.first_ttsn + first_ttsn,
+        counters=[counter + counts for counter in run.counters],
+    )
 
 
 @pytest.mark.usefixtures("purses")
@@ -213,7 +216,7 @@ def test_database_itself_refuses_a_run_that_claims_what_is_in_the_books(
     with ledger_db.transaction():
         store.add_entries(ledger_db, [entry_of(straight)])
     other = shifted(run, **changes)
-    purses = purses_of(ledger_db, [other.sales[0][0]])
+    purses = purses_of(ledger_db, list(other.cards))
     if rule is None:
         with ledger_db.transaction():
             add_runs(ledger_db, "shops", [other], purses)

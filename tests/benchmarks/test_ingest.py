@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ingest import IngestTimes, measure, measure_postgresql, report
+from benchmarks.ingest import IngestTimes, Processes, measure, measure_postgresql, report
 
 NAMES = {"accept", "post", "accept hot", "post hot", "accept one", "post one", "group", "commit one", "append"}
 
@@ -15,8 +15,8 @@ def test_every_round_does_everything_once_and_all_is_booked_through_the_processe
     times = measure(seed=1, folder=tmp_path, rounds=2, batch_taps=3, process_batches=1)
     assert set(times.seconds) == NAMES
     assert {len(seconds) for seconds in times.seconds.values()} == {2}
-    assert times.processes is not None
-    assert times.processes[0] == 15
+    assert [run.taps for run in times.processes.values()] == [36, 36]
+    assert {part for run in times.processes.values() for part in run.processor_s} == {"terminals", "streams", "ledger"}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -27,14 +27,16 @@ def test_same_on_postgresql() -> None:
 
 
 def test_report_compares_equal_batches_with_each_other() -> None:
-    times = IngestTimes("SQLite", 500, {name: [0.5] for name in NAMES} | {"accept": [1.0]}, (1000, 2.0))
+    processes = {"both": Processes(1000, [(2.0, 0.002)] * 3, {"terminals": 0.003, "streams": 0.042, "ledger": 0.0225})}
+    times = IngestTimes("SQLite", 500, {name: [0.5] for name in NAMES} | {"accept": [1.0]}, processes)
     assert times.a_second("group") == 2
     lines = report(times).splitlines()
     assert [line.split()[-2:] for line in lines[2:6]] == [
         ["500", "0.50"],
         ["1,000", "1.00"],
         ["333", "0.33"],
-        ["500", "0.50"],
+        ["500", "1.00"],
     ]
     assert lines[7].split()[-2:] == ["2", "1.00"]
-    assert "0.67 x" in lines[-1] or "1.50 x" in lines[-1]
+    assert "0.67 x" in lines[-2] or "1.50 x" in lines[-2]
+    assert lines[-1].endswith("terminals 1.0, streams 14.0, ledger 7.5")

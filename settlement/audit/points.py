@@ -207,6 +207,7 @@ def _duplicates(evidence: Evidence) -> tuple[str, list[str]]:
     """One tap, one count of a card, one serial of a PSAM: each once in the books, each tap once at the server."""
     checks = (
         ("tap {} is at the server {} times", "terminal, epoch, seq", "tap", "1"),
+        ("{1} entries have the number {0}", "id", "entry", "1"),
         ("tap or load {} is in the books {} times", "terminal, epoch, seq", "entry", "seq IS NOT NULL"),
         ("a card's count is booked {1} times: {0}", "card, counter", "entry", "ttsn IS NOT NULL"),
         ("a PSAM's serial is booked {1} times: {0}", "terminal, ttsn", "entry", "ttsn IS NOT NULL"),

@@ -35,8 +35,9 @@ _TAKEN: Final = f"""
 _SOLD: Final = f"""
     SELECT run.id, run.source, run.terminal, min({_WHEN.format("run", "sale")}), max({_WHEN.format("run", "sale")}),
            count(*), run.amount_fen + run.subsidy_fen, run.subsidy_fen
-    FROM sale JOIN sale_run run ON run.id = sale.run_id
-    WHERE sale.id > %s AND run.accounting_day = %s AND sale.amount_fen + sale.subsidy_fen > 0
+    FROM sale_run run CROSS JOIN sale
+    WHERE run.id > %s AND run.accounting_day = %s AND sale.id >= run.id AND sale.id < run.id + run.taps
+    AND sale.amount_fen + sale.subsidy_fen > 0
     GROUP BY run.id, run.source, run.terminal, run.amount_fen, run.subsidy_fen
 """
 _SOLD_EACH: Final = f"""

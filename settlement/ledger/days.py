@@ -79,8 +79,9 @@ _ROLL_UP: Final = """
         SELECT purse, amount_fen FROM other_posting WHERE id > %s AND accounting_day = %s AND purse IS NOT NULL
         UNION ALL SELECT opening.card, paid.amount_fen FROM (
             SELECT sale.purse_id, sum(sale.amount_fen) AS amount_fen
-            FROM sale JOIN sale_run run ON run.id = sale.run_id
-            WHERE sale.id > %s AND sale.id <= %s AND run.accounting_day = %s GROUP BY sale.purse_id
+            FROM sale_run run CROSS JOIN sale
+            WHERE run.id > %s AND run.accounting_day = %s AND sale.id >= run.id AND sale.id < run.id + run.taps
+            GROUP BY sale.purse_id
         ) paid JOIN other_entry opening ON opening.id = paid.purse_id
     ) moved GROUP BY purse
     ON CONFLICT (purse) DO UPDATE SET balance_fen = purse_balance.balance_fen + excluded.balance_fen
@@ -192,7 +193,7 @@ def _close(db: Database, before: Close, day: int, now_utc_s: int, owners: Owners
     postings, runs = (before.postings_seen, day), (before.entries_seen, day)
     db.execute(_ADD_TOTALS, (*postings, *runs, *runs, *runs))
     db.execute(_ADD_BALANCES, (day, before.day, day))
-    db.execute(_ROLL_UP, (*postings, before.entries_seen, entries_last, day))
+    db.execute(_ROLL_UP, (*postings, *runs))
     balances = dict(db.query(_BALANCES, (day,), into=lambda account, fen: (account, fen)))
     purses_fen = db.number(_PURSES)
     if sum(balances.values()) or purses_fen != -balances[Account.CARD_FLOAT]:

@@ -152,7 +152,7 @@ class StreamSource:
         # Asked first: what terminals bring after that is then in the rows, or is asked for in the next round.
         db = self._reader.open()
         owed = journals_owed(db)
-        # The intake before the cursor is looked at again: it proves that this is still the journal that was read
+        # What ends at the cursor is looked at again: it proves that this is still the journal that was read before.
         if cursor.position and head_at(db, cursor.position) != JournalHead(cursor.position, cursor.head_hash):
             raise SourceReplaced(f"{self.name} is not the journal that was read up to position {cursor.position}")
         intakes = intakes_after(db, cursor.position, count_max)

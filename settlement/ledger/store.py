@@ -156,6 +156,11 @@ _BALANCES: Final = """
 """
 # The sign keeps SQLite from walking the index of all entries instead of the end of the table.
 _UNBALANCED: Final = """
+    SELECT run.id FROM sale_run run WHERE run.id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
+    AND (run.amount_fen, run.subsidy_fen) <> (
+        SELECT coalesce(sum(sale.amount_fen), 0), coalesce(sum(sale.subsidy_fen), 0) FROM sale
+        WHERE sale.id >= run.id AND sale.id < run.id + run.taps)
+    UNION ALL
     SELECT +entry_id FROM other_posting WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
     GROUP BY +entry_id HAVING sum(amount_fen) <> 0 ORDER BY 1
 """
@@ -531,5 +536,8 @@ def open_suspense(db: Database) -> list[OpenSuspense]:
 
 
 def unbalanced_entries(db: Database) -> list[int]:
-    """Entries of open days whose postings do not sum to zero: none, or the database was tampered with."""
+    """Entries of open days whose postings do not sum to zero, or whose sales not to their run's sums.
+
+    There is none, or the database was tampered with.
+    """
     return db.query(_UNBALANCED, into=int)

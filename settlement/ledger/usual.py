@@ -160,16 +160,27 @@ def _are_usual(records: bytes, count: int) -> bool:
 
 
 class Openings:
-    """The numbers of the purses' openings, as far as they were asked for; they never change."""
+    """The numbers of the purses' openings, as far as they were asked for; they never change in one database."""
 
     def __init__(self) -> None:
         self._purses: dict[bytes, int] = {}
+        self._session = 0
 
     def of(self, db: Database, cards: set[bytes]) -> Mapping[bytes, int]:
         """Those of these cards, and of others; a purse that was never opened is not there."""
+        if db.session != self._session:  # a server that failed over may have numbered them otherwise
+            self._purses.clear()
+            self._session = db.session
         if unknown := cards - self._purses.keys():
             self._purses.update(purses_of(db, list(unknown)))
         return self._purses
+
+
+_Step = Run | Entry | SuspenseItem
+
+
+def _cards_of(steps: Sequence[_Step]) -> set[bytes]:
+    return {card for step in steps if isinstance(step, Run) for card in step.cards}
 
 
 class Taps:
@@ -182,47 +193,59 @@ class Taps:
         self._source = source
         self._reasons = reasons
         self._doubted = frozenset(reasons)
-        self._intakes: list[IntakeRow] = []
-        self._steps: list[Run | Entry | SuspenseItem] = []
+        self._intakes: list[tuple[IntakeRow, list[_Step]]] = []
 
     def read(self, intake: IntakeRow) -> None:
         """The next one."""
         if len(intake.records) % RECORD_BYTES:
             raise FormatError("an intake holds whole records")
-        self._intakes.append(intake)
+        steps: list[_Step] = []
         for step in usual_runs(intake, self._doubted):
             if isinstance(step, Run):
-                self._steps.append(step)
+                steps.append(step)
             elif (item := self._item(intake, step)) is not None:
-                self._steps.append(item)
+                steps.append(item)
+        self._intakes.append((intake, steps))
 
     def post(self, db: Database, openings: Openings) -> list[Posted]:
         """As `store.post` would post them one after the other; that does where what looked usual is not.
 
-        The database's own rules find what speaks against a sale, and undo all of this: nothing is asked before.
+        The database's own rules find what speaks against a sale, and undo all of this: nothing is asked before. Then
+        each intake is tried by itself, so that one tap sends those that came with it the straight way, and no others.
         """
-        cards = {card for step in self._steps if isinstance(step, Run) for card in step.cards}
-        purses = openings.of(db, cards)
-        if cards <= purses.keys():
-            with suppress(RuleBroken), db.savepoint():
-                return self._post_steps(db, purses)
-        return self.post_straight(db)
+        steps = [step for _, its in self._intakes for step in its]
+        purses = openings.of(db, _cards_of(steps))
+        if (results := self._post_short(db, steps, purses)) is not None:
+            return results
+        results = []
+        for intake, its in self._intakes:
+            short = self._post_short(db, its, purses)
+            results += self._post_straight(db, [intake]) if short is None else short
+        return results
 
     def post_straight(self, db: Database) -> list[Posted]:
         """Without the short way."""
-        items = (self._item(row, at) for row in self._intakes for at in range(row.next_position - row.position))
+        return self._post_straight(db, [intake for intake, _ in self._intakes])
+
+    def _post_straight(self, db: Database, intakes: Sequence[IntakeRow]) -> list[Posted]:
+        items = (self._item(row, at) for row in intakes for at in range(row.next_position - row.position))
         return store.post(db, [item for item in items if item is not None])
 
-    def _post_steps(self, db: Database, purses: Mapping[bytes, int]) -> list[Posted]:
-        results: list[Posted] = []
-        for usual, steps in groupby(self._steps, lambda step: isinstance(step, Run)):
-            if usual:
-                runs = [step for step in steps if isinstance(step, Run)]
-                add_runs(db, self._source, runs, purses)
-                results += [Posted.CREATED] * sum(len(run.cards) for run in runs)
-            else:
-                results += store.post(db, [step for step in steps if not isinstance(step, Run)])
-        return results
+    def _post_short(self, db: Database, steps: Sequence[_Step], purses: Mapping[bytes, int]) -> list[Posted] | None:
+        """None, and nothing is kept, if some of them is not usual."""
+        if not _cards_of(steps) <= purses.keys():
+            return None
+        with suppress(RuleBroken), db.savepoint():
+            results: list[Posted] = []
+            for usual, alike in groupby(steps, lambda step: isinstance(step, Run)):
+                if usual:
+                    runs = [step for step in alike if isinstance(step, Run)]
+                    add_runs(db, self._source, runs, purses)
+                    results += [Posted.CREATED] * sum(len(run.cards) for run in runs)
+                else:
+                    results += store.post(db, [step for step in alike if not isinstance(step, Run)])
+            return results
+        return None
 
     def _item(self, intake: IntakeRow, at: int) -> Entry | SuspenseItem | None:
         reason = self._reasons.get(intake.position + at)

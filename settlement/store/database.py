@@ -68,6 +68,10 @@ class Connection(Protocol):
     def roll_back(self) -> None:
         """Undo it, if it is not undone already."""
 
+    @property
+    def session(self) -> int:
+        """Another number whenever the connection had to be made anew: the database may be another one since then."""
+
     def close(self) -> None:
         """Close, and give up the right to write."""
 
@@ -169,6 +173,11 @@ class Database:
             self.execute("ROLLBACK TO SAVEPOINT here")
             raise
         self.execute("RELEASE SAVEPOINT here")
+
+    @property
+    def session(self) -> int:
+        """Another number whenever the connection had to be made anew: what was read before may not hold any more."""
+        return self._connection.session
 
     def close(self) -> None:
         """Close the connection and give up the right to write."""

@@ -53,6 +53,7 @@ class PostgresConnection:
         self._place = place
         self._writes = writes
         self._begun = False
+        self.session = 1
         self._raw = self._open()
 
     def execute(self, sql: str, params: Sequence[Value]) -> int:
@@ -110,6 +111,7 @@ class PostgresConnection:
         if self._raw.closed and not self._begun:
             try:
                 self._raw = self._open()
+                self.session += 1
             except DatabaseInUse as error:
                 raise StoreFault(str(error)) from error  # the server has not noticed yet that the old session is dead
         with typed_faults(), self._raw.cursor() as cursor:

@@ -134,6 +134,8 @@ def replace_rows(
             for name in names:
                 cursor.execute(SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(name))
             _number_on(admin)
+            for name in names:  # until the server looks by itself it would plan for empty tables
+                cursor.execute(SQL("ANALYZE {}").format(name))
 
 
 def _make_role(place: ServerPlace) -> bool:

@@ -82,6 +82,11 @@ class SqliteConnection:
         if self._raw.in_transaction:
             self.execute("ROLLBACK", ())
 
+    @property
+    def session(self) -> int:
+        """A file is opened once."""
+        return 1
+
     def close(self) -> None:
         """Close the connection and give up the right to write."""
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from settlement.store.database import Database
+from settlement.store.database import Database, StoreFault
 from wire.batch import TAPS_MAX
 from wire.ids import Stream, TerminalId
 from wire.receipt import Cursor, Suspense
@@ -44,6 +44,7 @@ _INTAKES_OF: Final = """
     SELECT position, first_seq, next_seq, records, hash_before FROM intake
     WHERE terminal = %s AND epoch = %s AND next_seq > %s AND first_seq < %s AND first_seq > %s ORDER BY first_seq
 """
+_KEPT_HASH: Final = "SELECT hash_before FROM intake WHERE terminal = %s AND epoch = %s AND first_seq = %s"
 _HEAD: Final = "SELECT next_position - 1, stream_hash FROM intake ORDER BY position DESC LIMIT 1"
 _INTAKE_COLUMNS: Final = (
     "position", "next_position", "terminal", "epoch", "first_seq", "next_seq", "hash_before", "stream_hash",
@@ -264,6 +265,8 @@ def known_taps(db: Database, row: TerminalRow, first_seq: int, next_seq: int) ->
     for position, start, end, records, before in _intakes_of(db, row, first_seq, next_seq):
         reasons = suspended(db, position, position + end - start)
         hashes = chain_hashes(before, _each(records))
+        if hashes[-1] != (row.head_hash if end == row.next_seq else _hash_before_intake(db, row, end)):
+            raise StoreFault(f"the taps from position {position} on do not lead to what follows them: damaged")
         taps += [
             KnownTap(seq, hashes[seq - start], reasons.get(position + seq - start))
             for seq in range(max(first_seq, start), min(next_seq, end))
@@ -279,6 +282,11 @@ def hash_before(db: Database, row: TerminalRow, seq: int) -> bytes:
         return genesis_hash(row.terminal, row.epoch)
     [before] = known_taps(db, row, seq - 1, seq)
     return before.chain_hash
+
+
+def _hash_before_intake(db: Database, row: TerminalRow, first_seq: int) -> bytes:
+    """The chain's hash where an intake begins, as it is kept."""
+    return next(iter(db.query(_KEPT_HASH, (row.terminal, row.epoch, first_seq), into=bytes)), b"")
 
 
 def records_between(db: Database, row: TerminalRow, first_seq: int, next_seq: int) -> list[bytes]:

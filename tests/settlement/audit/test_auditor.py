@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 NOW = 1_764_000_000
 OPENING_FEN = 100_00
+_OTHER_END = (
+    "CAST(substr(raw, 1, length(raw) - 1) || CASE substr(raw, -1) WHEN x'00' THEN x'01' ELSE x'00' END AS BLOB)"
+)
 POINTS = list(range(1, 14))
 
 
@@ -196,7 +199,7 @@ def test_tap_that_never_arrived_is_stuck_once_all_is_healed(campus: Campus) -> N
         ("canteen", "UPDATE intake SET hash_before = zeroblob(32) WHERE position = 1", {4}),
         ("canteen", "UPDATE terminal SET total_fen = total_fen + 1 WHERE id = 1", {6}),
         ("canteen", "UPDATE terminal SET next_seq = next_seq + 1 WHERE id = 1", {4}),
-        ("canteen", "UPDATE batch SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB) WHERE id = 1", {2}),
+        ("canteen", f"UPDATE batch SET raw = {_OTHER_END} WHERE id = 1", {2}),
         ("canteen", "DELETE FROM suspended_tap", {4}),
         ("canteen", "DELETE FROM terminal WHERE id = 1", {9}),
         ("canteen", "INSERT INTO fork SELECT 1, terminal, epoch, 1, x'00', 0 FROM terminal WHERE id = 1", {10}),
@@ -350,7 +353,7 @@ def test_installation_with_every_kind_of_tap_and_a_shift_holds_in_all_thirteen_p
         ("ledger", "UPDATE other_entry SET amount_fen = amount_fen + 1 WHERE kind = 4", {6}),
         ("ledger", "UPDATE other_entry SET refers_to = 1 WHERE kind = 5", {6}),
         ("ledger", "UPDATE other_entry SET counter = counter + 40 WHERE kind = 6", {6}),
-        ("canteen", "UPDATE shift_report SET raw = CAST(substr(raw, 1, length(raw) - 1) || x'00' AS BLOB)", {2}),
+        ("canteen", f"UPDATE shift_report SET raw = {_OTHER_END}", {2}),
         ("canteen", "UPDATE shift_report SET raw = x'00'", {4}),
     ],
 )

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from settlement.ledger import store
 from settlement.ledger.booked import purses_of
-from settlement.ledger.entries import Entry, Source, entry_for
+from settlement.ledger.entries import Entry, Source, entry_for, opening_for
 from settlement.ledger.store import Posted
 from settlement.ledger.usual import Openings, Run, Taps, add_runs, usual_runs
 from settlement.onecard.keys import FileKeyStore
 from settlement.store.database import Database, RuleBroken, Value
 from settlement.streams.store import IntakeRow
+from wire.batch import TAPS_MAX
 from wire.fields import FormatError
 from wire.ids import CardId
 from wire.money import Fen
@@ -150,6 +151,13 @@ def booked_runs(db: Database, records: list[TapRecord]) -> list[Run]:
     return [run for run in usual_runs(intake, frozenset()) if isinstance(run, Run)]
 
 
+def together(db: Database, *statements: str) -> None:
+    """Run these in one transaction."""
+    with db.transaction():
+        for statement in statements:
+            db.execute(statement)
+
+
 def entry_of(record: TapRecord) -> Entry:
     item = entry_for(record, suspense=None, source=Source("shops", 1), received_at_utc_s=RECEIVED)
     assert isinstance(item, Entry)
@@ -247,12 +255,132 @@ def test_database_itself_refuses_a_run_with_other_sums_than_its_sales(
 
 
 @pytest.mark.usefixtures("purses")
+def test_no_entry_and_no_run_gets_a_number_that_is_taken_or_was_passed(
+    ledger_db: Database, make_till: Callable[[int], FakeTill]
+) -> None:
+    till = make_till(1)
+    for _ in range(4):
+        till.tap(100)
+    booked_runs(ledger_db, till.records)
+    first = ledger_db.number("SELECT id FROM sale_run")
+    columns = "kind, source, source_position, amount_fen, subsidy_fen, happened_at_utc_s, clock_quality"
+    more = "received_at_utc_s, accounting_day"
+    for number in (first, first + 3):
+        with pytest.raises(RuleBroken, match="no_entry_has_a_sales_number"):
+            ledger_db.execute(
+                f"INSERT INTO other_entry (id, {columns}, {more}) SELECT {number}, 7, '', 1, 0, 0, 1, 1, {more}"
+                " FROM sale_run"
+            )
+    with ledger_db.transaction():
+        store.add_entries(ledger_db, [entry_of(make_till(2).tap(100, counter=90))])
+    last = store.last_entry(ledger_db)
+    purse = ledger_db.number("SELECT min(id) FROM other_entry")
+    sale = f"INSERT INTO sale VALUES ({last}, {last}, {purse}, 91, 7, 0, 0, 0)"
+    head = f"INSERT INTO sale_run SELECT {last}, 1, source, 9, terminal, epoch, 90, 90, 1, 1, accounting_day, 7, 0"
+    with pytest.raises(RuleBroken, match="runs_are_numbered_on"):
+        together(ledger_db, sale, f"{head} FROM sale_run")
+
+
+@pytest.mark.usefixtures("purses")
+def test_sale_outside_of_its_run_is_refused(ledger_db: Database, till: FakeTill) -> None:
+    till.tap(100)
+    booked_runs(ledger_db, till.records)
+    purse = ledger_db.number("SELECT min(id) FROM other_entry")
+    with pytest.raises(RuleBroken, match="a_booked_run_gets_no_more_sales"):
+        ledger_db.execute(f"INSERT INTO sale VALUES (700, 200, {purse}, 91, 7, 0, 0, 0)")
+    head = "INSERT INTO sale_run SELECT 200, 1, source, 9, terminal, epoch, 90, 90, 1, 1, accounting_day, 7, 0"
+    with pytest.raises(RuleBroken, match="a_run_is_what_its_sales_are"):
+        together(
+            ledger_db,
+            f"INSERT INTO sale VALUES (200, 200, {purse}, 91, 7, 0, 0, 0)",
+            f"INSERT INTO sale VALUES (699, 200, {purse}, 92, 7, 0, 0, 0)",
+            f"{head} FROM sale_run",
+        )
+
+
+@pytest.mark.usefixtures("purses")
+def test_one_odd_tap_sends_only_its_own_intake_the_straight_way(
+    ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
+) -> None:
+    for _ in range(6):
+        till.tap(100)
+    till.tap(100, card=numbered_card(7))  # nobody registered it
+    for _ in range(5):
+        till.tap(100)
+    taps = Taps("canteen", {})
+    for intake in intakes_of(till.records, {4, 7, 10}):
+        taps.read(intake)
+    with ledger_db.transaction():
+        results = taps.post(ledger_db, Openings())
+    assert results == [Posted.CREATED] * 6 + [Posted.SUSPENDED] + [Posted.CREATED] * 5
+    assert ledger_db.number("SELECT count(*) FROM sale") == 9
+    assert ledger_db.number("SELECT count(*) FROM other_entry WHERE kind = 2") == 2
+
+
+def test_purses_of_one_database_are_not_taken_for_those_of_another(
+    ledger_db: Database, numbered_card: Callable[[int], CardId]
+) -> None:
+    """A server that failed over to an older copy may have given the openings other numbers since."""
+    cards = [numbered_card(n) for n in (1, 2)]
+    with ledger_db.transaction():
+        openings = [
+            opening_for(card, balance_fen=Fen(0), counter=0, source=Source("onecard", 1), opened_at_utc_s=1)
+            for card in cards
+        ]
+        store.post(ledger_db, openings)
+    known = Openings()
+    before = dict(known.of(ledger_db, {card.to_bytes() for card in cards}))
+    assert len(before) == 2
+    assert dict(known.of(Reconnected(ledger_db), {cards[0].to_bytes()})) == {
+        cards[0].to_bytes(): before[cards[0].to_bytes()]
+    }
+
+
+class Reconnected(Database):
+    """The same database after its connection was lost."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db._connection)
+
+    @property
+    def session(self) -> int:
+        return super().session + 1
+
+
+@pytest.mark.usefixtures("purses")
 def test_a_run_that_is_booked_gets_no_more_sales(ledger_db: Database, till: FakeTill) -> None:
     till.tap(100)
     booked_runs(ledger_db, till.records)
     for run in ("run_id", "run_id - 1"):
         with pytest.raises(RuleBroken, match="a_booked_run_gets_no_more_sales"):
             ledger_db.execute(f"INSERT INTO sale SELECT id + 1, {run}, purse_id, 90, 7, 0, 0, 0 FROM sale")
+
+
+@pytest.mark.usefixtures("purses")
+def test_a_run_takes_what_a_stream_takes_in_at_once_and_no_more(ledger_db: Database, till: FakeTill) -> None:
+    till.tap(100)
+    [intake] = intakes_of(till.records, set())
+    [run] = usual_runs(intake, frozenset())
+    assert isinstance(run, Run)
+    for count, first in ((TAPS_MAX, 1), (TAPS_MAX + 1, 5_000)):
+        long = replace(
+            run,
+            first_seq=first,
+            first_ttsn=first,
+            cards=list(run.cards) * count,
+            counters=range(first, first + count),
+            amounts_fen=[100] * count,
+            subsidies_fen=[0] * count,
+            balances_fen=[0] * count,
+            happened_at_utc_s=[1] * count,
+        )
+        purses = purses_of(ledger_db, list(run.cards))
+        if count <= TAPS_MAX:
+            with ledger_db.transaction():
+                add_runs(ledger_db, "canteen", [long], purses)
+            continue
+        with pytest.raises(RuleBroken, match=r"a_run_is_short|a_booked_run_gets_no_more"), ledger_db.transaction():
+            add_runs(ledger_db, "canteen", [long], purses)
 
 
 @given(st.binary(min_size=RECORD_BYTES, max_size=RECORD_BYTES))

@@ -116,6 +116,8 @@ _NOT_WHAT_ITS_SALES_ARE: Final = f"""
      AND opening.id = sale.purse_id AND opening.kind = 1 AND opening.counter <= sale.counter) <> NEW.taps
     OR (SELECT coalesce(sum(amount_fen), 0) {_ITS_SALES}) <> NEW.amount_fen
     OR (SELECT coalesce(sum(subsidy_fen), 0) {_ITS_SALES}) <> NEW.subsidy_fen
+    OR EXISTS (SELECT 1 FROM sale WHERE sale.id >= NEW.id + NEW.taps AND sale.id < NEW.id + 500
+               AND sale.run_id = NEW.id)
 """
 _BOOKED_UP_TO: Final = "coalesce((SELECT id + taps - 1 FROM sale_run ORDER BY id DESC LIMIT 1), 0)"
 
@@ -231,11 +233,17 @@ class Migration(migrations.Migration):
             "a_booked_run_gets_no_more_sales",
             table="sale",
             event="INSERT",
-            condition=f"NEW.id < NEW.run_id OR NEW.run_id <= {_BOOKED_UP_TO}",
+            condition=f"NEW.id < NEW.run_id OR NEW.id >= NEW.run_id + 500 OR NEW.run_id <= {_BOOKED_UP_TO}",
         ),
         never_when(
             "runs_are_numbered_on",
             table="sale_run",
+            event="INSERT",
+            condition=f"NEW.id <= {_BOOKED_UP_TO} OR NEW.id <= (SELECT coalesce(max(id), 0) FROM other_entry)",
+        ),
+        never_when(
+            "no_entry_has_a_sales_number",
+            table="other_entry",
             event="INSERT",
             condition=f"NEW.id <= {_BOOKED_UP_TO}",
         ),

@@ -55,13 +55,11 @@ class SimulatedTerminal:
         batch_taps: int,
         port: int,
         tls: ssl.SSLContext,
-        sent: int = 0,
         as_daemon: bool = False,
     ) -> None:
-        """`sent` batches were taken in before, of as many taps; `as_daemon`: pauses grow as `campus-syncd`'s do."""
+        """`as_daemon`: pauses grow as `campus-syncd`'s do."""
         self.stream = stream
         self._pause_s_max = RETRY_S_MAX if as_daemon else _PAUSE_S_MAX
-        self._sent = sent
         self.canteen = canteen
         self.batches: list[SignedBatch] = []
         self.done = 0  # batches that the server has, as far as it said
@@ -148,7 +146,7 @@ class SimulatedTerminal:
         identify = Identify(
             terminal=self.canteen.terminal,
             epoch=EPOCH,
-            head_seq=(self._sent + len(self._offers)) * self._batch_taps,
+            head_seq=len(self._offers) * self._batch_taps,
             total_fen=0,
             hotlist_mark=EMPTY_HOTLIST.mark,
         )
@@ -160,7 +158,7 @@ class SimulatedTerminal:
 
     def _take(self, next_seq: int) -> None:
         """The server has everything before `next_seq`; after a restore that may be less than it had."""
-        self.done = (next_seq - 1) // self._batch_taps - self._sent
+        self.done = (next_seq - 1) // self._batch_taps
         now_s = time.monotonic()
         while self._answered < self.done:
             due_s, tally = self._offers[self._answered]

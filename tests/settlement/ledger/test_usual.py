@@ -299,6 +299,17 @@ def test_sale_outside_of_its_run_is_refused(ledger_db: Database, till: FakeTill)
 
 
 @pytest.mark.usefixtures("purses")
+def test_no_run_is_booked_on_a_closed_day(ledger_db: Database, till: FakeTill) -> None:
+    till.tap(100)
+    booked_runs(ledger_db, till.records)
+    purse = ledger_db.number("SELECT min(id) FROM other_entry")
+    ledger_db.execute("INSERT INTO day_close SELECT 1, accounting_day, 1, 1, 1, 1, 1, 1, '', '' FROM sale_run")
+    head = "INSERT INTO sale_run SELECT 200, 1, source, 9, terminal, epoch, 90, 90, 1, 1, accounting_day, 7, 0"
+    with pytest.raises(RuleBroken, match="nothing_is_sold_on_a_closed_day"):
+        together(ledger_db, f"INSERT INTO sale VALUES (200, 200, {purse}, 91, 7, 0, 0, 0)", f"{head} FROM sale_run")
+
+
+@pytest.mark.usefixtures("purses")
 def test_one_odd_tap_sends_only_its_own_intake_the_straight_way(
     ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
 ) -> None:

@@ -22,7 +22,6 @@ KEY_BYTES: Final = 16  # a card key: two DES keys
 SESSION_KEY_BYTES: Final = 8  # a session key or TAC key: one DES key
 BLOCK_BYTES: Final = 8
 MAC_BYTES: Final = 4
-DATE_TIME_BYTES: Final = 7  # BCD CCYYMMDDHHMMSS
 
 _ZERO_BLOCK: Final = bytes(BLOCK_BYTES)
 _ECB: Final = modes.ECB()

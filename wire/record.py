@@ -327,13 +327,6 @@ def read_quality(value: int) -> ClockQuality:
         raise FormatError(f"clock quality {value} is not known here") from error
 
 
-def check_amount(value: int) -> Fen:
-    """Fen from an untrusted number; `FormatError` beyond the card's four bytes."""
-    if not 0 <= value <= FEN_MAX:
-        raise FormatError(f"{value} fen is beyond what a card can hold")
-    return Fen(value)
-
-
 def genesis_hash(terminal: TerminalId, epoch: int) -> bytes:
     """The chain's start for one journal, so that two journals never share a chain."""
     return hashlib.sha256(b"campus journal v2" + terminal + epoch.to_bytes(2, "big")).digest()

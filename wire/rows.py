@@ -20,7 +20,6 @@ from wire.record import (
     NO_TAC,
     RECORD_VERSION,
     TAC_BYTES,
-    ClockQuality,
     Mac2,
     Outcome,
     TapKind,
@@ -43,7 +42,6 @@ _CARD_BITS: Final = 40
 _BALANCE_ORDER: Final = 13
 _COUNTER_ORDER: Final = 8
 _BACK_ORDER: Final = 4  # most sales are taken back at once
-_QUALITIES: Final = tuple(ClockQuality)
 _SALE, _DEBITED, _VERIFIED = int(TapKind.SALE), int(Outcome.DEBITED), int(Mac2.VERIFIED)
 _WITH_REASON: Final = (Outcome.VOIDED, Outcome.REFUSED)
 _PACK: Final = struct.Struct(">B6sHIBBBB18sIIIIHIIIIIIB").pack  # a record (`wire.record.LAYOUT`), its TAC as a number

@@ -11,11 +11,12 @@ from typing import Final
 from benchmarks import air, ingest, isolation, memory, powercut, screen, size, start, tap
 from benchmarks.measure import heading
 
-NAMES: Final = ("tap", "bytes", "ingest", "air")
+NAMES: Final = ("tap", "bytes", "air")
 ALONE: Final = (
     "screen",
     "start",
     "memory",
+    "ingest",
     "ingest-postgresql",
     "isolation",
     "terminals",
@@ -25,7 +26,7 @@ ALONE: Final = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the benchmarks that are asked for, all by default."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios against bare floors.")
-    parser.add_argument("name", nargs="?", choices=(*NAMES, *ALONE), help="one benchmark (default: the first four)")
+    parser.add_argument("name", nargs="?", choices=(*NAMES, *ALONE), help="one benchmark (default: the first three)")
     parser.add_argument("--folder", type=Path, default=Path(), help="on the disk to be measured (default: here)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed, the same taps (default: 1)")
     parser.add_argument("--count", type=int, help="taps, days or rounds, instead of the benchmark's own number")

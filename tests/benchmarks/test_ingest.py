@@ -38,5 +38,14 @@ def test_report_compares_equal_batches_with_each_other() -> None:
         ["500", "1.00"],
     ]
     assert lines[7].split()[-2:] == ["2", "1.00"]
-    assert "0.67 x" in lines[-2] or "1.50 x" in lines[-2]
+    assert "0.67 x" in lines[-3] or "1.50 x" in lines[-3]
+    assert lines[-2] == "both: 1.00 x floor, goal 0.25: met"
     assert lines[-1].endswith("terminals 1.0, streams 14.0, ledger 7.5")
+
+
+@pytest.mark.parametrize(("database", "verdict"), [("SQLite", "MISSED"), ("PostgreSQL", "met")])
+def test_goal_is_of_the_median_round_and_its_own_floor(database: str, verdict: str) -> None:
+    rounds = [(2.0, 0.0001), (2.0, 0.0004), (4.0, 0.0008)]  # 0.05, 0.2 and 0.2 of the floor beside each
+    processes = {"both": Processes(1000, rounds, {"ledger": 0.0})}
+    times = IngestTimes(database, 500, {name: [0.5] for name in NAMES}, processes)
+    assert f"both: 0.20 x floor, goal {0.25 if database == 'SQLite' else 0.08}: {verdict}" in report(times)

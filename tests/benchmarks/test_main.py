@@ -15,7 +15,7 @@ def test_all_benchmarks_are_printed_with_their_seed(tmp_path: Path, capsys: pyte
     assert main(["--folder", str(tmp_path), "--seed", "7", "--count", "2"]) == 0
     text = capsys.readouterr().out
     assert [line for line in text.splitlines() if line.startswith("python -m")] == [
-        f"python -m benchmarks {name} --seed 7" for name in ("tap", "bytes", "ingest", "air")
+        f"python -m benchmarks {name} --seed 7" for name in ("tap", "bytes", "air")
     ]
     assert "cores, Python" in text
 
@@ -23,6 +23,11 @@ def test_all_benchmarks_are_printed_with_their_seed(tmp_path: Path, capsys: pyte
 def test_one_benchmark_is_printed_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["bytes", "--folder", str(tmp_path), "--count", "1"])
     assert "ingest" not in capsys.readouterr().out
+
+
+def test_ingest_is_printed_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["ingest", "--folder", str(tmp_path), "--count", "1"])
+    assert "goal 0.25" in capsys.readouterr().out
 
 
 def test_unknown_benchmark_is_wrong_usage() -> None:

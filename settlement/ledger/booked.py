@@ -19,7 +19,36 @@ TapKey = tuple[bytes, int, int]
 
 Found = TypeVar("Found")
 
+_COUNTS_IN_A_BAND: Final = 16
+
 _CHUNK: Final = 2_000  # keys asked for at a time; a statement takes some ten thousand parameters
+
+
+def band_of(count: str) -> str:
+    """In SQL, what the index of sales begins with: the count by sixteens, so that sales of one time lie together."""
+    return f"({count}) / {_COUNTS_IN_A_BAND}"
+
+
+def at_count(count: str) -> str:
+    """SQL's condition that a sale has this count of its card, as the index of sales finds it.
+
+    SQLite would put the value of an equality in the column's place everywhere, and then not know the index's expression
+    again: hence BETWEEN.
+    """
+    return f"{band_of('sale.counter')} = {band_of(count)} AND sale.counter BETWEEN {count} AND {count}"
+
+
+# All bands that there are. Whoever wants a card's sales at whichever count asks for each, of which there are few.
+BANDS: Final = f"""
+    band (number) AS (
+        SELECT 0 UNION ALL SELECT number + 1 FROM band WHERE number < (SELECT max({band_of("counter")}) FROM sale)
+    )
+"""
+SALES_OF_CARD: Final = f"""
+    other_entry opening CROSS JOIN band CROSS JOIN sale
+    WHERE opening.kind = 1 AND opening.card = {{card}} AND sale.purse_id = opening.id
+    AND {band_of("sale.counter")} = band.number
+"""
 
 # A run is at most TAPS_MAX taps long, so those that may hold a number begin less than that before it.
 _TAPS: Final = f"""
@@ -36,14 +65,14 @@ _TAPS: Final = f"""
     AND run.first_seq > asked.seq - {TAPS_MAX} AND asked.seq < run.first_seq + run.taps
     AND sale.id = run.id + asked.seq - run.first_seq AND opening.id = sale.purse_id
 """
-_COUNTS: Final = """
-    WITH asked (card, counter) AS (VALUES {rows})
+_COUNTS: Final = f"""
+    WITH asked (card, counter) AS (VALUES {{rows}})
     SELECT entry.card, entry.counter FROM asked CROSS JOIN other_entry entry
     WHERE ttsn IS NOT NULL AND entry.card = asked.card AND entry.counter = asked.counter
     UNION ALL
     SELECT asked.card, sale.counter FROM asked CROSS JOIN other_entry opening CROSS JOIN sale
     WHERE opening.kind = 1 AND opening.card = asked.card
-    AND sale.purse_id = opening.id AND sale.counter = asked.counter
+    AND sale.purse_id = opening.id AND {at_count("asked.counter")}
 """
 _SERIALS: Final = f"""
     WITH asked (terminal, ttsn) AS (VALUES {{rows}})

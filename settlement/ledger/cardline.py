@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from settlement.ledger.booked import BANDS, SALES_OF_CARD
 from settlement.ledger.entries import LOADS, EntryKind
 from settlement.ledger.store import ITEM_COLUMNS, read_item, read_origin
 from settlement.store.database import Database
@@ -21,9 +22,12 @@ _COLUMNS: Final = """
     id, kind, source, terminal, epoch, seq, counter, amount_fen, balance_before_fen, happened_at_utc_s,
     received_at_utc_s
 """
+_SALES: Final = f"""
+    WITH RECURSIVE {BANDS} SELECT sale.id FROM {SALES_OF_CARD.format(card="%s")}
+"""
 _TAPS: Final = f"""
     SELECT {_COLUMNS} FROM other_entry WHERE ttsn IS NOT NULL AND kind <> 7 AND card = %s
-    UNION ALL SELECT {_COLUMNS} FROM sale_entry WHERE card = %s ORDER BY counter
+    UNION ALL SELECT {_COLUMNS} FROM sale_entry WHERE id IN ({_SALES}) ORDER BY counter
 """
 _OPENING: Final = f"SELECT {_COLUMNS} FROM other_entry WHERE kind = 1 AND card = %s"
 _ADJUSTMENTS: Final = f"SELECT {_COLUMNS} FROM other_entry WHERE kind = 7 AND ttsn IS NULL AND card = %s ORDER BY id"
@@ -36,14 +40,14 @@ _ITEMS: Final = f"""
     SELECT {ITEM_COLUMNS} FROM suspense_item item WHERE card = %s
     AND NOT EXISTS (SELECT 1 FROM suspense_resolution WHERE suspense_item_id = item.id) ORDER BY counter, id
 """
-_BALANCE: Final = """
+_BALANCE: Final = f"""
     SELECT coalesce((SELECT balance_fen FROM purse_balance WHERE purse = %s), 0)
          - coalesce((SELECT CAST(sum(amount_fen) AS bigint) FROM other_posting
                      WHERE id > (SELECT coalesce(max(postings_seen), 0) FROM day_close)
                      AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close) AND purse = %s), 0)
          - coalesce((SELECT CAST(sum(amount_fen) AS bigint) FROM sale_entry
                      WHERE id > (SELECT coalesce(max(entries_seen), 0) FROM day_close)
-                     AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close) AND card = %s), 0)
+                     AND accounting_day > (SELECT coalesce(max(day), 0) FROM day_close) AND id IN ({_SALES})), 0)
 """
 # A copy of a genuine tap, or a tap of a card that is a copy: the stream found nothing wrong with the TAC.
 _CLONES: Final = (Suspense.COUNTER_TAKEN, Suspense.TTSN_TAKEN)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
-from settlement.ledger.booked import BookedTap, placeholders, taps_numbered
+from settlement.ledger.booked import BANDS, SALES_OF_CARD, BookedTap, at_count, band_of, placeholders, taps_numbered
 from settlement.ledger.counters import (
     Decision,
     Executed,
@@ -69,21 +69,22 @@ _SALE_OF_CARD: Final = """
 """
 # The taps on a card's line by their numbers: with the count itself, the next one, and the one before or the opening.
 _LINES: Final = f"""
-    WITH line (card, counter) AS (VALUES {{rows}})
+    WITH RECURSIVE line (card, counter) AS (VALUES {{rows}}), {BANDS}
     SELECT line.card, line.counter,
            coalesce((SELECT entry.id FROM other_entry entry
                      WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter = line.counter),
-                    (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter = line.counter)),
+                    (SELECT sale.id FROM {_SALE_OF_CARD} AND {at_count("line.counter")})),
            (SELECT entry.id FROM other_entry entry
             WHERE ttsn IS NOT NULL AND entry.card = line.card AND entry.counter > line.counter AND {_IS_PROOF}
             ORDER BY entry.counter LIMIT 1),
-           (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter > line.counter ORDER BY sale.counter LIMIT 1),
+           (SELECT sale.id FROM {SALES_OF_CARD.format(card="line.card")} AND band.number >= {band_of("line.counter")}
+            AND sale.counter > line.counter ORDER BY sale.counter LIMIT 1),
            coalesce(
                (SELECT entry.id FROM other_entry entry
                 WHERE kind = 1 AND entry.card = line.card AND entry.counter = line.counter),
                (SELECT entry.id FROM other_entry entry WHERE ttsn IS NOT NULL AND entry.card = line.card
                 AND entry.counter = line.counter - 1 AND {_IS_PROOF}),
-               (SELECT sale.id FROM {_SALE_OF_CARD} AND sale.counter = line.counter - 1)),
+               (SELECT sale.id FROM {_SALE_OF_CARD} AND {at_count("line.counter - 1")})),
            EXISTS (SELECT 1 FROM suspense_item other WHERE other.card = line.card AND other.counter = line.counter
                    AND other.reason <> 3 AND other.source <> '{TOPUP}')
            OR EXISTS (SELECT 1 FROM other_entry entry

@@ -42,13 +42,16 @@ def insert_only(**primary_keys: str) -> list[Operation]:
     return operations
 
 
-def never_replaced(rule: str, *, table: str, key: tuple[str, ...], where: str | None = None) -> Operation:
+def never_replaced(
+    rule: str, *, table: str, key: tuple[str, ...], where: str | None = None, same: str | None = None
+) -> Operation:
     """An operation after which a row with a key that is there is refused by this name, among the rows of `where`.
 
-    `where` is a condition on one column. SQLite's INSERT OR REPLACE deletes what stands in its way without firing
+    `where` is a condition on one column. `same` finds such a row where the unique index is not of the key's columns
+    alone. SQLite's INSERT OR REPLACE deletes what stands in its way without firing
     DELETE triggers, so every unique key needs this; PostgreSQL knows no such thing: there the unique index speaks.
     """
-    return _NeverReplaced(rule, table, key, where)
+    return _NeverReplaced(rule, table, key, where, same or " AND ".join(f"{column} = NEW.{column}" for column in key))
 
 
 def never_when(rule: str, *, table: str, event: str, condition: str) -> Operation:
@@ -96,17 +99,16 @@ class _NeverWhen(_Rule):
 
 
 class _NeverReplaced(_Rule):
-    def __init__(self, rule: str, table: str, key: tuple[str, ...], where: str | None) -> None:
-        self.rule, self.table, self.key, self.where = rule, table, key, where
+    def __init__(self, rule: str, table: str, key: tuple[str, ...], where: str | None, same: str) -> None:
+        self.rule, self.table, self.key, self.where, self.same = rule, table, key, where, same
 
     def database_forwards(
         self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: ProjectState, to_state: ProjectState
     ) -> None:
         """Make a trigger on SQLite; on PostgreSQL see that the unique index is there, under the rule's name."""
         if schema_editor.connection.vendor == "sqlite":
-            same = " AND ".join(f"{column} = NEW.{column}" for column in self.key)
             where = self.where
-            condition = f"EXISTS (SELECT 1 FROM {self.table} WHERE {same}{f' AND {where}' if where else ''})"
+            condition = f"EXISTS (SELECT 1 FROM {self.table} WHERE {self.same}{f' AND {where}' if where else ''})"
             if where:
                 condition = f"NEW.{where} AND {condition}"
             trigger = _NeverWhen(self.rule, self.table, "INSERT", condition)

@@ -6,7 +6,7 @@ Days are whole numbers such as 20260901, which read and sort alike in both datab
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 _RUN_TAPS_MAX = 500  # a stream takes no more in at once; so short that the run of a tap is found by its first number
 
@@ -159,7 +159,8 @@ class Sale(models.Model):
     class Meta:
         db_table = "sale"
         constraints = [
-            models.UniqueConstraint(fields=["purse_id", "counter"], name="a_card_counts_each_sale_once"),
+            # By sixteens of the card's count first: what is sold at one time lies together, and is written together.
+            models.UniqueConstraint(F("counter") / 16, "purse_id", "counter", name="a_card_counts_each_sale_once"),
             models.CheckConstraint(
                 condition=Q(amount_fen__gte=0, subsidy_fen__gte=0), name="a_sale_amount_is_not_negative"
             ),

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from settlement.ledger import store
-from settlement.ledger.booked import purses_of
+from settlement.ledger import store, unknown
+from settlement.ledger.booked import placeholders, purses_of
+from settlement.ledger.cardline import read_line
 from settlement.ledger.entries import Entry, Source, entry_for, opening_for
 from settlement.ledger.store import Posted
 from settlement.ledger.usual import Openings, Run, Taps, add_runs, usual_runs
@@ -125,6 +126,43 @@ def test_short_way_and_straight_way_leave_the_same(
 
     straight = left_by(ledger_db, both.post_straight, before)
     assert left_by(ledger_db, lambda db: both.post(db, Openings()), before) == straight
+
+
+@pytest.mark.usefixtures("purses")
+def test_card_is_followed_over_all_its_counts(
+    ledger_db: Database, till: FakeTill, numbered_card: Callable[[int], CardId]
+) -> None:
+    card, counts = numbered_card(1), [*range(40), 300, 9_000, 65_535]
+    for counter in counts:
+        till.tap(100, counter=counter)
+        till.tap(100, card=numbered_card(2))
+    taps = Taps("canteen", {})
+    for intake in intakes_of(list(till.records), {30}):
+        taps.read(intake)
+    with ledger_db.transaction():
+        assert set(taps.post(ledger_db, Openings())) == {Posted.CREATED}
+    assert ledger_db.number("SELECT count(*) FROM sale") == len(till.records)
+    line = read_line(ledger_db, card, now_utc_s=RECEIVED, outage_s=0)
+    assert [step.counter for step in line.steps if step.kind == "PURCHASE"] == counts
+    assert line.balance_fen == -100 * len(counts)
+    assert nearest_sales(ledger_db, card, (15, 31, 39, 40, 9_000, 65_535)) == {
+        15: (15, 16, 14),
+        31: (31, 32, 30),
+        39: (39, 300, 38),
+        40: (None, 300, 39),
+        9_000: (9_000, 65_535, None),
+        65_535: (65_535, None, None),
+    }
+
+
+def nearest_sales(db: Database, card: CardId, counts: tuple[int, ...]) -> dict[int, tuple[int | None, ...]]:
+    """By count, the counts of the sales that have it, come next, and came right before."""
+    sql = unknown._LINES.format(rows=placeholders(2, len(counts)))
+    counter = dict(db.query("SELECT id, counter FROM sale", into=lambda *row: row))
+    params = [value for count in counts for value in (card.to_bytes(), count)]
+    return {
+        row[1]: tuple(counter.get(row[at]) for at in (2, 4, 5)) for row in db.query(sql, params, into=lambda *row: row)
+    }
 
 
 @pytest.mark.usefixtures("purses")

@@ -118,7 +118,9 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "sale",
                 "constraints": [
-                    models.UniqueConstraint(fields=("purse_id", "counter"), name="a_card_counts_each_sale_once"),
+                    models.UniqueConstraint(
+                        models.F("counter") / 16, "purse_id", "counter", name="a_card_counts_each_sale_once"
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(("amount_fen__gte", 0), ("subsidy_fen__gte", 0)),
                         name="a_sale_amount_is_not_negative",

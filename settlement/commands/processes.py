@@ -50,6 +50,7 @@ from wire.errors import CampusError
 from wire.ids import CONSUMPTION_STREAMS, Stream
 
 _POLL_S: Final = 0.2  # how long a tap waits for the ledger at most, when nothing else waits
+_REST_S: Final = 0.05  # after all that was there was booked: what comes meanwhile is booked at one go, with one sync
 _LEDGER_NICE: Final = 10  # a tenth of a stream's share of a busy processor
 _FAULT_POLL_S: Final = 2.0  # a source that cannot be read is tried less often
 
@@ -324,3 +325,5 @@ def _keep_until(stop: threading.Event, host: Host, home: Home, db: Database, kee
             _log.error("ledger: ALARM: %d taps or loads came again with other content; they are in suspense", differ)
         if outcome.rows == 0:
             stop.wait(_FAULT_POLL_S if len(faults) >= keeper.sources else _POLL_S)
+        elif not outcome.more:
+            stop.wait(_REST_S)

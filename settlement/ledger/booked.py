@@ -38,16 +38,20 @@ def at_count(count: str) -> str:
     return f"{band_of('sale.counter')} = {band_of(count)} AND sale.counter BETWEEN {count} AND {count}"
 
 
-# All bands that there are. Whoever wants a card's sales at whichever count asks for each, of which there are few.
+# The bands that there are, each found in the index behind the one before. Whoever wants a card's sales at whichever
+# count asks for each, of which there are few.
+_BAND: Final = band_of("sale.counter")
 BANDS: Final = f"""
     band (number) AS (
-        SELECT 0 UNION ALL SELECT number + 1 FROM band WHERE number < (SELECT max({band_of("counter")}) FROM sale)
+        SELECT min({_BAND}) FROM sale
+        UNION ALL SELECT (SELECT min({_BAND}) FROM sale WHERE {_BAND} > band.number) FROM band
+        WHERE band.number IS NOT NULL
     )
 """
 SALES_OF_CARD: Final = f"""
     other_entry opening CROSS JOIN band CROSS JOIN sale
     WHERE opening.kind = 1 AND opening.card = {{card}} AND sale.purse_id = opening.id
-    AND {band_of("sale.counter")} = band.number
+    AND {_BAND} = band.number
 """
 
 # A run is at most TAPS_MAX taps long, so those that may hold a number begin less than that before it.

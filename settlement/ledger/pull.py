@@ -338,11 +338,13 @@ class OfficeSource:
 class Round:
     """One turn over all sources: rows read, what became of them, and the sources that could not be read.
 
-    `drained`: every source was read to its end. `complete`: besides, no journal is known to have more, but for those
-    that were declared finished. `replaced`: the sources that are read again from an earlier position, with both.
+    `more`: a source may have more already. `drained`: every source was read to its end. `complete`: besides, no journal
+    is known to have more, but for those that were declared finished. `replaced`: the sources that are read again from
+    an earlier position, with both.
     """
 
     rows: int = 0
+    more: bool = False
     drained: bool = True
     complete: bool = True
     replaced: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -376,9 +378,9 @@ def pull_round(
                     _pull_all(db, openings, outcome, count_max)
             outcome.posted.update(_post(db, source, portion))
             outcome.rows += portion.rows
-            outcome.drained &= portion.rows < count_max
+            outcome.more |= portion.rows >= count_max
             outcome.complete &= not portion.owed - finished
-    outcome.drained &= not outcome.faults
+    outcome.drained = not (outcome.more or outcome.faults)
     outcome.complete &= outcome.drained
     return outcome
 

@@ -30,8 +30,8 @@ _WRITER_PRAGMAS: Final = (
     "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY;"
 )
 _READER_PRAGMA: Final = "PRAGMA query_only=ON;"
-# The ledger's sales go all over the index of cards: with SQLite's own 2 MiB most of its pages would be read again and
-# again (64 MiB hold that of five million sales), and with its own checkpoint every 4 MiB be written again and again.
+# What the ledger writes now lies together in its index of sales, but is more than SQLite's own 2 MiB: its pages would
+# be read again and again, and with a checkpoint every 4 MiB be written again and again.
 _LEDGER_PRAGMAS: Final = "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=8000;"
 
 

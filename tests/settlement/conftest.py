@@ -86,6 +86,7 @@ ON_FILES = {
     "test_what_comes_out_otherwise_when_it_is_done_over_is_found",
     "test_answer_that_cannot_be_kept_costs_the_terminal_nothing",
     "test_every_database_goes_from_files_to_a_server_and_back_unchanged",
+    "test_card_is_found_by_index",
     "test_desks_journal_that_was_changed_behind_the_triggers_breaks_the_chain",
     "test_looking_for_what_waits_reads_by_index",
     "test_new_installation_on_a_server_takes_over_one_from_files",

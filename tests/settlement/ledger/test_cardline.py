@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from settlement.ledger import store
+from settlement.ledger import cardline, store
 from settlement.ledger.cardline import CardLine, read_line
 from settlement.ledger.entries import Entry, LoadEnd, Resolved, Source, entry_for, load_for, opening_for
 from settlement.ledger.pending import post_loads
@@ -99,3 +99,12 @@ def test_balance_that_does_not_continue_is_an_alarm_also_after_the_opening(
 
 def test_card_that_nobody_knows_has_an_empty_line(ledger_db: Database, numbered_card: Callable[[int], CardId]) -> None:
     assert line(ledger_db, numbered_card(1)) == CardLine(0, [], [])
+
+
+def test_card_is_found_by_index(ledger_db: Database) -> None:
+    plans = []
+    for sql in (cardline._TAPS, cardline._BALANCE):
+        params = [1] * sql.count("%s")
+        plans += ledger_db.query(f"EXPLAIN QUERY PLAN {sql}", params, into=lambda *row: str(row[3]))
+    scans = {plan for plan in plans if plan.startswith("SCAN") and "CONSTANT" not in plan}
+    assert scans == {"SCAN band"}

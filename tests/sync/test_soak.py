@@ -207,10 +207,7 @@ def _budgets_were_kept(day: Day, limits: SmsLimits) -> None:
 
 
 def test_day_of_a_bad_network_loses_nothing_and_grows_nowhere(
-    day: Day,
-    server: Server,
-    store: UplinkStore,
-    key: Ed25519PrivateKey,
+    day: Day, server: Server, store: UplinkStore, key: Ed25519PrivateKey
 ) -> None:
     clock = Clock(utc_s=lambda: NOW_UTC_S + int(day.now_s), monotonic_s=lambda: day.now_s)
     limits = SmsLimits(per_minute=1, per_hour=10, per_day=40)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -154,7 +154,8 @@ def end(process: subprocess.Popen[bytes], *, drain: int | None = None) -> None:
     ends_s = time.monotonic() + _END_S_MAX
     while process.poll() is None and time.monotonic() < ends_s:
         if drain is None:
-            time.sleep(0.02)  # between two looks at the process
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, ends_s - time.monotonic()))
         elif select.select([drain], [], [], 0.1)[0]:
             try:
                 os.read(drain, _READ_BYTES)

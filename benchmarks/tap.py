@@ -241,9 +241,9 @@ def _till(folder: Path, rng: Random, *, baud: int | None = None) -> Iterator[tup
 
 
 def _paced(chip: PoweredCard, pace: Pace | None) -> PoweredCard:
-    return (
-        chip if pace is None else PacedChip(chip, pace, time.sleep)  # a real chip takes real time
-    )  # a chip's own time cannot be waited for otherwise
+    if pace is None:
+        return chip
+    return PacedChip(chip, pace, time.sleep)  # a real chip takes real time, and that is what is measured
 
 
 def _card(folder: Path, number: int, masters: PurseKeys, rng: Random, *, pace: Pace | None) -> Stopwatch:

@@ -103,8 +103,8 @@ class VirtualSlot:
             self._thread.join()
         self._thread = self._connection = None
         if not self._absence_noticed:
-            # pcscd tells nobody when it has looked; this is how long it may take.
-            time.sleep(max(0.0, self._absent_since_s + ABSENCE_S_MIN - self._clock()))
+            left_s = self._absent_since_s + ABSENCE_S_MIN - self._clock()
+            time.sleep(max(0.0, left_s))  # pcscd tells nobody when it has looked; this is how long it may take
         if self._fault is not None:
             raise self._fault
 
